@@ -1,0 +1,253 @@
+"""The command line: `python -m coldlab train | sample | restore | evaluate | presets`.
+
+The idea that holds this file together: a command is a function whose arguments are its flags; what a user can mend is
+told in one sentence, without a traceback.
+"""
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+from tqdm.auto import tqdm
+
+from . import checkpoints, data, runs, sampling
+from .errors import ColdlabError, unknown
+from .presets import PRESETS
+from .training import EIGHT_BITS, FLOAT32, Config
+from .unet import Preconditioned
+
+ALGORITHMS = {"improved": sampling.improved, "naive": sampling.naive}
+
+
+def train(
+    config: Annotated[Config, tyro.conf.arg(name="")] = Config(),  # noqa: B008  (frozen)
+    out: str | None = None,
+    resume: bool = False,
+    save_every: int = 250,
+    device: str | None = None,
+    compile: bool = False,
+):
+    """Train a network to undo a degradation. With no options: blurred digits, about two minutes on two CPU cores.
+
+    Args:
+        out: Folder of the run; by default runs/DATASET-DEGRADATION.
+        resume: Go on from the folder's newest whole checkpoint.
+        save_every: Steps between checkpoints.
+        device: cpu, cuda, cuda:1, mps; by default a GPU where there is one.
+        compile: Compile the network first: slower to start, then faster.
+    """
+    out = runs.run(config, out, resume, device, save_every=save_every, compile=compile)
+    print(f"{out}/: model.safetensors, log.jsonl, loss.png, samples.png")
+    print(f"Next: python -m coldlab evaluate --pretrained {out}")
+
+
+def restore(
+    images: tyro.conf.Positional[tuple[Path, ...]],
+    pretrained: str = "digits-blur",
+    severity: int | None = None,
+    degrade: bool = False,
+    algorithm: str = "improved",
+    out: Path = Path("restored"),
+    device: str | None = None,
+):
+    """Restore image files: PNG, JPEG, 16-bit PNG or TIFF, or .npy. Writes the image, its film strip and a GIF.
+
+    Args:
+        images: Files, already degraded to --severity by their owner, or clean with --degrade.
+        pretrained: A name that comes with coldlab, a .safetensors file, or the folder of a run.
+        severity: How far the files are degraded, 1..T; T by default.
+        degrade: The files are clean: degrade them first.
+        algorithm: improved (Algorithm 2) or naive (Algorithm 1).
+        out: Folder for the results.
+        device: cpu, cuda, mps; by default a GPU where there is one.
+    """
+    from . import plots
+
+    if not images:
+        raise ColdlabError("no image was given: python -m coldlab restore IMAGE...")
+    if len({path.stem for path in images}) < len(images):
+        raise ColdlabError("two of the images have the same name, and so would their results; restore them one by one.")
+    for path in images:
+        data.read_image(path)  # every file before the first is restored
+    R, D, sampler = *model(pretrained, device), choose(algorithm)
+    severity = severity_of(severity, D)
+    for path in images:
+        x, bits = data.read_image(path, R.config.channels, R.config.size)
+        x = x.to(next(R.parameters()).device)
+        z = D.draw(x, torch.Generator(x.device).manual_seed(0)) if D.needs_z else None
+        if degrade:
+            x, bits = D(x, severity, z), 24
+        elif D.needs_z:
+            raise ColdlabError(
+                f"{R.config.degradation} is random and {path} does not say how it fell; only --degrade can be undone."
+            )
+        warn_of_rounding(path, x, bits, severity)
+        eps = max(FLOAT32, EIGHT_BITS * 2.0 ** (8 - bits))
+        restorer = partial(R, eps=eps) if isinstance(R, Preconditioned) else R
+        states = [(severity, x)]
+        steps = sampler(restorer, D, x, z, range(severity, -1, -1))
+        states += [(r, state) for r, state, _ in tqdm(steps, path.name, severity, leave=False)]
+        write_restored(plots, out, path, states, algorithm)
+
+
+def write_restored(plots, out, path, states, algorithm):
+    from PIL import Image
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        image = data.to_uint8(states[-1][1][0]).cpu()
+        image = image[0] if len(image) == 1 else image.permute(1, 2, 0)
+        Image.fromarray(image.numpy()).save(out / f"{path.stem}-restored.png")
+        shown = [states[i] for i in sorted({round(k * (len(states) - 1) / 9) for k in range(10)})]
+        strip = torch.cat([x for _, x in shown]).cpu()
+        alt = f"{path.name} restored from severity {states[0][0]} to 0 by the {algorithm} sampler."
+        plots.strip(strip, [f"t = {t}" for t, _ in shown], alt).save(out / f"{path.stem}-trajectory.png")
+        plots.gif(torch.cat([x for _, x in states]).cpu(), out / f"{path.stem}.gif")
+    except OSError as error:
+        raise ColdlabError(f"{out} cannot be written ({error.strerror}); choose another --out.") from None
+    print(f"{path} -> {out / path.stem}-restored.png, -trajectory.png, .gif")
+
+
+def warn_of_rounding(path, x, bits, severity):
+    """Say so where the image's contrast is only a few steps of its file's precision: the rest was rounded off."""
+    if bits >= 24:
+        return
+    levels = x.flatten(1).std().item() * (2**bits - 1) / 2  # contrast in steps of the file
+    if levels < 10:
+        print(
+            f"warning: {path}: at severity {severity} the contrast is {levels:.1f} of {2**bits} levels; {bits} bits "
+            "cannot carry what is left. Give it as .npy or 16-bit, or at a lower severity.",
+            file=sys.stderr,
+        )
+
+
+def sample(
+    pretrained: str = "digits-blur",
+    dataset: str | None = None,
+    count: int = 8,
+    steps: int | None = None,
+    out: Path = Path("samples"),
+    device: str | None = None,
+):
+    """Degrade held-out images fully and restore them by both algorithms; writes a comparison and a film strip.
+
+    Args:
+        pretrained: A name that comes with coldlab, a .safetensors file, or the folder of a run.
+        dataset: Where the images come from; by default what the network was trained on.
+        count: How many images.
+        steps: Calls of the network per image, 1..T; T by default.
+        out: Folder for the results.
+        device: cpu, cuda, mps; by default a GPU where there is one.
+    """
+    from . import plots
+
+    if count < 1:
+        raise ColdlabError(f"--count {count}; it must be 1 or more.")
+    R, D = model(pretrained, device)
+    images, _ = data.load(dataset or R.config.dataset, "test", R.config.size, R.config.zoom)
+    x0 = data.to_float(images[:count]).to(next(R.parameters()).device)
+    severities = sampling.evenly(D.T, D.T if steps is None else steps)
+    pictures = runs.compare(R, D, x0, severities)
+    z = D.draw(x0, torch.Generator(x0.device).manual_seed(0))
+    states = [(D.T, pictures["degraded"])]
+    states += [(r, x) for r, x, _ in sampling.improved(R, D, pictures["degraded"], z, severities)]
+    shown = [states[i] for i in sorted({round(k * (len(states) - 1) / 9) for k in range(10)})]
+    film, pictures = {f"t = {t}": x.cpu() for t, x in shown}, {name: x.cpu() for name, x in pictures.items()}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        plots.rows(pictures, f"Rows of images: {', '.join(pictures)}.").save(out / "samples.png")
+        plots.rows(film, "Algorithm 2, one row per severity, from degraded to restored.").save(out / "trajectory.png")
+    except OSError as error:
+        raise ColdlabError(f"{out} cannot be written ({error.strerror}); choose another --out.") from None
+    print(f"{out}/: samples.png, trajectory.png")
+
+
+def evaluate(
+    pretrained: str = "digits-blur",
+    dataset: str | None = None,
+    limit: int | None = None,
+    batch: int = 256,
+    json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    device: str | None = None,
+):
+    """RMSE, PSNR and SSIM of degraded, direct, naive and improved images on the test set.
+
+    Args:
+        pretrained: A name that comes with coldlab, a .safetensors file, or the folder of a run.
+        dataset: Whose test images; by default what the network was trained on.
+        limit: Use only the first images.
+        batch: Images at a time.
+        json_: Print JSON instead of a table.
+        device: cpu, cuda, mps; by default a GPU where there is one.
+    """
+    if batch < 1 or (limit is not None and limit < 1):
+        raise ColdlabError(f"--limit {limit}, --batch {batch}; both must be 1 or more.")
+    R, D = model(pretrained, device)
+    name = dataset or R.config.dataset
+    images = data.load(name, "test", R.config.size, R.config.zoom)[0][:limit]
+    table = runs.evaluate(R, D, images, batch)
+    if json_:
+        print(
+            json.dumps({"pretrained": pretrained, "dataset": name, "images": len(images), "metrics": table}, indent=1)
+        )
+        return
+    print(f"{pretrained} on {len(images):,} test images of {name}, {R.config.degradation} with T = {D.T}")
+    print(f"{'':12s} {'RMSE':>7s} {'PSNR':>7s} {'SSIM':>7s}")
+    for row, values in table.items():
+        print(f"{row:12s} {values['rmse']:7.3f} {values['psnr']:7.2f} {values['ssim']:7.3f}")
+
+
+def presets():
+    """Print the paper's experiments by name: data, degradation, and what the authors trained."""
+    for name, p in PRESETS.items():
+        options = ", ".join(f"{key}={value}" for key, value in p.options.items())
+        print(f"{name:20s} {p.size:4d} px  {p.degradation}({options})")
+        spent = f"{p.network}, {p.budget}" if p.network else "ours, not in the paper"
+        print(f"{'':20s} {'':7s}  {spent}" + ("" if p.dataset else "; give its folder with --dataset"))
+    print("\nTrain one: python -m coldlab train --dataset mnist --degradation blur")
+
+
+def model(pretrained, device):
+    R = checkpoints.load_pretrained(pretrained, runs.pick_device(device))
+    return R, R.D
+
+
+def choose(algorithm):
+    if algorithm not in ALGORITHMS:
+        raise unknown("algorithm", algorithm, ALGORITHMS)
+    return ALGORITHMS[algorithm]
+
+
+def severity_of(severity, D):
+    severity = D.T if severity is None else severity
+    if not 1 <= severity <= D.T:
+        raise ColdlabError(f"--severity {severity}; this network knows 1..{D.T}.")
+    return severity
+
+
+def main(arguments=None):
+    """Run one command; returns the exit code."""
+    commands = [train, sample, restore, evaluate, presets]
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            {command.__name__: command for command in commands},
+            prog="coldlab",
+            description="Cold diffusion for any image transform. Each command has its own --help.",
+            args=arguments,
+            config=(tyro.conf.FlagCreatePairsOff,),
+        )
+    except runs.Stopped as stopped:
+        print(f"coldlab: {stopped}", file=sys.stderr)
+        return 128 + stopped.signum
+    except ColdlabError as error:
+        print(f"coldlab: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

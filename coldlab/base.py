@@ -1,0 +1,211 @@
+"""What every degradation is: D(x0, t, z), t = 0..T, with D(x0, 0, z) = x0, and what all of them share.
+
+The idea that holds this file together: severity costs nothing. Whatever the paper does by t operations in a row is here
+one look-up in a table of T + 1 entries (a matrix, a mask, a weight) and one multiplication, so that a batch may mix
+severities freely. All randomness is one explicit latent z, drawn once per image and kept for the whole trajectory.
+"""
+
+import operator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from .errors import ColdlabError, unknown
+
+REGISTRY = {}  # name -> class; `register` fills it, and the tests, the command line and the widgets read it
+
+
+def register(name):
+    """Class decorator: list a degradation under `name`."""
+
+    def add(cls):
+        REGISTRY[name] = cls
+        return cls
+
+    return add
+
+
+class Degradation(nn.Module):
+    """D(x0, t, z): images (B, C, H, W), any float, in [-1, 1]; t an int or (B,) long in 0..T; returns the same shape.
+
+    D is deterministic given z. Subclasses are dataclasses that fill their tables in `__post_init__` and implement
+    `degrade`; those with randomness set `needs_z` and implement `draw`.
+    """
+
+    size = None  # None: any size
+    needs_z = False
+
+    def __post_init__(self):
+        super().__init__()
+        if not isinstance(self.T, int) or self.T < 1:
+            raise ColdlabError(f"{type(self).__name__} got T = {self.T!r}; it needs a whole number, 1 or more.")
+
+    def draw(self, x0, generator=None):
+        """All the randomness of D for the batch x0, one entry per image (None where D has none)."""
+        return None
+
+    def degrade(self, x0, t, z):
+        """D without checks; t as in `forward`, x0 in float32 or float64."""
+        raise NotImplementedError
+
+    def inverse(self, x, t, eps=2e-6):
+        """A regularised inverse of D_t for linear D that need no z: gain g -> g / (g^2 + eps^2), clamped to [-3, 3].
+
+        eps, a float or (B,), is the relative size of the error in x: 2e-6 for float32, 4e-3 for an 8-bit file.
+        Returns the shape of x, or None where D is not linear or depends on z. Source: ours (Tikhonov's, squared gains).
+        """
+        if type(self).invert is Degradation.invert or self.needs_z:
+            return None
+        t = self.check(x, t, None)
+        with full_precision(x.device.type):
+            return self.invert(x.to(torch.promote_types(x.dtype, torch.float32)), t, eps).clamp(-3, 3).to(x.dtype)
+
+    def invert(self, x, t, eps):
+        """`inverse` without checks and before the clamp; linear degradations implement it."""
+
+    def forward(self, x0, t, z=None):
+        t = self.check(x0, t, z)
+        # Near t = T two neighbouring severities differ by 1e-3 and less; bfloat16 resolves 4e-3 near 1.
+        with full_precision(x0.device.type):
+            return self.degrade(x0.to(torch.promote_types(x0.dtype, torch.float32)), t, z).to(x0.dtype)
+
+    def check(self, x0, t, z):
+        """Raise ColdlabError for what D cannot take; returns t, a plain int if it is one number."""
+        name = type(self).__name__
+        if not torch.is_tensor(x0) or not x0.is_floating_point():
+            kind = x0.dtype if torch.is_tensor(x0) else type(x0).__name__
+            raise ColdlabError(f"{name} got images as {kind}; it needs floats in [-1, 1]: use coldlab.data.to_float.")
+        if x0.ndim != 4 or (self.size is not None and x0.shape[-2:] != (self.size, self.size)):
+            n = self.size or "any"
+            raise ColdlabError(f"{name} got images of shape {tuple(x0.shape)}; it needs (B, C, {n}, {n}): resize them.")
+        if torch.is_tensor(t):
+            if t.shape != x0.shape[:1] or t.dtype not in (torch.int64, torch.int32):
+                raise ColdlabError(f"{name} got t {tuple(t.shape)}, {t.dtype}; it needs an int or a ({len(x0)},) long.")
+            # Reading t back from a GPU would stall its queue at every call, so there it is trusted.
+            lowest, highest = (t.min().item(), t.max().item()) if len(t) and t.device.type == "cpu" else (0, 0)
+        else:
+            try:
+                t = lowest = highest = int(operator.index(t))
+            except TypeError:
+                raise ColdlabError(f"{name} got severity t = {t!r}; it needs a whole number in 0..{self.T}.") from None
+        if lowest < 0 or highest > self.T:
+            wrong = lowest if lowest < 0 else highest
+            raise ColdlabError(f"{name} got severity t = {wrong}; it must lie in 0..{self.T} (0 is the clean image).")
+        if self.needs_z and z is None:
+            raise ColdlabError(f"{name} is random and needs z: draw it once, z = D.draw(x0), and pass it at every t.")
+        if any(len(part) != len(x0) for part in leaves(z)):
+            raise ColdlabError(f"{name} got {len(x0)} images and z for {len(leaves(z)[0])}; z has one entry per image.")
+        return t
+
+    def _apply(self, fn, recurse=True):
+        """Follow the module to its device, but never let .half() or .double() round the tables."""
+        super()._apply(fn, recurse)
+        for name, values in self.__dict__.get("exact", {}).items():
+            if getattr(self, name).dtype != torch.float32:
+                setattr(self, name, values.float().to(getattr(self, name).device))
+        return self
+
+    def table(self, name, values):
+        """Keep a float64 table of T + 1 entries: as a float32 buffer that moves with the module, and as it is."""
+        self.register_buffer(name, values.float(), persistent=False)
+        self.__dict__.setdefault("exact", {})[name] = values
+
+    def at(self, name, t, x):
+        """Entry t of a table, shaped to multiply x (B, C, H, W), in the precision of x."""
+        table = self.exact[name].to(x.device) if x.dtype == torch.float64 else getattr(self, name)
+        if not torch.is_tensor(t):
+            return table[t]
+        return table.index_select(0, t).reshape(len(t), *[1] * (4 - table.ndim), *table.shape[1:])
+
+
+@contextmanager
+def full_precision(device_type):
+    """Keep matrix products in float32 proper: no autocast, no TF32, whatever the caller has switched on."""
+    backends = [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul]
+    try:
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+    except RuntimeError:  # the caller has used torch's newer switches, which do not mix with the older one
+        before = [backend.fp32_precision for backend in backends]
+        for backend in backends:
+            backend.fp32_precision = "ieee"
+    try:
+        with torch.autocast(device_type, enabled=False):
+            yield
+    finally:
+        if isinstance(before, str):
+            torch.set_float32_matmul_precision(before)
+        else:
+            for backend, precision in zip(backends, before, strict=True):
+                backend.fp32_precision = precision
+
+
+def leaves(z):
+    """The tensors in z, which may be None, a tensor, or tuples of them."""
+    if z is None:
+        return []
+    return [leaf for part in z for leaf in leaves(part)] if isinstance(z, tuple) else [z]
+
+
+class Separable(Degradation):
+    """D(x, t) = A_t x A_t^T, one matrix A_t (size, size) per severity, A_0 = I (paper, section 5.1)."""
+
+    def chain(self, steps):
+        """Fill the tables from the T one-step matrices: A_t = steps[t-1] ... steps[0]."""
+        A = [torch.eye(self.size, dtype=torch.float64)]
+        for step in steps:
+            A.append(step @ A[-1])
+        if getattr(self, "discrete", False):
+            A[-1] = torch.full_like(A[0], 1 / self.size)  # the spatial mean of rows and columns
+        self.table("A", torch.stack(A))
+        left, gains, right = torch.linalg.svd(self.exact["A"])
+        self.table("U", left), self.table("g", gains), self.table("Vt", right)
+
+    def degrade(self, x0, t, z):
+        A = self.at("A", t, x0)
+        return A @ x0 @ A.mT
+
+    def invert(self, x, t, eps):
+        U, Vt = self.at("U", t, x), self.at("Vt", t, x)
+        g = self.at("g", t, x)
+        g = g.squeeze(-2) if torch.is_tensor(t) else g
+        gain = g[..., :, None] * g[..., None, :]  # what is left of each pair of singular directions
+        return Vt.mT @ (U.mT @ x @ U * regularised(gain, eps)) @ Vt
+
+
+def regularised(gain, eps):
+    """1 / gain where gain >> eps, falling to 0 where the error outweighs what is left: g / (g^2 + eps^2)."""
+    if torch.is_tensor(eps):
+        eps = eps.reshape(-1, 1, 1, 1)
+    return gain / (gain**2 + eps**2)
+
+
+def gaussian_taps(kernel, std):
+    """`kernel` weights exp(-(j - kernel//2)^2 / 2 std^2), normalised to sum 1 after the cut."""
+    if kernel % 2 == 0 or kernel < 1:
+        raise ColdlabError(f"kernel = {kernel}; a blur needs an odd kernel, so that it has a middle.")
+    if std <= 0:
+        raise ColdlabError(f"std = {std}; a Gaussian needs a standard deviation above 0.")
+    j = torch.arange(kernel, dtype=torch.float64) - kernel // 2
+    taps = torch.exp(-(j**2) / (2 * std**2))
+    return taps / taps.sum()
+
+
+def convolution_matrix(size, taps, padding):
+    """The (size, size) band matrix of a 1-D convolution with circular, reflect or zero borders."""
+    half = len(taps) // 2
+    if padding not in ("circular", "reflect", "zero"):
+        raise unknown("padding", padding, ("circular", "reflect", "zero"))
+    if padding == "reflect" and half >= size:
+        raise ColdlabError(f"kernel = {len(taps)} is too wide to reflect at size {size}; use one below {2 * size}.")
+    source = torch.arange(size)[:, None] + torch.arange(-half, half + 1)  # (size, kernel): the pixel each tap reads
+    weights = taps.expand(size, -1)
+    if padding == "circular":
+        source = source % size
+    elif padding == "reflect":
+        source = (size - 1) - ((size - 1) - source.abs()).abs()
+    else:
+        weights = weights * ((source >= 0) & (source < size))
+        source = source.clamp(0, size - 1)
+    return torch.zeros(size, size, dtype=torch.float64).scatter_add_(1, source, weights)

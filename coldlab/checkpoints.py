@@ -1,0 +1,168 @@
+"""What a run leaves on disk: resumable states (.pt) and weights to use and publish (.safetensors).
+
+The idea that holds this file together: a file is either whole or refused. Files are written beside, flushed and
+renamed; each carries a digest of its own bytes, checked before anything in it is parsed; nothing is ever unpickled.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+from pathlib import Path
+
+import torch
+
+from .errors import ColdlabError, unknown
+from .training import Config, build, start
+
+WEIGHTS = Path(__file__).parent / "weights"
+SEAL = b"coldlab\n"  # after a .pt file's zip archive: this, then the SHA-256 of the archive
+
+
+def write(path, content):
+    """Write bytes to `path` so that the file is there whole or not at all: beside it, flushed, then renamed."""
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(beside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise ColdlabError(f"{path} could not be written ({error.strerror}); what was there is unchanged.") from None
+
+
+# ------------------------------------------------------------------------------------------------- resumable states
+
+
+def save_state(path, state, config):
+    """Everything a run needs to go on: weights, averages, optimiser, step, config."""
+    content = {
+        "config": json.dumps(dataclasses.asdict(config)),
+        "step": state.step,
+        "R": state.R.state_dict(),
+        "ema": state.ema.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+    }
+    archive = io.BytesIO()
+    torch.save(content, archive)
+    archive = archive.getvalue()
+    write(path, archive + SEAL + hashlib.sha256(archive).digest())
+
+
+def load_state(path, device="cpu"):
+    """(D, State, Config) from a file of `save_state`. Anything else is refused with a reason, before it is parsed."""
+    content = read(path)
+    archive, seal = content[: -len(SEAL) - 32], content[-len(SEAL) - 32 :]
+    if not seal.startswith(SEAL):
+        raise ColdlabError(f"{path} is not a whole coldlab checkpoint: it was cut short or comes from another program.")
+    if hashlib.sha256(archive).digest() != seal[len(SEAL) :]:
+        raise ColdlabError(f"{path} is damaged: its contents do not match their SHA-256.")
+    try:
+        content = torch.load(io.BytesIO(archive), map_location=device, weights_only=True)
+        config = config_from(json.loads(content["config"]), path)
+        D, state = start(config, device)
+        state.R.load_state_dict(content["R"])
+        state.ema.load_state_dict(content["ema"])
+        state.optimizer.load_state_dict(content["optimizer"])
+        state.step = int(content["step"])
+    except Exception as error:  # whatever a foreign or hostile content provokes
+        raise refused(path, error) from None
+    return D, state, config
+
+
+def read(path):
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ColdlabError(f"{path} could not be read ({error.strerror}).") from None
+
+
+def refused(path, error):
+    reason = (str(error).strip().splitlines() or [""])[0][:200]
+    if isinstance(error, KeyError):
+        reason = f"it has no {reason}"
+    return ColdlabError(f"{path} was refused, it is no coldlab file: {reason or type(error).__name__}")
+
+
+def config_from(values, path):
+    """A Config from its JSON form; fields that this version does not know are an error, not a guess."""
+    known = {field.name for field in dataclasses.fields(Config)}
+    for name in set(values) - known:
+        raise unknown(f"setting in {path}", name, known)
+    return Config(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+
+
+# -------------------------------------------------------------------------------------------------- weights to use
+
+
+def save_weights(path, R, config, half=False, **facts):
+    """Weights as safetensors, with the config, the digest of the tensors and any facts (step, commit) as metadata."""
+    from safetensors.torch import save
+
+    kind = torch.float16 if half else torch.float32
+    tensors = {name: value.to("cpu", kind).contiguous() for name, value in R.state_dict().items()}
+    metadata = {name: str(fact) for name, fact in facts.items()} | {"config": json.dumps(dataclasses.asdict(config))}
+    write(path, save(tensors, metadata | {"sha256": digest(tensors, metadata)}))
+
+
+def load_weights(path, device="cpu"):
+    """R from a file of `save_weights`, ready to use: R.config is its Config, R.D its degradation."""
+    from safetensors.torch import load
+
+    content = read(path)
+    try:
+        tensors = load(content)
+        metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+        if metadata.pop("sha256") != digest(tensors, metadata):
+            raise ValueError("it is damaged, its contents do not match their SHA-256")
+        config = config_from(json.loads(metadata["config"]), path)
+        D, R = build(config)
+        R.load_state_dict({name: value.float() for name, value in tensors.items()})
+    except Exception as error:  # whatever a foreign or hostile content provokes
+        raise refused(path, error) from None
+    return ready(R.to(device, memory_format=torch.channels_last), D.to(device), config)
+
+
+def ready(R, D, config):
+    """R for use: no gradients, with its config and its degradation beside it."""
+    R = R.requires_grad_(False).eval()
+    R.config, R.D = config, D
+    return R
+
+
+def digest(tensors, metadata):
+    """SHA-256 over the metadata and over names, shapes and bytes of the tensors, in the order of the names."""
+    total = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(tensors):
+        total.update(f"{name}{tuple(tensors[name].shape)}".encode())
+        total.update(tensors[name].contiguous().numpy().tobytes())
+    return total.hexdigest()
+
+
+def pretrained():
+    """The names that `load_pretrained` knows, DATASET-DEGRADATION."""
+    return sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
+
+
+def load_pretrained(name, device="cpu"):
+    """R trained by us ("digits-blur"), or by you: a .safetensors file or a run's folder. R.config, R.D come with it.
+
+    Of a run that has not finished, the newest whole checkpoint is taken. Raises ColdlabError for anything else.
+    """
+    path = Path(name)
+    if path.is_dir() and (path / "model.safetensors").exists():
+        return load_weights(path / "model.safetensors", device)
+    if path.is_dir() and any(path.glob("step-*.pt")):
+        D, state, config = load_state(max(path.glob("step-*.pt")), device)
+        return ready(state.ema, D, config)
+    if path.is_dir():
+        raise ColdlabError(f"the folder {path} holds no model.safetensors and no step-*.pt; it is not a run's folder.")
+    if path.suffix == ".safetensors":
+        return load_weights(path, device)
+    if str(name) not in pretrained():
+        raise unknown("checkpoint", str(name), pretrained())
+    return load_weights(WEIGHTS / f"{name}.safetensors", device)

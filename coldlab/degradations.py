@@ -1,0 +1,313 @@
+"""Every way of ruining an image that the course knows, each one class in one place.
+
+The idea that holds this file together: a degradation is a table over the severity t = 0..T and one line that applies
+it. `register` lists a class under its name; the tests, the command line and the widgets find it there.
+"""
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import nn
+
+from .base import REGISTRY, Degradation, Separable, convolution_matrix, gaussian_taps, register, regularised
+from .errors import ColdlabError, unknown
+from .snow import Snow
+
+__all__ = ["REGISTRY", "Animorph", "Blur", "Compose", "Degradation", "Desaturate", "Fade", "Mask", "Noise", "Pixelate"]
+__all__ += ["Snow", "make"]
+
+
+def make(name, size, **options):
+    """The degradation `name` for size x size images; "blur+mask" composes. Unknown names and options raise."""
+    if "+" in name:
+        if options:
+            raise ColdlabError(f"{name!r} takes no options; build the parts and use Compose((part, part)).")
+        return Compose(tuple(make(part, size) for part in name.split("+")))
+    if name == "compose":
+        raise ColdlabError("compose needs its parts: name them with a plus, such as blur+mask.")
+    if name not in REGISTRY:
+        raise unknown("degradation", name, REGISTRY)
+    kinds = {field.name: field.type for field in fields(REGISTRY[name]) if field.name != "size"}
+    for option, value in options.items():
+        if option not in kinds:
+            raise unknown(f"option of {name}", option, kinds)
+        if not isinstance(value, (int, float) if kinds[option] is float else kinds[option]):
+            raise ColdlabError(f"{option} = {value!r} of {name}; it takes {kinds[option].__name__}.")
+    return REGISTRY[name](size, **options)
+
+
+# ------------------------------------------------------------------------------ linear and separable: blur, pixelate
+
+
+BLUR_STD = {  # the standard deviation of blur step i = 0, 1, ...
+    "constant": lambda i, std: std,
+    "incremental": lambda i, std: std * (i + 1),
+    "exponential": lambda i, std: torch.tensor(std * i, dtype=torch.float64).exp(),
+    "special_6": lambda i, std: 0.35 + i / 100,
+}
+
+
+@register("blur")
+@dataclass(eq=False)
+class Blur(Separable):
+    """Gaussian blur: x_t = K_{t-1} * ... * K_0 * x0, kernel x kernel taps, standard deviations by `schedule`.
+
+    schedule: constant (std) | incremental (std (i + 1)) | exponential (e^(std i)) | special_6 (0.35 + i/100, no std).
+    padding: circular | reflect | zero. discrete: x_T is the spatial mean of each channel. Defaults: MNIST in the paper.
+    """
+
+    size: int
+    T: int = 20
+    kernel: int = 11
+    std: float = 7.0
+    schedule: str = "constant"
+    padding: str = "circular"
+    discrete: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.schedule not in BLUR_STD:
+            raise unknown("blur schedule", self.schedule, BLUR_STD)
+        stds = [BLUR_STD[self.schedule](i, self.std) for i in range(self.T)]
+        self.chain(convolution_matrix(self.size, gaussian_taps(self.kernel, s), self.padding) for s in stds)
+
+
+@register("pixelate")
+@dataclass(eq=False)
+class Pixelate(Separable):
+    """Resolution halved t times, each pixel copied back over its block; T halvings, 2^T must divide size.
+
+    mode: average (mean of the block) | bicubic (a = -3/4, no antialias: the official code's first step).
+    """
+
+    size: int
+    T: int = 3
+    mode: str = "average"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.mode not in ("average", "bicubic"):
+            raise unknown("pixelate mode", self.mode, ("average", "bicubic"))
+        if self.size % 2**self.T:
+            raise ColdlabError(f"size {self.size} cannot be halved T = {self.T} times; use a smaller T or other size.")
+        self.chain(self.halve(2 ** (i + 1)) for i in range(self.T))
+
+    def halve(self, f):
+        """Shrink by the factor f = 2, 4, ..., copy back. Bicubic reads the four pixels around each block's middle."""
+        blocks = self.size // f
+        taps = {"average": [1 / f] * f, "bicubic": [-3 / 32, 19 / 32, 19 / 32, -3 / 32]}[self.mode]
+        taps = torch.tensor(taps, dtype=torch.float64).expand(blocks, -1)
+        source = torch.arange(blocks)[:, None] * f + f // 2 + torch.arange(taps.shape[1]) - taps.shape[1] // 2
+        shrink = torch.zeros(blocks, self.size, dtype=torch.float64)
+        return shrink.scatter_add_(1, source.clamp(0, self.size - 1), taps).repeat_interleave(f, dim=0)
+
+
+# --------------------------------------------------------------------------------------- pixelwise: mask, fade, colour
+
+
+def hole(distance2, std):
+    """1 - exp(-d^2 / 2 std^2): zero at the centre, one far away."""
+    return 1 - torch.exp(-distance2 / (2 * std**2))
+
+
+def holes(size, T, kernel_std, initial_mask):
+    """(T + 1, 2 size, 2 size): the product of the first t holes, standard deviations kernel_std (i + initial_mask).
+
+    The hole is centred at [size - 1, size - 1]; a size x size window of it has its hole anywhere in -1..size-1.
+    """
+    if kernel_std <= 0 or initial_mask <= 0:
+        raise ColdlabError(f"kernel_std = {kernel_std}, initial_mask = {initial_mask}; both must be above 0.")
+    d2 = (torch.arange(2 * size, dtype=torch.float64) - (size - 1)) ** 2
+    steps = [hole(d2[:, None] + d2[None, :], kernel_std * (i + initial_mask)) for i in range(T)]
+    return torch.stack([torch.ones_like(steps[0]), *steps]).cumprod(0)
+
+
+@register("mask")
+@dataclass(eq=False)
+class Mask(Degradation):
+    """Inpainting: x_t = x0 F_0 ... F_{t-1}, F_i = 1 - exp(-d^2 / 2 sigma_i^2), sigma_i = kernel_std (i + initial_mask).
+
+    Hidden pixels go to 0, mid-grey. centre: random (z = (B, 2) long: row, column in -1..size-1) | centred (size/2 - 1).
+    """
+
+    size: int
+    T: int = 50
+    kernel_std: float = 0.1
+    initial_mask: int = 11
+    centre: str = "random"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.centre not in ("random", "centred"):
+            raise unknown("mask centre", self.centre, ("random", "centred"))
+        self.needs_z = self.centre == "random"
+        table = holes(self.size, self.T, self.kernel_std, self.initial_mask)
+        self.table("F", table if self.needs_z else middle(table, self.size))
+
+    def draw(self, x0, generator=None):
+        if self.needs_z:
+            return torch.randint(-1, self.size, (len(x0), 2), generator=generator, device=x0.device)
+
+    def degrade(self, x0, t, z):
+        if not self.needs_z:
+            return x0 * self.at("F", t, x0)
+        table = self.exact["F"].to(x0.device) if x0.dtype == torch.float64 else self.F
+        pixel = torch.arange(self.size, device=x0.device) + self.size - 1
+        rows, columns = (pixel - z[:, :1]), (pixel - z[:, 1:])  # where each pixel lies on the canvas, (B, size) each
+        t = t[:, None, None] if torch.is_tensor(t) else t
+        return x0 * table[t, rows[:, :, None], columns[:, None, :]].unsqueeze(1)
+
+    def invert(self, x, t, eps):
+        return x * regularised(self.at("F", t, x), eps)
+
+
+def middle(table, size):
+    """The window of `holes` with its hole at size/2 - 1 (size // 2 - 1 for odd sizes)."""
+    first = size - size // 2
+    return table[:, first : first + size, first : first + size].contiguous()
+
+
+@register("fade")
+@dataclass(eq=False)
+class Fade(Degradation):
+    """Fade to one colour: x_t = (1 - w_t) x0 + w_t z, z = (B, C) one colour per image, uniform in [-1/2, 1/2).
+
+    w_t is the product of the first T - t holes of `Mask`, w_T = 1: the picture shrinks to a disc and goes out.
+    """
+
+    size: int
+    T: int = 750
+    kernel_std: float = 0.05
+    initial_mask: int = 1
+    needs_z = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        w = middle(holes(self.size, self.T, self.kernel_std, self.initial_mask), self.size).flip(0)
+        w[0] = 0  # the formula is not the identity at t = 0; by definition D_0 is
+        self.table("w", w)
+
+    def draw(self, x0, generator=None):
+        return torch.rand(x0.shape[:2], generator=generator, device=x0.device, dtype=x0.dtype) - 0.5
+
+    def degrade(self, x0, t, z):
+        w = self.at("w", t, x0)
+        return (1 - w) * x0 + w * z[:, :, None, None].to(x0.dtype)
+
+
+@register("desaturate")
+@dataclass(eq=False)
+class Desaturate(Degradation):
+    """x_t = a_t x0 + (1 - a_t) m, m the plain mean of the channels. schedule: linear (1 - t/T) | constant (0.9^t)."""
+
+    size: int | None = None
+    T: int = 20
+    schedule: str = "linear"
+
+    def __post_init__(self):
+        super().__post_init__()
+        t = torch.arange(self.T + 1, dtype=torch.float64)
+        schedules = {"linear": 1 - t / self.T, "constant": 0.9**t}
+        if self.schedule not in schedules:
+            raise unknown("desaturate schedule", self.schedule, schedules)
+        self.table("a", schedules[self.schedule])
+
+    def check(self, x0, t, z):
+        t = super().check(x0, t, z)
+        if x0.shape[1] < 2:
+            raise ColdlabError("Desaturate got 1 channel; it needs colour images, (B, 3, H, W).")
+        return t
+
+    def degrade(self, x0, t, z):
+        a = self.at("a", t, x0)
+        return a * x0 + (1 - a) * x0.mean(1, keepdim=True)
+
+    def invert(self, x, t, eps):
+        grey = x.mean(1, keepdim=True)
+        return grey + (x - grey) * regularised(self.at("a", t, x), eps)
+
+
+# ------------------------------------------------------------------------------ towards another image: noise, animorph
+
+
+class Blend(Degradation):
+    """x_t = sqrt(abar_t) x0 + sqrt(1 - abar_t) z, cosine schedule: abar_k ~ cos^2((k/T + 0.008) / 1.008 * pi/2)."""
+
+    needs_z = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        k = torch.arange(self.T + 1, dtype=torch.float64)
+        f = torch.cos((k / self.T + 0.008) / 1.008 * torch.pi / 2) ** 2
+        abar = torch.cat([torch.ones(1, dtype=torch.float64), (f[1:] / f[:-1]).clamp(min=0.001).cumprod(0)])
+        self.table("a", abar.sqrt()), self.table("b", (1 - abar).sqrt())
+
+    def degrade(self, x0, t, z):
+        return self.at("a", t, x0) * x0 + self.at("b", t, x0) * z.to(x0.dtype)
+
+    def infer(self, x, x0_hat, t):
+        """The z that makes D(x0_hat, t, z) = x, for t >= 1. As z of a sampler it turns both algorithms into DDIM."""
+        return (x - self.at("a", t, x) * x0_hat) / self.at("b", t, x)
+
+
+@register("noise")
+@dataclass(eq=False)
+class Noise(Blend):
+    """Gaussian noise, z ~ N(0, I): the hot baseline. `infer` as a sampler's z gives DDIM with eta = 0."""
+
+    size: int | None = None
+    T: int = 200
+
+    def draw(self, x0, generator=None):
+        return torch.randn(x0.shape, generator=generator, device=x0.device, dtype=x0.dtype)
+
+
+@register("animorph")
+@dataclass(eq=False)
+class Animorph(Blend):
+    """Morph into another image z, such as an animal's. `draw` pairs each image with another one of its batch."""
+
+    size: int | None = None
+    T: int = 200
+
+    def draw(self, x0, generator=None):
+        if len(x0) < 2:
+            raise ColdlabError("Animorph cannot pair a batch of 1 with another image of it; pass z, the target image.")
+        shift = torch.randint(1, len(x0), (1,), generator=generator, device=x0.device)
+        return x0[(torch.arange(len(x0), device=x0.device) + shift) % len(x0)]
+
+
+# ------------------------------------------------------------------------------------------------------ compositions
+
+
+@register("compose")
+@dataclass(eq=False)
+class Compose(Degradation):
+    """Several degradations, one after another, each on its own clock t * part.T // T; z: a tuple, one entry a part."""
+
+    parts: tuple
+
+    def __post_init__(self):
+        if not self.parts:
+            raise ColdlabError("Compose got no parts; it needs at least one, such as Compose((Blur(32), Mask(32))).")
+        self.T = max(part.T for part in self.parts)
+        super().__post_init__()
+        self.size = next((part.size for part in self.parts if part.size is not None), None)
+        self.needs_z = any(part.needs_z for part in self.parts)
+        self.members = nn.ModuleList(self.parts)
+
+    def draw(self, x0, generator=None):
+        return tuple(part.draw(x0, generator) for part in self.parts)
+
+    def degrade(self, x0, t, z):
+        for part, latent in zip(self.parts, z or [None] * len(self.parts), strict=True):
+            x0 = part.degrade(x0, t * part.T // self.T, latent)
+        return x0
+
+    def check(self, x0, t, z):
+        t = super().check(x0, t, z)
+        if z is not None and len(z) != len(self.parts):
+            raise ColdlabError(f"Compose of {len(self.parts)} parts got z for {len(z)}; draw it with D.draw(x0).")
+        for part, latent in zip(self.parts, z or [None] * len(self.parts), strict=True):
+            part.check(x0, t * part.T // self.T, latent)
+        return t

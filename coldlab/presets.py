@@ -1,0 +1,87 @@
+"""The paper's experiments by name, DATASET-DEGRADATION: the data, the degradation and what the authors spent on it.
+
+The idea that holds this file together: a number of the paper can be compared only with a run of the same degradation at
+the same size, so that the settings stand in one table, and `--dataset mnist --degradation blur` finds its row.
+"""
+
+import ast
+from dataclasses import dataclass, field
+
+from .degradations import make
+from .errors import ColdlabError, unknown
+
+UNET, MODEL, CONVNEXT = "U-Net 64 (1, 2, 4, 8)", "ResNet U-Net 128 (1, 2, 2, 2)", "ConvNeXt U-Net"
+BUDGET = "700,000 steps of 64 images"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One experiment: `dataset` at `size` (enlarged by `zoom`, then cropped), the degradation and its options.
+
+    network, budget: what the paper's official code used; None where the experiment is ours. A dataset of None is one
+    that coldlab does not fetch (AFHQ): give its folder.
+    """
+
+    dataset: str | None
+    size: int
+    degradation: str
+    options: dict = field(default_factory=dict)
+    zoom: float | None = None
+    network: str | None = UNET
+    budget: str | None = BUDGET
+
+    def build(self):
+        """The degradation itself."""
+        return make(self.degradation, self.size, **self.options)
+
+
+SPECIAL_6 = dict(T=50, schedule="special_6", padding="reflect")
+REFLECT = dict(T=200, kernel=15, std=0.01, schedule="exponential", padding="reflect")
+FLAT = dict(T=300, kernel=27, std=0.01, schedule="exponential", discrete=True)  # ends in one colour, to generate from
+MASK = dict(T=50, kernel_std=0.1, initial_mask=11, centre="random")
+MASK_CELEBA = dict(T=100, kernel_std=0.2, initial_mask=1, centre="centred")
+BICUBIC = dict(mode="bicubic")
+
+PRESETS = {
+    "digits-blur": Preset("digits", 32, "blur", network=None, budget=None),
+    "mnist-blur": Preset("mnist", 32, "blur", dict(T=20, kernel=11, std=7.0), zoom=1.12),
+    "cifar10-blur": Preset("cifar10", 32, "blur", SPECIAL_6, zoom=1.12, network=MODEL),
+    "celeba-blur": Preset("celeba", 128, "blur", REFLECT, zoom=1.12),
+    "celeba-flatblur": Preset("celeba", 128, "blur", FLAT, zoom=1.12),
+    "afhq-flatblur": Preset(None, 128, "blur", FLAT, zoom=1.12),
+    "mnist-mask": Preset("mnist", 32, "mask", MASK, zoom=1.0, budget="60,000 steps (paper), 700,000 (code)"),
+    "cifar10-mask": Preset("cifar10", 32, "mask", MASK, network=MODEL, budget="60,000 steps (paper), 700,000 (code)"),
+    "celeba-mask": Preset("celeba", 128, "mask", MASK_CELEBA, budget="350,000 steps of 200 images"),
+    "celeba-fade": Preset("celeba", 128, "fade", dict(T=750, kernel_std=0.05, initial_mask=1)),
+    "mnist-pixelate": Preset("mnist", 32, "pixelate", dict(T=3) | BICUBIC, zoom=1.12),
+    "cifar10-pixelate": Preset("cifar10", 32, "pixelate", dict(T=3) | BICUBIC, network=MODEL),
+    "celeba-pixelate": Preset("celeba", 128, "pixelate", dict(T=4) | BICUBIC),
+    "cifar10-snow": Preset("cifar10", 32, "snow", dict(T=200, level=3), network=CONVNEXT),
+    "celeba-snow": Preset("celeba", 128, "snow", dict(T=200, level=4), network=CONVNEXT),
+    "cifar10-desaturate": Preset("cifar10", 32, "desaturate", dict(T=20), network=CONVNEXT),
+    "celeba-desaturate": Preset("celeba", 128, "desaturate", dict(T=20), network=CONVNEXT),
+    "celeba-animorph": Preset("celeba", 128, "animorph", dict(T=200)),
+    "celeba-noise": Preset("celeba", 128, "noise", dict(T=200)),
+    "afhq-noise": Preset(None, 128, "noise", dict(T=200)),
+}
+
+
+def preset(name):
+    """The preset called `name`; an unknown one raises with the list."""
+    if name not in PRESETS:
+        raise unknown("preset", name, PRESETS)
+    return PRESETS[name]
+
+
+def parse(options):
+    """("T=40", "std=5.0") -> {"T": 40, "std": 5.0}; anything that is no number, True or False stays text."""
+    values = {}
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not equals or not key:
+            raise ColdlabError(f"option {option!r}; write KEY=VALUE, such as T=40.")
+        try:
+            values[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            values[key] = value
+    return values

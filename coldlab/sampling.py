@@ -1,0 +1,56 @@
+"""The two samplers of the paper: from a degraded image back to a clean one, T calls of R.
+
+The idea that holds this file together: the samplers differ in one line. Both are generators that yield
+(r, x_r, x0_hat) for every severity r reached, down to r = 0, so that a trajectory is there for the taking:
+`*_, (_, x, _) = improved(R, D, x_T)` is the restored image.
+"""
+
+from itertools import pairwise
+
+import torch
+
+from .errors import ColdlabError
+
+
+@torch.no_grad()
+def naive(R, D, x, z=None, severities=None):
+    """Algorithm 1: x_r = D(R(x_s, s), r), for s > r > ... > 0.
+
+    R: (x_s, s) -> x0_hat, any callable. x: (B, C, H, W) at the first severity. z: D's latent, drawn once, or a
+    callable (x_s, x0_hat, s) -> z such as D.infer. severities: descending, from that of x to 0; default T, T-1, ..., 0.
+    """
+    for s, r in pairwise(descending(D, severities)):
+        x0 = R(x, s)
+        z_s = latent(z, x, x0, s)
+        x = D(x0, r, z_s)
+        yield r, x, x0
+
+
+@torch.no_grad()
+def improved(R, D, x, z=None, severities=None):
+    """Algorithm 2: x_r = x_s - D(R(x_s, s), s) + D(R(x_s, s), r). Arguments as in `naive`."""
+    for s, r in pairwise(descending(D, severities)):
+        x0 = R(x, s)
+        z_s = latent(z, x, x0, s)
+        x = x - D(x0, s, z_s) + D(x0, r, z_s)
+        yield r, x, x0
+
+
+def latent(z, x, x0, s):
+    """z itself, or z estimated from the state and the prediction where z is a callable."""
+    return z(x, x0, s) if callable(z) else z
+
+
+def descending(D, severities):
+    """The severities as a list, checked: strictly descending within 0..T and ending at 0."""
+    steps = list(range(D.T, -1, -1) if severities is None else severities)
+    if len(steps) < 2 or steps[-1] != 0 or steps[0] > D.T or any(r >= s for s, r in pairwise(steps)):
+        raise ColdlabError(f"severities {steps} must descend from at most T = {D.T} down to 0, such as [{D.T}, 10, 0].")
+    return steps
+
+
+def evenly(T, steps):
+    """steps + 1 severities from T down to 0, as even as integers allow: a sampler's budget of `steps` calls of R."""
+    if not 1 <= steps <= T:
+        raise ColdlabError(f"{steps} steps; a trajectory from T = {T} has 1..{T} of them.")
+    return [round(T * (steps - k) / steps) for k in range(steps + 1)]

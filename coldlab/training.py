@@ -1,0 +1,205 @@
+"""Training R to undo D: min over R of E |R(D(x0, t, z), t) - x0|, t uniform in 1..T (paper, eq. 1).
+
+The idea that holds this file together: everything random in a step is a function of (seed, rank, step). A run that was
+stopped and resumed therefore repeats the uninterrupted one bit for bit, with no generator's state to save.
+"""
+
+import copy
+import hashlib
+from dataclasses import dataclass
+
+import torch
+
+from .data import to_float
+from .degradations import make
+from .errors import ColdlabError, unknown
+from .presets import parse
+from .unet import Preconditioned, UNet
+
+LOSSES = {"l1": torch.nn.functional.l1_loss, "l2": torch.nn.functional.mse_loss}
+FLOAT32, EIGHT_BITS = 2e-6, 4e-3  # the eps of D.inverse: how wrong the pixels of x_t may be, relative to its contrast
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a run is: data, degradation, network and recipe. It travels inside every checkpoint."""
+
+    dataset: str = "digits"
+    """digits, mnist, fashion-mnist, cifar10, celeba, or a folder or zip of your own images."""
+    degradation: str = "blur"
+    """What to undo: see `python -m coldlab presets`. Two joined by + are composed: blur+mask."""
+    options: tuple[str, ...] = ()
+    """Settings of the degradation as KEY=VALUE, such as T=40 std=5.0; the preset's where there is one."""
+    size: int | None = None
+    """Side of the images in pixels. By default the preset's, else that of the data."""
+    zoom: float | None = None
+    """Resize to zoom x size, then cut the centre. By default the preset's, else 1.12 for MNIST (as the paper) and 1."""
+    channels: int | None = None
+    """Filled in from the data: 1 for grey images, 3 for colour."""
+    width: int = 32
+    """Channels of the network's first level. The paper: 64."""
+    mults: tuple[int, ...] = (1, 1, 2)
+    """Channels of each level, as multiples of width. The paper: 1 2 4 8."""
+    attention: tuple[int, ...] = (1, 2)
+    """Levels with attention, counted from 0. The paper: all of them."""
+    patch: int = 2
+    """Fold patch x patch pixels into channels before the network. The paper: 1."""
+    residual: bool = False
+    """Let the network predict what to add to x_t instead of the image."""
+    precondition: bool = True
+    """Show the network D's regularised inverse beside x_t, where D has one. The paper: no."""
+    steps: int = 1000
+    """Steps in all; the learning rate falls to zero at the last."""
+    batch: int = 64
+    """Images per step."""
+    lr: float = 4e-3
+    """Peak learning rate of AdamW."""
+    warmup: int = 50
+    """Steps over which the learning rate rises."""
+    loss: str = "l1"
+    """l1 (the paper's: R tends to the median of what fits) or l2 (the mean)."""
+    ema: float = 0.995
+    """Decay of the averaged weights, the ones that are kept."""
+    shift: int = 0
+    """Move each image by up to so many pixels at random; its borders repeat."""
+    flip: bool = False
+    """Mirror half of the images: for faces and animals, not for digits and letters."""
+    rounded: float = 0.0
+    """Share of the images that are rounded to 8 bits after D, so that R also restores from PNG and JPEG files."""
+    seed: int = 0
+    """Seed of the weights and of every batch."""
+
+
+@dataclass
+class State:
+    """What a run has come to: R, the average of its weights, the optimiser, the number of steps taken."""
+
+    R: torch.nn.Module
+    ema: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    first_bad: torch.Tensor | None = None  # on the device: the first step with a loss that is no number
+
+
+def build(config):
+    """(D, R) of a config whose size and channels are known; R has random weights drawn from config.seed."""
+    D = make(config.degradation, config.size, **parse(config.options))
+    sample = torch.zeros(1, config.channels, config.size, config.size)
+    invertible = config.precondition and D.inverse(sample, D.T) is not None
+    before = torch.get_rng_state()  # building a network must not change the caller's random numbers
+    torch.default_generator.manual_seed(config.seed)
+    net = UNet(
+        config.channels,
+        config.width,
+        config.mults,
+        inputs=config.channels * (2 if invertible else 1),
+        attention=config.attention,
+        patch=config.patch,
+        residual=config.residual,
+    )
+    torch.set_rng_state(before)
+    return D, Preconditioned(net, D) if invertible else net
+
+
+def start(config, device="cpu"):
+    """(D, State) at step 0 on `device`. Raises ColdlabError for settings that cannot be."""
+    if config.loss not in LOSSES:
+        raise unknown("loss", config.loss, LOSSES)
+    for name in ("steps", "batch", "patch", "lr"):
+        if getattr(config, name) <= 0:
+            raise ColdlabError(f"{name} = {getattr(config, name)}; it must be above 0.")
+    D, R = build(config)
+    D, R = D.to(device), R.to(device, memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(R.parameters(), lr=config.lr, weight_decay=0.0, fused=True)
+    return D, State(R, copy.deepcopy(R).requires_grad_(False).eval(), optimizer)
+
+
+def train(state, D, images, config, rank=0):
+    """Take steps until config.steps; yields (step, loss) after each. The loss stays on the device: reading it waits.
+
+    images: uint8 (N, C, H, W) on the device of the network. Only the average state.ema is meant for use.
+    """
+    parameters, averages = list(state.R.parameters()), list(state.ema.parameters())
+    device, loss_of = images.device, LOSSES[config.loss]
+    if state.first_bad is None:
+        state.first_bad = torch.full((), torch.inf, device=device)
+    while state.step < config.steps:
+        draw = torch.Generator(device).manual_seed(seed_of(config.seed, rank, state.step))
+        chosen = torch.randint(len(images), (config.batch,), generator=draw, device=device)
+        x0 = augment(to_float(images.index_select(0, chosen)), config, draw)
+        t = torch.randint(1, D.T + 1, (config.batch,), generator=draw, device=device)  # T included
+        x = D(x0, t, D.draw(x0, draw))
+        known = {}
+        if config.rounded:
+            coarse = torch.rand(config.batch, generator=draw, device=device) < config.rounded
+            x = torch.where(coarse[:, None, None, None], eight_bits(x), x)
+            if isinstance(state.R, Preconditioned):
+                known["eps"] = torch.where(coarse, EIGHT_BITS, FLOAT32)
+
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16_pays(device)):
+            x0_hat = state.R(x, t, **known)
+        loss = loss_of(x0_hat.float(), x0)
+        loss.backward()
+        for group in state.optimizer.param_groups:
+            group["lr"] = learning_rate(config, state.step)
+        state.optimizer.step()
+        state.optimizer.zero_grad(set_to_none=True)
+
+        decay = min(config.ema, (1 + state.step) / (10 + state.step))  # early averages forget the random start
+        with torch.no_grad():
+            torch._foreach_lerp_(averages, parameters, 1 - decay)
+        state.step += 1
+        loss = loss.detach()
+        bad = torch.where(loss.isfinite(), torch.inf, float(state.step))
+        state.first_bad = torch.minimum(state.first_bad, bad)
+        yield state.step, loss
+
+
+def augment(x, config, draw):
+    """Each image moved by up to config.shift pixels (borders repeat) and, with config.flip, mirrored or not."""
+    if config.shift:
+        B, _, H, W = x.shape
+        moves = torch.randint(-config.shift, config.shift + 1, (2, B, 1), generator=draw, device=x.device)
+        rows = (torch.arange(H, device=x.device) + moves[0]).clamp(0, H - 1)  # (B, H): the row that each row shows
+        columns = (torch.arange(W, device=x.device) + moves[1]).clamp(0, W - 1)
+        x = x.gather(2, rows[:, None, :, None].expand_as(x)).gather(3, columns[:, None, None, :].expand_as(x))
+    if config.flip:
+        mirrored = torch.rand(len(x), 1, 1, 1, generator=draw, device=x.device) < 0.5
+        x = torch.where(mirrored, x.flip(-1), x)
+    return x
+
+
+def check_finite(state):
+    """Raise if a loss or a weight is NaN or infinite. It reads the device: call it where you look anyway."""
+    step = torch.inf if state.first_bad is None else state.first_bad.item()
+    if step == torch.inf and not all(norm.isfinite() for norm in torch._foreach_norm(list(state.R.parameters()))):
+        step = state.step
+    if step < torch.inf:
+        raise ColdlabError(
+            f"the loss was not a number at step {int(step)}; training stopped. "
+            "The checkpoints before it are whole; start a new run with a lower --lr."
+        )
+
+
+def learning_rate(config, step):
+    """Linear warm-up to config.lr, then a cosine to zero at config.steps."""
+    warm = min(1.0, (step + 1) / max(1, config.warmup))
+    return config.lr * warm * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * step / config.steps)).item())
+
+
+def seed_of(*numbers):
+    """One 32-bit seed from several numbers (neighbouring seeds must not give related streams, so they are hashed)."""
+    return int.from_bytes(hashlib.blake2b(repr(numbers).encode(), digest_size=4).digest(), "little")
+
+
+def eight_bits(x):
+    """What an 8-bit file keeps of x in [-1, 1]: rounded to 256 levels."""
+    return ((x.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+
+
+def bfloat16_pays(device):
+    """Whether R is faster in bfloat16: on GPUs that have it and on CPUs with matrix instructions for it."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    fast = [getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")]
+    return torch.device(device).type == "cpu" and any(supported() for supported in fast if supported)

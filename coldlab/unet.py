@@ -1,0 +1,194 @@
+"""R, the restoration network: a U-Net that sees a degraded image and its severity, and says what was there.
+
+The idea that holds this file together: one block, used everywhere. It looks around (depthwise 7 x 7), hears the
+severity (a shift per channel), and thinks (two 3 x 3 convolutions). Levels halve the image, attention lets distant
+pixels talk, skips carry detail across. The constructor's defaults are the paper's network, weight for weight.
+"""
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import nn
+
+from .errors import ColdlabError
+
+
+class TimeEmbedding(nn.Module):
+    """t (B,) -> (B, width): sines and cosines of t at width/2 frequencies from 1 to 1/10000, then a small MLP."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.register_buffer("frequencies", torch.logspace(0, -4, width // 2), persistent=False)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(self, t):
+        phase = t[:, None].float() * self.frequencies
+        return self.mlp(torch.cat([phase.sin(), phase.cos()], 1))
+
+
+class LayerNorm(nn.Module):
+    """Normalise the channels of each pixel: (x - mean) / sqrt(var + 1e-5) * weight + bias."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x):
+        return F.layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias).permute(0, 3, 1, 2)
+
+
+class Block(nn.Module):
+    """ConvNeXt block, (B, C_in, H, W) -> (B, C_out, H, W), severity added as a shift per channel, residual."""
+
+    def __init__(self, c_in, c_out, embedding=None, norm=True):
+        super().__init__()
+        self.look = nn.Conv2d(c_in, c_in, 7, padding=3, groups=c_in)
+        self.hear = nn.Sequential(nn.GELU(), nn.Linear(embedding, c_in)) if embedding else None
+        self.think = nn.Sequential(
+            LayerNorm(c_in) if norm else nn.Identity(),
+            nn.Conv2d(c_in, 2 * c_out, 3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(2 * c_out, c_out, 3, padding=1),
+        )
+        self.carry = nn.Conv2d(c_in, c_out, 1) if c_in != c_out else nn.Identity()
+
+    def forward(self, x, embedding=None):
+        h = self.look(x)
+        if self.hear is not None:
+            h = h + self.hear(embedding)[:, :, None, None]
+        return self.think(h) + self.carry(x)
+
+
+class LinearAttention(nn.Module):
+    """Residual attention over all pixels at linear cost: out = q (softmax(k)^T v), 4 heads of 32 channels."""
+
+    def __init__(self, channels, heads=4, head=32):
+        super().__init__()
+        self.heads, self.scale = heads, head**-0.5
+        self.norm = LayerNorm(channels)
+        self.qkv = nn.Conv2d(channels, 3 * heads * head, 1, bias=False)
+        self.out = nn.Conv2d(heads * head, channels, 1)
+
+    def forward(self, x):
+        q, k, v = rearrange(self.qkv(self.norm(x)), "b (three h c) y x -> three (b h) c (y x)", three=3, h=self.heads)
+        summary = k.softmax(-1) @ v.mT  # (B h, c, c): what the image holds, whatever its size
+        out = summary.mT @ (q * self.scale)
+        return x + self.out(rearrange(out, "(b h) c (y x) -> b (h c) y x", h=self.heads, y=x.shape[2]))
+
+
+class UNet(nn.Module):
+    """R(x_t, t) -> x0_hat, both (B, channels, H, W), any H and W; t an int or (B,) long; label (B,) long or None.
+
+    width, mults: level i has width * mults[i] channels, and each level halves the image. inputs: channels of what it is
+    shown (default: channels). attention: on every level (True), none (False), or the levels listed, such as (1, 2); the
+    middle has it where any level has. time, skips: switches for ablations. patch: fold patch x patch pixels into
+    channels first, which is cheaper. residual: predict what to add to x_t. classes: number of labels; without a label
+    (None, or -1 for one image) R restores whatever fits.
+    The defaults are the paper's, 56,612,916 weights. Raises ColdlabError for a network that cannot be.
+    """
+
+    def __init__(self, channels=1, width=64, mults=(1, 2, 4, 8), *, inputs=None, attention=True, time=True, skips=True,
+                 patch=1, residual=False, classes=None):  # fmt: skip
+        super().__init__()
+        attention = range(len(mults)) if attention is True else attention or ()
+        if (
+            width < 2
+            or width % 2
+            or not mults
+            or not set(attention) <= set(range(len(mults)))
+            or (classes and not time)
+        ):
+            raise ColdlabError(
+                f"no UNet with width {width}, mults {mults}, attention {attention}, time {time}, classes {classes}; "
+                "it needs an even width, a level, attention on its own levels (from 0), and time to have classes."
+            )
+        self.channels, self.inputs, self.patch, self.residual = channels, inputs or channels, patch, residual
+        self.skips, self.classes = skips, classes
+        self.multiple = patch * 2 ** (len(mults) - 1)
+        widths = [self.inputs * patch**2, *(width * m for m in mults)]
+        embedding = width if time else None
+        self.time = TimeEmbedding(width) if time else None
+        self.label = nn.Embedding(classes + 1, width) if classes else None  # the last entry means "any"
+
+        levels = list(pairwise(widths))
+
+        def stage(c_in, c_out, attends, resample=None, norm=True):
+            mix = LinearAttention(c_out) if attends else nn.Identity()
+            blocks = [Block(c_in, c_out, embedding, norm), Block(c_out, c_out, embedding)]
+            return nn.ModuleList([*blocks, mix, resample or nn.Identity()])
+
+        self.down = nn.ModuleList(
+            stage(a, b, i in attention, nn.Conv2d(b, b, 4, 2, 1) if i < len(levels) - 1 else None, norm=i > 0)
+            for i, (a, b) in enumerate(levels)
+        )
+        self.middle = stage(widths[-1], widths[-1], bool(attention))[:3]
+        self.up = nn.ModuleList(
+            stage(b * 2 if skips else b, a, i in attention, nn.ConvTranspose2d(a, a, 4, 2, 1))
+            for i, (a, b) in reversed(list(enumerate(levels))[1:])
+        )
+        # The way up has one stage less than the way down: in the paper the first level's skip is stored and never used.
+        self.last = Block(widths[1], widths[1])
+        self.out = nn.Conv2d(widths[1], channels * patch**2, 1)
+
+    def forward(self, x, t, label=None):
+        self.check(x, t, label)
+        height, width = x.shape[-2:]
+        h = F.pad(x, (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")
+        if self.patch > 1:
+            h = F.pixel_unshuffle(h, self.patch)
+        e = self.embed(x, t, label)
+        passed = []
+        for first, second, mix, resample in self.down:
+            h = mix(second(first(h, e), e))
+            passed.append(h)
+            h = resample(h)
+        first, second, mix = self.middle
+        h = second(mix(first(h, e)), e)
+        for first, second, mix, resample in self.up:
+            if self.skips:
+                h = torch.cat([h, passed.pop()], 1)
+            h = resample(mix(second(first(h, e), e)))
+        h = self.out(self.last(h))
+        if self.patch > 1:
+            h = F.pixel_shuffle(h, self.patch)
+        h = h[..., :height, :width]
+        return x[:, : self.channels] + h if self.residual else h
+
+    def embed(self, x, t, label):
+        """The severity and the label as one vector per image, (B, width), or None where the network has neither."""
+        t = torch.as_tensor(t, device=x.device).expand(len(x))
+        e = self.time(t) if self.time is not None else None
+        if self.label is not None:
+            label = torch.full_like(t, -1) if label is None else label
+            e = e + self.label(torch.where(label < 0, self.classes, label))
+        return e
+
+    def check(self, x, t, label):
+        if x.ndim != 4 or x.shape[1] != self.inputs:
+            raise ColdlabError(f"this UNet takes (B, {self.inputs}, H, W) images, not {tuple(x.shape)}.")
+        if torch.is_tensor(t) and t.shape not in ((), x.shape[:1]):
+            raise ColdlabError(f"this UNet got {len(x)} images and t {tuple(t.shape)}; t is an int or one per image.")
+        if label is not None and self.label is None:
+            raise ColdlabError("this UNet was built without labels; build it with classes=10 or leave the label out.")
+
+
+class Preconditioned(nn.Module):
+    """R(x_t, t) = net([x_t, D_t^+ x_t], t): beside x_t the network sees D's regularised inverse, if D has one.
+
+    Near T the pixels of a blurred image differ by one 8-bit level; the inverse brings what is left to full contrast.
+    eps: the relative error of the images, a float or (B,); 2e-6 for float32, 4e-3 for 8-bit files (D.inverse).
+    """
+
+    def __init__(self, net, D):
+        super().__init__()
+        self.net, self.D = net, D
+
+    def forward(self, x, t, label=None, eps=2e-6):
+        return self.net(torch.cat([x, self.D.inverse(x, t, eps)], 1), t, label)
+
+
+def count(module):
+    """The number of trainable weights."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)

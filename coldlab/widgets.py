@@ -1,0 +1,137 @@
+"""Figures that move under the reader's hand where no Python runs: a slider over precomputed frames.
+
+The idea: all frames are stacked into one image, a window shows one of them, and the slider's own inline handler moves
+the image behind the window. Nothing is loaded, there is no script and no id, so any number of sliders share a page, and
+where a site strips styles and handlers (GitHub), the image is left: a film strip.
+"""
+
+import base64
+import html
+import io
+import json
+
+import numpy as np
+import torch
+
+from .errors import ColdlabError
+from .plots import check_alt, to_pixels
+
+GAP = 2  # transparent image pixels around each image, so that no neighbour shows at the window's edge
+COLUMNS = 8  # images side by side in one frame; more continue below
+POSITIONS = 41  # the most severities that `explore` draws on its own
+
+
+class Slider:
+    """One self-contained piece of HTML; as the last expression of a notebook cell it shows itself.
+
+    html: the HTML. alt: what is to be seen, also read by screen readers. strip: the film strip as RGBA uint8
+    (positions * height, width, 4).
+    """
+
+    def __init__(self, html, alt, strip):
+        self.html, self.alt, self.strip = html, alt, strip
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return {"text/html": self.html, "text/plain": repr(self)}
+
+    def __repr__(self):
+        return f"Slider: {self.alt}"
+
+
+def slider(frames, captions, alt, scale=3):
+    """A slider that shows one frame at a time, with its caption.
+
+    frames: one entry per position, images (N, C, H, W) or (C, H, W), floats in [-1, 1] or uint8, all of one shape; the
+    N images of a frame stand side by side. captions: as many strings. scale: page pixels per image pixel, at most (a
+    narrow page shows them smaller). Returns a Slider.
+    Raises ColdlabError for no frames, unequal numbers or shapes, a scale of 0 or less, or an empty alt.
+    """
+    frames = [frame[None] if frame.ndim == 3 else frame for frame in map(torch.as_tensor, frames)]
+    captions, alt = [str(caption) for caption in captions], check_alt(alt)
+    if not frames or len(frames) != len(captions):
+        raise ColdlabError(f"{len(frames)} frames have {len(captions)} captions; give at least one frame, one each.")
+    shapes = sorted({tuple(frame.shape) for frame in frames})
+    if len(shapes) > 1:
+        raise ColdlabError(f"frames have shapes {shapes}; all must be alike.")
+    if not scale > 0:
+        raise ColdlabError(f"scale is {scale}; it is a number above 0.")
+    pictures = [_arrange(to_pixels(frame)) for frame in frames]
+    (height, width), strip = pictures[0].shape[:2], np.concatenate(pictures)
+    return Slider(_html(_data_uri(strip), captions, alt, height, width, scale), alt, strip)
+
+
+def explore(D, images, z=None, severities=None, alt=None, scale=3):
+    """A slider over the severity t of D(x0, t, z).
+
+    D: a Degradation. images: (N, C, H, W), floats in [-1, 1] or uint8, of D's size. z: D's latent; None draws it once,
+    the same on every run. severities: the t to show; None takes 0..T, or 41 of them evenly. Returns a Slider.
+    Raises ColdlabError as D and `slider` do.
+    """
+    from .data import to_float
+
+    x0 = to_float(images) if images.dtype == torch.uint8 else images
+    if severities is None:
+        count = min(D.T + 1, POSITIONS)
+        severities = [round(i * D.T / (count - 1)) for i in range(count)]
+    if z is None and D.needs_z:
+        z = D.draw(x0, generator=torch.Generator(x0.device).manual_seed(0))
+    with torch.no_grad():
+        frames = [D(x0, t, z) for t in severities]
+    name = type(D).__name__.lower()
+    alt = (
+        alt
+        or f"{len(x0)} images under {name}; the slider moves the severity t from {severities[0]} to {severities[-1]}."
+    )
+    return slider(frames, [f"t = {t} of {D.T}" for t in severities], alt, scale)
+
+
+def _arrange(images):
+    """RGBA images (N, H, W, 4) side by side, COLUMNS in a line, with transparent gaps on all sides."""
+    n, height, width, _ = images.shape
+    columns = min(n, COLUMNS)
+    cells = np.zeros((-(-n // columns) * columns, height + GAP, width + GAP, 4), dtype=np.uint8)
+    half = GAP // 2
+    cells[:n, half : half + height, half : half + width] = images
+    lines = cells.reshape(-1, columns, *cells.shape[1:]).swapaxes(1, 2)
+    return lines.reshape(-1, columns * (width + GAP), 4)
+
+
+def _data_uri(strip):
+    """The smaller of PNG (exact; grey where the images are) and, for colour, WebP of high quality, as a data URI."""
+    from PIL import Image
+
+    grey = (strip[..., :3] == strip[..., :1]).all()
+    image = Image.fromarray(np.ascontiguousarray(strip[..., [0, 3]]) if grey else strip)  # LA or RGBA
+    options = [("png", {"optimize": True})] + ([] if grey else [("webp", {"quality": 90, "method": 4})])
+    files = []
+    for kind, how in options:
+        buffer = io.BytesIO()
+        image.save(buffer, kind, **how)
+        files.append((kind, buffer.getvalue()))
+    kind, content = min(files, key=lambda file: len(file[1]))
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _html(uri, captions, alt, height, width, scale):
+    n, room = len(captions), max(map(len, captions))
+    move = (
+        "const f=this.closest('figure'),c=JSON.parse(this.dataset.captions)[this.value];"
+        f"f.querySelector('img').style.transform='translateY('+-100*this.value/{n}+'%)';"
+        "f.querySelector('output').value=c;this.setAttribute('aria-valuetext',c)"
+    )
+    first, alt = html.escape(captions[0]), html.escape(alt)
+    # Inline styles only: a style element would act on the whole page. The text takes the page's colour; the slider's
+    # blue is the one that browsers draw on a light track in light pages and on a dark track in dark ones.
+    return f"""<figure style="margin:.5em 0;max-width:100%;width:{width * scale:g}px">
+<div style="overflow:hidden;aspect-ratio:{width}/{height}">
+<img class="dark-light" src="{uri}" alt="{alt}" width="{width}" height="{height * n}" \
+style="display:block;width:100%;height:auto;max-width:none;margin:0;padding:0;border-radius:0;background:none;\
+filter:none;image-rendering:pixelated">
+</div>
+<div style="display:flex;flex-wrap:wrap;align-items:center;gap:.2em .8em;margin-top:.4em;color:inherit">
+<input type="range" min="0" max="{n - 1}" value="0" step="1" autocomplete="off" aria-label="{alt}" \
+aria-valuetext="{first}" data-captions="{html.escape(json.dumps(captions))}" oninput="{html.escape(move)}" \
+style="flex:1 1 10em;min-width:0;margin:0;height:28px;accent-color:#388DC4;cursor:pointer">
+<output aria-live="off" style="min-width:min(100%,{room}ch);font-variant-numeric:tabular-nums">{first}</output>
+</div>
+</figure>"""

@@ -1,0 +1,294 @@
+"""plots.py: every pixel arrives, every picture speaks, and both pages carry it."""
+
+import io
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.text import Text
+from PIL import Image
+
+from coldlab import data, plots
+from coldlab.errors import ColdlabError
+
+WHITE, DARK = "#FFFFFF", "#14181E"  # the book's pages
+
+
+def images(n=3, channels=1, height=6, width=5, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (n, channels, height, width), generator=generator, dtype=torch.uint8)
+
+
+def png(picture):
+    """The shown PNG as RGBA, and its metadata."""
+    bundle, metadata = picture._repr_mimebundle_()
+    return np.asarray(Image.open(io.BytesIO(bundle["image/png"])).convert("RGBA")), metadata["image/png"]
+
+
+def enlarged(image, dots):
+    """(C, H, W) uint8 as (H * dots, W * dots, 3)."""
+    image = image.expand(3, -1, -1).permute(1, 2, 0).numpy()
+    return np.kron(image, np.ones((dots, dots, 1), dtype=np.uint8))
+
+
+def luminance(colour):
+    c = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+
+
+def contrast(a, b):
+    """WCAG 2's contrast ratio of two colours."""
+    low, high = sorted(luminance(c) @ [0.2126, 0.7152, 0.0722] for c in (a, b))
+    return (high + 0.05) / (low + 0.05)
+
+
+# --- colours
+
+
+def test_colours_carry_on_both_pages():
+    for colour in plots.COLOURS.values():
+        assert contrast(colour, WHITE) >= 3
+        assert contrast(colour, DARK) >= 3
+    assert contrast(plots.TEXT, WHITE) >= 4.1
+    assert contrast(plots.TEXT, DARK) >= 4.1
+
+
+# Machado, Oliveira and Fernandes (2009), severity 1, for linear RGB.
+VISION = {
+    "usual": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+}
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_colours_differ_for_every_eye(vision):
+    """CIELAB distances; about 2 is just noticeable."""
+    to_xyz = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.072175], [0.0193339, 0.119192, 0.9503041]]
+
+    def lab(colour):
+        xyz = to_xyz @ np.clip(VISION[vision] @ luminance(colour), 0, 1) / [0.95047, 1, 1.08883]
+        f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+        return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+    pairs = itertools.combinations(plots.COLOURS.values(), 2)
+    assert min(np.linalg.norm(lab(a) - lab(b)) for a, b in pairs) > 10
+
+
+# --- Picture
+
+
+def test_picture_speaks(tmp_path):
+    picture = plots.rows({"a": images()}, alt="Three\n  random images.")
+    bundle, metadata = picture._repr_mimebundle_(include=None, exclude=None)
+    assert bundle["text/plain"] == "Figure: Three random images."
+    assert metadata["image/png"]["alt"] == "Three random images."
+    assert picture._repr_mimebundle_()[0]["image/png"] == bundle["image/png"]  # the same bytes each time
+    picture.save(tmp_path / "a.png")
+    saved = np.asarray(Image.open(tmp_path / "a.png").convert("RGBA"))
+    assert np.array_equal(saved, png(picture)[0])
+    assert metadata["image/png"]["width"] == round(saved.shape[1] / 2)  # half size on the page: sharp on fine screens
+
+
+@pytest.mark.parametrize("alt", ["", "  \n", None])
+def test_no_picture_without_alt(alt):
+    for make in (
+        lambda: plots.rows({"a": images()}, alt=alt),
+        lambda: plots.strip(images(), "abc", alt=alt),
+        lambda: plots.curves({"a": ([1, 2], [3, 4])}, alt, "x", "y"),
+        lambda: plots.Picture(plots.figure(2, 2)[0], alt),
+    ):
+        with pytest.raises(ColdlabError, match=r"alt is .*; say in a sentence what the picture shows"):
+            make()
+
+
+def test_own_figures_get_the_house_style():
+    fig, axes = plots.figure(6, 3, 1, 2)
+    axes[0].plot([1, 2], [1, 2], label="a line")
+    axes[0].legend()
+    axes[0].set_title("a title")
+    axes[0].text(1, 1.5, "in red", color="red")
+    fig.colorbar(axes[1].imshow([[0, 1]]))
+    fig.suptitle("over both")
+    pixels, _ = png(plots.Picture(fig, "Two plots."))
+    texts = {text.get_text(): text.get_color() for text in fig.findobj(Text) if text.get_text()}
+    assert texts.pop("in red") == "red"
+    assert {"a line", "a title", "over both"} <= set(texts)
+    assert set(texts.values()) == {plots.TEXT}
+    assert pixels.shape[:2] == (600, 1200)
+    assert (pixels[[0, 0, -1, -1], [0, -1, 0, -1], 3] == 0).all()  # no background
+    opaque = pixels[pixels[..., 3] == 255][:, :3]
+    assert opaque.max(1).min() > 60  # nothing is black: the image's darkest colour has blue 84
+
+
+def test_figure_shapes():
+    assert plots.figure(2, 2)[1].get_xlim() == (0, 1)
+    assert plots.figure(2, 2, 2, 3)[1].shape == (2, 3)
+
+
+# --- rows and strip
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("scale", [0.5, 2])
+def test_rows_keep_every_pixel(channels, scale):
+    first, second = images(3, channels), images(2, channels, seed=1)
+    pixels, _ = png(plots.rows({"one": first, "another": data.to_float(second)}, "Two rows.", "A title", scale=scale))
+    dots = int(2 * scale)
+    height, width, gap = 6 * dots, 5 * dots, 8
+    assert np.array_equal(pixels[-height:, -2 * width - gap : -width - gap, :3], enlarged(second[1], dots))
+    assert np.array_equal(pixels[-2 * height - gap : -height - gap, -width:, :3], enlarged(first[2], dots))
+    assert not pixels[-height:, -width:, 3].any()  # the second row has two images
+    assert not pixels[-height - gap : -height, -width:, 3].any()
+    left = pixels[:, : -3 * width - 3 * gap]
+    assert left[-height:, :, 3].any()  # a label beside each row
+    assert left[-2 * height - gap : -height - gap, :, 3].any()
+
+
+def test_rows_keep_to_the_page():
+    digits = data.load("digits", "test")[0]
+    for n, height in ((1, 112), (8, 64), (16, 32)):
+        pixels, shown = png(plots.rows({"Algorithm 2": digits[:n]}, "Digits."))
+        assert shown["width"] <= plots.PAGE + 1
+        assert pixels.shape[0] >= 2 * height - 32
+    assert png(plots.rows({"big": images(1, 1, 300, 300)}, "An image."))[0].shape[0] == 600
+
+
+def test_rows_without_labels_have_no_margin():
+    assert png(plots.rows({"": images(2)}, "Two images.", scale=1))[0].shape == (12, 28, 4)
+
+
+def test_strip_keeps_every_pixel_and_centres_labels():
+    batch = images(3)
+    picture = plots.strip(batch, ["t = 0", "a long label", 2], "Three images.", scale=3)
+    pixels, _ = png(picture)
+    solid = (pixels[:36, :, 3] == 255).all(0)  # columns of images
+    starts = np.flatnonzero(np.diff(solid.astype(int), prepend=0) == 1)
+    assert len(starts) == 3
+    assert solid.sum() == 3 * 30
+    for image, start in zip(batch, starts, strict=True):
+        assert np.array_equal(pixels[:36, start : start + 30, :3], enlarged(image, 6))
+    texts = {text.get_text(): text for text in picture.figure.texts}
+    assert list(texts) == ["t = 0", "a long label", "2"]
+    for text, start in zip(texts.values(), starts, strict=True):
+        box = text.get_window_extent()
+        assert (box.x0 + box.x1) / 2 == pytest.approx(start + 15, abs=1)
+        assert 0 <= box.x0 < box.x1 <= pixels.shape[1]
+        assert 0 <= box.y0 < box.y1 <= pixels.shape[0] - 36
+    boxes = [text.get_window_extent() for text in texts.values()]
+    assert all(a.x1 + 12 <= b.x0 for a, b in itertools.pairwise(boxes))  # labels do not touch
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: plots.rows({}, "x"), "there are no rows to draw"),
+        (lambda: plots.rows({"a": images(), "b": images(height=7)}, "x"), r"sizes \[\(6, 5\), \(7, 5\)\]; one picture"),
+        (lambda: plots.rows({"a": images()[0]}, "x"), r"shape \(1, 6, 5\); a picture takes \(N, C, H, W\)"),
+        (lambda: plots.rows({"a": images(channels=2)}, "x"), r"shape \(3, 2, 6, 5\); .* with C 1 or 3"),
+        (lambda: plots.rows({"a": images()[:0]}, "x"), r"shape \(0, 1, 6, 5\)"),
+        (lambda: plots.rows({"a": images().long()}, "x"), "not torch.int64"),
+        (lambda: plots.rows({"a": images()}, "x", scale=1.3), r"scale is 1\.3; it is a positive multiple of 0\.5"),
+        (lambda: plots.rows({"a": images()}, "x", scale=0), "scale is 0"),
+        (lambda: plots.strip(images(), "ab", "x"), "3 images have 2 labels"),
+        (lambda: plots.curves({}, "x", "x", "y"), "there are no lines to draw"),
+        (
+            lambda: plots.curves({"a": ([1, 2], [1])}, "x", "x", "y"),
+            r"line 'a' has x of shape \(2,\) and y of shape \(1,\)",
+        ),
+        (lambda: plots.gif(images(), "x.gif", fps=0), r"fps is 0 and scale .*; fps lies in 0\.\.50"),
+        (lambda: plots.gif(images(), "x.gif", scale=1.5), r"scale 1\.5; .* whole number from 1"),
+    ],
+)
+def test_wrong_input(call, message):
+    with pytest.raises(ColdlabError, match=message):
+        call()
+
+
+# --- curves
+
+
+def test_curves_draw_the_values():
+    steps = torch.arange(1, 31)
+    picture = plots.curves(
+        {"direct": (steps, 1.0 / steps), "improved": ([1, 10, 20], torch.tensor([0.3, 0.2, 0.1], requires_grad=True))},
+        alt="Two falling curves.", xlabel="steps", ylabel="RMSE", logy=True,
+    )  # fmt: skip
+    (ax,) = picture.figure.axes
+    first, second = ax.get_lines()
+    assert np.allclose(first.get_ydata(), 1 / np.arange(1, 31))
+    assert first.get_marker() in ("", "None")
+    assert second.get_xdata().tolist() == [1, 10, 20]
+    assert second.get_marker() == "o"
+    assert first.get_color() != second.get_color()
+    assert first.get_linestyle() != second.get_linestyle()
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_xscale(), ax.get_yscale()) == ("steps", "RMSE", "linear", "log")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["direct", "improved"]
+    picture._repr_mimebundle_()
+    assert all(float(tick).is_integer() for tick in ax.get_xticks())
+    legend, plot = ax.get_legend().get_window_extent(), ax.get_window_extent()
+    assert legend.y0 >= plot.y1 - 1  # above the lines, not over them
+
+
+def test_curves_tell_many_lines_apart_without_colour():
+    lines = (
+        plots.curves({str(i): ([0, 1], [i, i]) for i in range(6)}, "Six lines.", "x", "y").figure.axes[0].get_lines()
+    )
+    assert len({line.get_color() for line in lines}) == 6
+    assert len({str(line._dash_pattern) for line in lines}) == 6
+
+
+def test_one_curve_needs_no_legend():
+    picture = plots.curves({"loss": ([1, 2], [3, 4])}, "A line.", "step", "loss", logx=True)
+    assert picture.figure.axes[0].get_legend() is None
+    assert picture.figure.axes[0].get_xscale() == "log"
+
+
+# --- gif
+
+
+def test_gif_keeps_grey_frames(tmp_path):
+    frames = images(5, 1, 8, 8)
+    plots.gif(data.to_float(frames), tmp_path / "a.gif", fps=10, scale=2)
+    with Image.open(tmp_path / "a.gif") as movie:
+        assert (movie.n_frames, movie.size, movie.info["loop"]) == (5, (16, 16), 0)
+        for i, frame in enumerate(frames):
+            movie.seek(i)
+            assert np.array_equal(np.asarray(movie.convert("RGB")), enlarged(frame, 2))
+            assert movie.info["duration"] == (1000 if i == 4 else 100)
+
+
+def test_gif_keeps_colours_nearly(tmp_path):
+    ramp = torch.linspace(-1, 1, 32)
+    frames = torch.stack([torch.stack([ramp.expand(32, 32), ramp[:, None].expand(32, 32), 0 * ramp + k * ramp[:, None]])
+                          for k in (0.2, 0.9)])  # fmt: skip
+    plots.gif(frames, tmp_path / "a.gif")
+    with Image.open(tmp_path / "a.gif") as movie:
+        assert movie.size == (192, 192)  # small images are enlarged
+        for i in range(2):
+            movie.seek(i)
+            shown = np.asarray(movie.convert("RGB")).astype(int)[::6, ::6]
+            assert np.abs(shown - data.to_uint8(frames[i]).permute(1, 2, 0).numpy()).mean() < 8
+
+
+# --- imports
+
+
+def test_imports_stay_light_and_pyplot_stays_out():
+    """matplotlib comes with the first picture, its global state (pyplot) never."""
+    code = """
+import sys, torch
+before = set(sys.modules)
+from coldlab import data, metrics, plots, widgets
+heavy = {"matplotlib", "torchvision", "sklearn", "PIL", "ipywidgets", "IPython"}
+print(sorted(heavy & (set(sys.modules) - before)))
+plots.rows({"a": torch.zeros(1, 1, 4, 4)}, "x")._repr_mimebundle_()
+plots.curves({"a": ([0, 1], [0, 1])}, "x", "x", "y")._repr_mimebundle_()
+print("matplotlib" in sys.modules, "matplotlib.pyplot" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["[]", "True False"]
