@@ -6,6 +6,7 @@ told in one sentence, without a traceback.
 
 import json
 import sys
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -118,10 +119,10 @@ def warn_of_rounding(path, x, bits, severity):
         return
     levels = x.flatten(1).std().item() * (2**bits - 1) / 2  # contrast in steps of the file
     if levels < 10:
-        print(
-            f"warning: {path}: at severity {severity} the contrast is {levels:.1f} of {2**bits} levels; {bits} bits "
+        warnings.warn(
+            f"{path}: at severity {severity} the contrast is {levels:.1f} of {2**bits} levels; {bits} bits "
             "cannot carry what is left. Give it as .npy or 16-bit, or at a lower severity.",
-            file=sys.stderr,
+            stacklevel=2,
         )
 
 
@@ -232,6 +233,7 @@ def severity_of(severity, D):
 def main(arguments=None):
     """Run one command; returns the exit code."""
     commands = [train, sample, restore, evaluate, presets]
+    warnings.showwarning = lambda message, *rest: print(f"coldlab: warning: {message}", file=sys.stderr)
     try:
         tyro.extras.subcommand_cli_from_dict(
             {command.__name__: command for command in commands},

@@ -4,11 +4,13 @@ The idea that holds this file together: a file is either whole or refused. Files
 renamed; each carries a digest of its own bytes, checked before anything in it is parsed; nothing is ever unpickled.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import io
 import json
 import os
+import warnings
 from pathlib import Path
 
 import torch
@@ -31,7 +33,8 @@ def write(path, content):
             os.fsync(file.fileno())
         os.replace(beside, path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
         raise ColdlabError(f"{path} could not be written ({error.strerror}); what was there is unchanged.") from None
 
 
@@ -72,6 +75,18 @@ def load_state(path, device="cpu"):
     except Exception as error:  # whatever a foreign or hostile content provokes
         raise refused(path, error) from None
     return D, state, config
+
+
+def newest_state(folder, device="cpu"):
+    """(D, State, Config) from the newest whole checkpoint of a run's folder; damaged ones are told and passed over."""
+    reasons = []
+    for path in sorted(Path(folder).glob("step-*.pt"), reverse=True):
+        try:
+            return load_state(path, device)
+        except ColdlabError as error:
+            reasons.append(str(error))
+            warnings.warn(f"skipped: {error}", stacklevel=2)
+    raise ColdlabError(" ".join([f"{folder} holds no whole checkpoint.", *reasons[:1]]))
 
 
 def read(path):
@@ -156,11 +171,9 @@ def load_pretrained(name, device="cpu"):
     path = Path(name)
     if path.is_dir() and (path / "model.safetensors").exists():
         return load_weights(path / "model.safetensors", device)
-    if path.is_dir() and any(path.glob("step-*.pt")):
-        D, state, config = load_state(max(path.glob("step-*.pt")), device)
-        return ready(state.ema, D, config)
     if path.is_dir():
-        raise ColdlabError(f"the folder {path} holds no model.safetensors and no step-*.pt; it is not a run's folder.")
+        D, state, config = newest_state(path, device)
+        return ready(state.ema, D, config)
     if path.suffix == ".safetensors":
         return load_weights(path, device)
     if str(name) not in pretrained():

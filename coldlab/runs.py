@@ -109,33 +109,24 @@ def signals():
 
 def begin(config, out, resume, device):
     """(D, State): new, or from the newest whole checkpoint of the folder. Never overwrites a run."""
-    saved = sorted(out.glob("step-*.pt"), reverse=True)
+    for part in out.glob(".*.part"):  # what a kill in the middle of writing has left
+        part.unlink(missing_ok=True)
     if not resume:
-        there = [path.name for path in (*saved, out / "model.safetensors", out / "config.json") if path.exists()]
+        there = [path.name for path in (*out.glob("step-*.pt"), *out.glob("model.safetensors"))]
         if there:
             found = f"{out} already holds a run ({there[0]})"
             raise ColdlabError(f"{found}; add --resume to go on, or choose another --out.")
         return start(config, device)
-    reasons = []
-    for path in saved:
-        try:
-            D, state, before = checkpoints.load_state(path, device)
-        except ColdlabError as error:
-            reasons.append(str(error))
-            continue
-        changed = {
-            field.name: (getattr(before, field.name), getattr(config, field.name))
-            for field in dataclasses.fields(config)
-            if getattr(before, field.name) != getattr(config, field.name)
-        }
-        if changed:
-            told = ", ".join(f"{name}: was {old}, now {new}" for name, (old, new) in changed.items())
-            raise ColdlabError(f"{path} was made with other settings ({told}); give the same, or choose another --out.")
-        for reason in reasons:
-            tqdm.write(f"skipped: {reason}")
-        return D, state
-    why = f" {reasons[0]}" if reasons else ""
-    raise ColdlabError(f"{out} holds no whole checkpoint to resume from.{why} Start anew without --resume.")
+    D, state, before = checkpoints.newest_state(out, device)
+    changed = [
+        f"{field.name}: was {getattr(before, field.name)}, now {getattr(config, field.name)}"
+        for field in dataclasses.fields(config)
+        if getattr(before, field.name) != getattr(config, field.name)
+    ]
+    if changed:
+        told = ", ".join(changed)
+        raise ColdlabError(f"the run in {out} was made with other settings ({told}); give the same, or another --out.")
+    return D, state
 
 
 def save(out, state, config):
@@ -210,10 +201,10 @@ def finish(out, state, D, config, shown=8):
 
 
 @torch.no_grad()
-def compare(R, D, x0, severities=None):
-    """{"degraded", "direct", "Algorithm 1", "Algorithm 2", "original"} of a batch x0 in [-1, 1]; z from seed 0."""
+def compare(R, D, x0, severities=None, seed=0):
+    """{"degraded", "direct", "Algorithm 1", "Algorithm 2", "original"} of a batch x0 in [-1, 1]; z from seed."""
     severities = list(severities or range(D.T, -1, -1))
-    z = D.draw(x0, torch.Generator(x0.device).manual_seed(0))
+    z = D.draw(x0, torch.Generator(x0.device).manual_seed(seed))
     x = D(x0, severities[0], z)
     *_, (_, first, _) = naive(R, D, x, z, severities)
     *_, (_, second, _) = improved(R, D, x, z, severities)
@@ -229,8 +220,8 @@ def compare(R, D, x0, severities=None):
 def evaluate(R, D, images, batch=256):
     """{row: {"rmse", "psnr", "ssim"}} for degraded, direct, Algorithm 1 and 2, against uint8 images (N, C, H, W)."""
     device, done = next(R.parameters()).device, {}
-    for chunk in tqdm(images.split(batch), "evaluate", leave=False):
-        for row, x in compare(R, D, data.to_float(chunk).to(device)).items():
+    for k, chunk in enumerate(tqdm(images.split(batch), "evaluate", leave=False)):
+        for row, x in compare(R, D, data.to_float(chunk).to(device), seed=k).items():
             done.setdefault(row, []).append(data.to_unit(x.cpu()))
     done = {row: torch.cat(parts) for row, parts in done.items()}
     truth = done.pop("original")

@@ -172,7 +172,7 @@ def augment(x, config, draw):
 def check_finite(state):
     """Raise if a loss or a weight is NaN or infinite. It reads the device: call it where you look anyway."""
     step = torch.inf if state.first_bad is None else state.first_bad.item()
-    if step == torch.inf and not all(norm.isfinite() for norm in torch._foreach_norm(list(state.R.parameters()))):
+    if step == torch.inf and not torch.stack(torch._foreach_norm(list(state.R.parameters()))).isfinite().all():
         step = state.step
     if step < torch.inf:
         raise ColdlabError(

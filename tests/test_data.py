@@ -268,6 +268,17 @@ def test_celeba_without_test_images(tmp_path, monkeypatch):
         data.load("celeba", "test")
 
 
+def test_celeba_through_torchvision(tmp_path, monkeypatch):
+    datasets = pytest.importorskip("torchvision.datasets")
+    monkeypatch.setenv("COLDLAB_DATA", str(tmp_path))
+    monkeypatch.setattr(datasets, "CelebA", lambda root, split, **_: types.SimpleNamespace(filename=[f"{split}.png"]))
+    picture(tmp_path / data.ALIGNED / "000001.jpg", 89, 109)  # the full set goes first
+    raw = picture(tmp_path / "celeba/img_align_celeba/train.png", 178, 218)
+    images, labels = data.load("celeba", "train")
+    assert np.array_equal(images[0].permute(1, 2, 0).numpy(), raw[20:198])
+    assert labels is None
+
+
 def test_cache_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("COLDLAB_DATA", "~/somewhere")
     assert data.folder().name == "somewhere"
@@ -563,6 +574,14 @@ def test_read_image_float_npy_is_bit_exact(tmp_path):
     x = torch.randn(1, 1, 8, 8) * 1.5  # noise leaves [-1, 1]
     np.save(tmp_path / "a.npy", x.numpy())
     assert torch.equal(data.read_image(tmp_path / "a.npy", channels=1, size=8)[0], x)
+
+
+def test_read_image_half_precision(tmp_path):
+    x = rng.uniform(-1, 1, (4, 5)).astype(np.float16)
+    np.save(tmp_path / "a.npy", x)
+    read, bits = data.read_image(tmp_path / "a.npy")
+    assert np.array_equal(read[0, 0].numpy(), x.astype(np.float32))
+    assert bits == 8  # 11 in truth; of the three answers the one that promises no more
 
 
 def test_read_image_size(tmp_path):

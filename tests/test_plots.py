@@ -119,6 +119,7 @@ def test_own_figures_get_the_house_style():
     assert texts.pop("in red") == "red"
     assert {"a line", "a title", "over both"} <= set(texts)
     assert set(texts.values()) == {plots.TEXT}
+    assert not axes[0].get_legend().get_frame_on()  # no white box
     assert pixels.shape[:2] == (600, 1200)
     assert (pixels[[0, 0, -1, -1], [0, -1, 0, -1], 3] == 0).all()  # no background
     opaque = pixels[pixels[..., 3] == 255][:, :3]
@@ -229,7 +230,6 @@ def test_curves_draw_the_values():
     assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_xscale(), ax.get_yscale()) == ("steps", "RMSE", "linear", "log")
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["direct", "improved"]
     picture._repr_mimebundle_()
-    assert all(float(tick).is_integer() for tick in ax.get_xticks())
     legend, plot = ax.get_legend().get_window_extent(), ax.get_window_extent()
     assert legend.y0 >= plot.y1 - 1  # above the lines, not over them
 
@@ -240,6 +240,12 @@ def test_curves_tell_many_lines_apart_without_colour():
     )
     assert len({line.get_color() for line in lines}) == 6
     assert len({str(line._dash_pattern) for line in lines}) == 6
+
+
+def test_whole_numbers_have_no_halves_on_the_axis():
+    whole, halves = (plots.curves({"a": (x, [1, 2, 3])}, "A line.", "t", "y") for x in ([1, 2, 3], [1, 2.5, 3]))
+    assert all(float(tick).is_integer() for tick in whole.figure.axes[0].get_xticks())
+    assert not all(float(tick).is_integer() for tick in halves.figure.axes[0].get_xticks())
 
 
 def test_one_curve_needs_no_legend():

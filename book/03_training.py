@@ -1,0 +1,390 @@
+# ---
+# jupyter:
+#   accelerator: GPU
+# ---
+
+# %% [markdown]
+# # Training
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/coldlab/blob/main/book/03_training.ipynb)
+#
+# **After this chapter you can** read the training loop of cold diffusion line by line, train a network on your own processor in under a minute,
+# tell from a loss curve whether it is learning, stop a run and resume it without losing a bit, and say what a GPU would change.
+#
+# **You need** chapters 1 and 2: what D and R are. **It takes** 20 minutes to read; the cells run in SECONDS s on two CPU cores, measured.
+
+# %% tags=["colab", "hide-cell"]
+# This cell does nothing where coldlab is installed. In Colab or a bare kernel it installs coldlab and whatever coldlab
+# still needs; torch, torchvision and numpy stay at the versions you have.
+import importlib
+import subprocess
+import sys
+from importlib import metadata, util
+
+if util.find_spec("coldlab") is None:
+    held = [f"{name}=={metadata.version(name)}" for name in ("torch", "torchvision", "numpy") if util.find_spec(name)]
+    wanted = ["coldlab @ git+https://github.com/OWNER/coldlab", *held]
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-color", *wanted]
+    pip = subprocess.run(install, capture_output=True, text=True)
+    if pip.returncode:
+        told = [line.strip() for line in pip.stderr.splitlines() if line.strip()]
+        reasons = [line for line in told if line.startswith(("fatal:", "ERROR:")) and "Ignored" not in line]
+        reason = (reasons or told[-1:] or [""])[0][:200]
+        sys.exit(f"coldlab could not be installed. {reason} Is there a network? Then run this cell again.")
+    importlib.invalidate_caches()
+
+# %%
+import inspect
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+import coldlab
+from coldlab import checkpoints, data, metrics, plots, runs, sampling, training
+
+DATASET = "digits"  # or "mnist", "cifar10", or the path of a folder of your own images
+
+# %% [markdown]
+# ## A puzzle first
+#
+# R will be trained to return the clean image from any severity, and its mistake is measured by the mean absolute difference of the pixels, in $[-1, 1]$.
+# Before it has learned anything it should at least beat an answer that needs no network: *always give the same picture*.
+#
+# Which one picture has the smallest mean absolute difference to all training images: all black, the mean image, or the median of each pixel?
+# And how many steps, of 64 images each, will R need to beat it: 10, 100 or 1,000? Write down both guesses.
+
+# %%
+config = training.Config(dataset=DATASET, steps=250)
+config, images = runs.prepare(config)  # fills in the size, the channels and the settings of the degradation
+print("images:", tuple(images.shape), images.dtype)
+x0 = data.to_float(images)
+constant = {"black": torch.full_like(x0[:1], -1), "mean": x0.mean(0, keepdim=True), "median": x0.median(0, keepdim=True).values}
+loss_of = {name: (x0 - picture).abs().mean().item() for name, picture in constant.items()}
+plots.rows(
+    constant, alt="The three answers that need no network: a black square, the blurred mean of all digits, and their median, "
+    "a faint blob in the middle on black.", scale=4,
+)
+
+# %% tags=["nbval-ignore-output"]
+for name, loss in loss_of.items():
+    print(f"{name:6s} {loss:.3f}")
+assert min(loss_of, key=loss_of.get) == "median"
+
+# %% [markdown]
+# The median wins: of all single answers it has the smallest mean *absolute* error, as the mean has the smallest *squared* one. Remember this number.
+# It is the **baseline**: a network above it has learned nothing, whatever its pictures look like. And remember the reason. With the L1 loss R will
+# always answer with a median of the images that fit what it sees. Where many different images fit, their median is a blur, or nothing at all.
+#
+# ## The objective
+#
+# The paper's training objective (its equation 1) fits on one line. Draw a clean image, a severity and whatever randomness the degradation needs; degrade; restore; compare:
+#
+# $$\min_\theta \; \mathbb{E}_{x_0,\, t,\, z} \; \big\| R_\theta(D(x_0, t, z), t) - x_0 \big\|_1, \qquad t \text{ uniform in } 1, \dots, T.$$
+#
+# The loop that minimises it is `training.train`. Here it is, whole:
+
+# %%
+print(inspect.getsource(training.train))
+
+# %% [markdown]
+# Read it once from top to bottom. Then take the first step apart by hand, line by line.
+#
+# **Everything random is a function of (seed, rank, step).** There is no generator whose state would have to be saved. Step 17 of seed 0 draws the same
+# images and severities today, tomorrow, and after a crash.
+
+# %%
+step = 0
+draw = torch.Generator().manual_seed(training.seed_of(config.seed, 0, step))
+chosen = torch.randint(len(images), (config.batch,), generator=draw)
+t = torch.randint(1, 21, (config.batch,), generator=draw)
+again = torch.Generator().manual_seed(training.seed_of(config.seed, 0, step))
+assert torch.equal(chosen, torch.randint(len(images), (config.batch,), generator=again))
+print("batch:", config.batch, "images; first indices", chosen[:5].tolist(), "; first severities", t[:5].tolist())
+
+# %% [markdown]
+# **Severities run from 1 to T, both included.** `torch.randint(1, D.T + 1)` excludes its upper end, so the `+ 1` matters. Two well-known codes forget it:
+# their networks are never shown $x_T$, the very image that every sampler starts from.
+
+# %%
+D, state = training.start(config)
+severities = torch.cat([
+    torch.randint(1, D.T + 1, (config.batch,), generator=torch.Generator().manual_seed(training.seed_of(0, 0, k)))
+    for k in range(100)
+])
+print("lowest", severities.min().item(), "highest", severities.max().item())
+assert severities.unique().tolist() == list(range(1, D.T + 1))
+
+# %% [markdown]
+# **One batch mixes all severities.** D looks up one matrix per image, so a batch of mixed severities costs what a batch of equal ones costs (chapter 1).
+
+# %%
+batch = x0[chosen[:10]]
+order = t[:10].sort()
+x = D(batch[order.indices], order.values)
+print("x0", tuple(batch.shape), " t", tuple(order.values.shape), " x_t", tuple(x.shape))
+plots.strip(
+    x, [f"t = {k}" for k in order.values.tolist()],
+    alt="Ten training images of one batch sorted by severity: at small t the digit is visible, from the middle on only a soft grey spot is left.",
+)
+
+# %% [markdown]
+# The rest is the ordinary life of a PyTorch model: predict, compare, differentiate, step. Three lines deserve a word.
+#
+# - `torch.autocast(..., enabled=bfloat16_pays(device))` stands around R alone. The network is a robust thing and runs in bfloat16 where that is faster;
+#   D is not, and stays in float32 (chapter 1 shows what happens otherwise).
+# - `torch._foreach_lerp_(averages, parameters, 1 - decay)` keeps an **exponential moving average** of the weights, *after* the step. The average is what is
+#   saved and used; it restores better than the latest weights, because it does not jump about with the last few batches.
+# - `yield state.step, loss`: the loop is a **generator**. Whoever calls it decides when to look, and looking costs something on a GPU: reading the loss waits
+#   for all work that is still queued. That is why the loss comes out as a tensor and nobody calls `.item()` on it inside.
+#
+# ## Train it
+#
+# Now run it. We keep copies of the averaged network after 10, 50 and 250 steps to see later what each could do.
+
+# %% tags=["nbval-ignore-output"]
+kept, losses = {}, []
+for step, loss in training.train(state, D, images, config):
+    losses.append(loss)
+    if step in (10, 50, 250):
+        kept[step] = {name: value.clone() for name, value in state.ema.state_dict().items()}
+losses = torch.stack(losses)
+first = next(k for k in range(10, len(losses)) if losses[k - 10 : k].mean() < loss_of["median"])
+print(f"loss: {losses[:5].mean():.3f} at the start, {losses[-25:].mean():.3f} at the end; below the median's after {first} steps")
+assert losses[-25:].mean() < 0.7 * loss_of["median"] and first < 100
+
+# %%
+smooth = losses.unfold(0, 10, 1).mean(1)
+steps = torch.arange(1, len(losses) + 1)
+plots.curves(
+    {"each batch": (steps, losses), "mean of 10": (steps[9:], smooth), "median picture": (steps[[0, -1]], [loss_of["median"]] * 2)},
+    alt="Loss against steps on a logarithmic axis. It falls steeply, crosses the line of the median picture within a few tens of steps, and goes on falling "
+    "more slowly, with a jitter from batch to batch, to well below half of that line.",
+    xlabel="step", ylabel="L1 loss", logy=True,
+)
+
+# %% [markdown]
+# How to read such a curve:
+#
+# - The first steps unlearn the random start. They say nothing about the task.
+# - The crossing of the dashed baseline is the moment from which R *uses* its input. If your run stays above it, something is broken: the learning rate, the data, or D.
+# - The jitter comes from the batches: other images, other severities. Judge the smooth line.
+# - The end flattens for two reasons: what is left is hard, and the learning rate falls to zero on purpose. The next cell shows it. A run that is cut before that looks
+#   worse than the same run that was *planned* to be that short.
+
+# %%
+rate = [training.learning_rate(config, k) for k in range(config.steps)]
+print("rises until step", 1 + max(range(len(rate)), key=rate.__getitem__), "of", config.steps)
+assert rate[-1] < 0.001 * config.lr
+plots.curves(
+    {"learning rate": (range(1, config.steps + 1), rate)},
+    alt="Learning rate against step: a short linear rise to the peak, then half a cosine down to zero at the last step.",
+    xlabel="step", ylabel="learning rate",
+)
+
+# %% [markdown]
+# ## What the pictures say
+#
+# A loss is a number. Here are held-out digits, never seen in training, blurred all the way to $t = T$ and restored by Algorithm 2 (chapter 4 explains it),
+# by the network as it was after 10, 50 and 250 steps. The row below is the network that ships with `coldlab`: the same recipe, only longer.
+#
+# Predict: which steps separate "no digit", "a digit", "the right digit"?
+
+# %%
+test = data.to_float(data.load(DATASET, "test", config.size)[0][:10])
+xT = D(test, D.T)
+
+
+def restored(R):
+    *_, (_, x, _) = sampling.improved(R, D, xT)
+    return x
+
+
+pictures = {"blurred": xT}
+for step, weights in kept.items():
+    state.ema.load_state_dict(weights)
+    pictures[f"{step} steps"] = restored(state.ema)
+if DATASET == "digits":
+    shipped = coldlab.load_pretrained("digits-blur")
+    pictures[f"{shipped.config.steps:,} steps"] = restored(shipped)
+pictures["original"] = test
+plots.rows(
+    pictures, alt="Rows of ten held-out digits. Blurred: uniform grey squares. After 10 steps: grey fog. After 50 steps: pale strokes and blots. After 250 steps: clear digits with "
+    "some wrong strokes. The shipped network: sharp digits, nearly all of them the right ones. Last row: the originals.",
+)
+
+# %% tags=["nbval-ignore-output"]
+error = {name: metrics.rmse(data.to_unit(x), data.to_unit(test)).item() for name, x in pictures.items() if name != "original"}
+for name, value in error.items():
+    print(f"{name:12s} RMSE {value:.3f}")
+assert error["250 steps"] < error["50 steps"] < error["10 steps"]
+if DATASET == "digits":
+    assert list(error.values())[-1] < error["250 steps"]
+
+# %% [markdown]
+# The blurred row looks the same for all ten, and yet the last rows differ: the information is there, far below what an eye or an 8-bit screen can tell apart
+# (chapter 1). Fifty steps learn *that* there is a stroke, hundreds learn *which*. After that, progress is slow and honest: every further halving of the error asks for
+# several times the steps.
+#
+# **Which severities are hard?** The loss averages over t. Split it:
+
+# %% tags=["nbval-ignore-output"]
+state.ema.load_state_dict(kept[250])
+held_out = data.to_float(data.load(DATASET, "test", config.size)[0][:128])
+with torch.no_grad():
+    by_t = [(state.ema(D(held_out, t), t) - held_out).abs().mean().item() for t in range(1, D.T + 1)]
+print(f"t = 1: {by_t[0]:.3f}   t = {D.T}: {by_t[-1]:.3f}")
+assert by_t[0] < by_t[D.T // 2] < by_t[-1]
+plots.curves(
+    {"held-out loss": (range(1, D.T + 1), by_t), "median picture": ([1, D.T], [loss_of["median"]] * 2)},
+    alt="Held-out L1 loss against severity: it rises from a small value at t = 1, steeply at first and then slowly, and stays below the median picture's line even at t = T.",
+    xlabel="severity t", ylabel="L1 loss",
+)
+
+# %% [markdown]
+# Most of the loss sits at high severities, where many digits fit what is seen and even a perfect R can only give their median. The floor of this curve is not zero: it is the
+# uncertainty of the task.
+#
+# ## Stop, and lose nothing
+#
+# Because a step depends only on (seed, rank, step), a checkpoint holds the weights, their average, the optimiser and the step number, and nothing else.
+# Stop after three steps, go on in another process, and the sixth step ends in the same bits. We check it:
+
+# %%
+short = replace(config, steps=6, batch=16)
+D, whole = training.start(short)
+for _ in training.train(whole, D, images, short):
+    pass
+
+D, part = training.start(short)
+for step, _ in training.train(part, D, images, short):
+    if step == 3:
+        break
+with tempfile.TemporaryDirectory() as folder:
+    path = Path(folder) / "step-3.pt"
+    checkpoints.save_state(path, part, short)
+    D, resumed, _ = checkpoints.load_state(path)  # as another process would
+for _ in training.train(resumed, D, images, short):
+    pass
+same = all(torch.equal(a, b) for a, b in zip(whole.ema.state_dict().values(), resumed.ema.state_dict().values(), strict=True))
+print("steps taken:", whole.step, resumed.step, "; bit for bit the same:", same)
+assert same
+
+# %% [markdown]
+# The file is written beside its final name, flushed to disk and renamed, so a power cut leaves either the old checkpoint or the new one, never half of one. It carries
+# a SHA-256 of its own bytes and is never unpickled: a damaged or hostile file is refused with a reason.
+#
+# ## From the command line
+#
+# The same loop, with a progress bar, a log and pictures, is one command. These lines are what you take home:
+#
+#     python -m coldlab train                                          # digits, about two minutes on two cores
+#     python -m coldlab train --dataset mnist --degradation blur       # the paper's MNIST settings
+#     python -m coldlab train --dataset path/to/my/photos --size 64 --degradation pixelate --steps 5000
+#     python -m coldlab train --resume --out runs/digits-blur          # after Ctrl-C, a crash, a lost battery
+#
+# **Where a GPU changes what.** Nothing in the text of the loop: the images move to the card once, as bytes, and stay there; indices, severities and noise are
+# drawn on it; no step waits for Python to read a number. What changes is the size of things worth trying: the paper's 56.6 million weights instead of
+# our one million, batches of hundreds, and `--compile`, which fuses the many small operations of a ConvNeXt block. In Colab choose *Runtime, Change runtime type, GPU* first.
+#
+# ## What goes wrong
+#
+# **The loss is not a number.** A learning rate that is far too high does it. The loop does not look at the loss, so it records the first bad step on the device, and
+# whoever saves or logs calls `check_finite`:
+
+# %%
+wild = replace(config, steps=40, batch=16, lr=1e6, warmup=0)
+D, wild_state = training.start(wild)
+for _ in training.train(wild_state, D, images, wild):
+    pass
+try:
+    training.check_finite(wild_state)
+    outcome = "finite"
+except coldlab.ColdlabError as message:
+    outcome = "stopped: " + str(message).split(" at step")[0]
+print(outcome)
+assert outcome.startswith("stopped")
+
+# %% [markdown]
+# **A degradation that leaves the range.** Training assumes images in $[-1, 1]$. Bytes are refused rather than silently blurred as 0..255:
+
+# %%
+try:
+    D(images[:2], 3)
+except coldlab.ColdlabError as message:
+    print(message)
+
+# %% [markdown]
+# **Training a network on the last severity only.** It looks tempting: restoration starts at $t = T$, so why learn the others? Because every sampler with more than one step visits
+# them. Exercise 3 lets you measure what such a specialist does one severity further down.
+#
+# ## Exercises
+#
+# > **Exercise 1.** The L1 loss is minimised by the median, the L2 loss by the mean. Take a pixel that is white in 40 of 100 images that all fit the same $x_t$, and black in
+# > 60. What does R answer there after perfect training with `loss="l1"`, and with `loss="l2"`? Check it by searching over all constant answers.
+
+# %% tags=["hide-cell", "solution"]
+pixel = torch.tensor([1.0] * 40 + [-1.0] * 60)
+answers = torch.linspace(-1, 1, 201)
+l1 = answers[(pixel[:, None] - answers).abs().mean(0).argmin()].item()
+l2 = answers[(pixel[:, None] - answers).square().mean(0).argmin()].item()
+print(f"L1: {l1:.2f} (black, sure of itself)   L2: {l2:.2f} (grey, hedging)")
+assert l1 == -1.0 and abs(l2 - pixel.mean().item()) < 0.01
+
+# %% [markdown]
+# > **Exercise 2.** The average of the weights starts with decay $\min(0.99, (1 + k)/(10 + k))$ at step $k$. Why not 0.99 from the beginning? Compute how much weight the random
+# > initial network still has in the average after 50 steps, with and without this warm-up.
+
+# %% tags=["hide-cell", "solution"]
+with_warmup = torch.tensor([min(0.99, (1 + k) / (10 + k)) for k in range(50)], dtype=torch.float64).prod().item()
+without = 0.99**50
+print(f"share of the random start after 50 steps: {with_warmup:.6f} with warm-up, {without:.2f} without")
+assert with_warmup < 1e-6 and without > 0.6
+
+# %% [markdown]
+# > **Exercise 3.** Train a specialist that only ever sees $t = T$ (60 steps are enough to see the effect), and one ordinary network with the same 60 steps. Compare their errors at $t = T$ and
+# > at $t = 3$. The loop needs no change: wrap D so that it ignores the severity it is asked for.
+
+# %% tags=["hide-cell", "solution", "nbval-ignore-output"]
+class Always(torch.nn.Module):
+    """D at one severity, whatever is asked."""
+
+    def __init__(self, D):
+        super().__init__()
+        self.D, self.T, self.draw = D, D.T, D.draw
+
+    def forward(self, x0, t, z=None):
+        return self.D(x0, self.T, z)
+
+
+brief = replace(config, steps=60, batch=32)
+found = {}
+for name, wrap in {"specialist": Always, "ordinary": lambda D: D}.items():
+    D, pupil = training.start(brief)
+    for _ in training.train(pupil, wrap(D), images, brief):
+        pass
+    with torch.no_grad():
+        found[name] = {t: (pupil.ema(D(held_out, t), t) - held_out).abs().mean().item() for t in (3, D.T)}
+    print(f"{name:10s} loss at t = 3: {found[name][3]:.2f}, at t = {D.T}: {found[name][D.T]:.2f}")
+assert found["ordinary"][3] < found["specialist"][3]
+
+# %% [markdown]
+# > **Exercise 4.** A batch of 64 images and 20 severities: how many images of each severity does R see in 250 steps, on average? How many steps would the paper's 700,000 steps of 64
+# > images be on 1,500 digits, in passes over the data?
+
+# %% tags=["hide-cell", "solution"]
+print("images per severity:", 64 * 250 // 20, "   passes over 1,500 images:", f"{700_000 * 64 / 1500:,.0f}")
+assert 64 * 250 // 20 == 800
+
+# %% [markdown]
+# ## Recap
+#
+# - The objective is one line: restore the clean image from every severity in $1..T$, L1 by default.
+# - The loop is a generator whose randomness is a function of (seed, rank, step). Stopping and resuming change nothing.
+# - A baseline turns a loss into knowledge: below the median picture, R uses its input.
+# - L1 means medians. Where many images fit, R hedges, and no amount of training removes that.
+#
+# **Further reading.** A. Bansal et al., [Cold Diffusion](https://arxiv.org/abs/2208.09392), section 3, for the objective. T. Karras et al.,
+# [Elucidating the Design Space of Diffusion-Based Generative Models](https://arxiv.org/abs/2206.00364), for what careful preconditioning and averaging do in the noisy case.
+# Next: [naive and improved sampling](04_sampling.ipynb), where this network is put to work.

@@ -1,0 +1,87 @@
+"""The package as others install it: light to import, whole in its wheel, its version stated once."""
+
+import subprocess
+import sys
+import tomllib
+import zipfile
+
+import chapters
+import pytest
+
+HEAVY = ("matplotlib", "ipywidgets", "torchvision", "sklearn", "IPython", "PIL")
+
+IMPORT = """
+import sys, time
+import torch
+before = set(sys.modules)
+started = time.perf_counter()
+import coldlab
+print(time.perf_counter() - started)
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def fresh_import() -> tuple[float, set[str]]:
+    """Seconds that `import coldlab` adds to `import torch`, and the packages loaded by then, in a new interpreter."""
+    run = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True, cwd=chapters.ROOT)
+    seconds, names = run.stdout.splitlines()
+    return float(seconds), set(names.split())
+
+
+def test_import_is_light():
+    seconds, loaded = fresh_import()
+    assert {"torch", "coldlab"} <= loaded
+    assert loaded.isdisjoint(HEAVY)
+    for _ in range(4):  # the first import may have had to read from a slow disk
+        if seconds < 0.3:
+            break
+        seconds = min(seconds, fresh_import()[0])
+    assert seconds < 0.3
+
+
+def project() -> dict:
+    return tomllib.loads((chapters.ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_torch_and_numpy_have_no_upper_bound():
+    requirements = (chapters.ROOT / "requirements.txt").read_text().splitlines()
+    lines = [line for line in requirements if line.startswith(("torch>", "torch=", "torchvision"))]
+    assert len(lines) == 2
+    for line in [*lines, *project()["dependencies"]]:
+        assert ">=" in line, line
+        assert not any(mark in line for mark in ("<", "==", "~=", "!=")), line
+
+
+def test_the_version_is_the_same_everywhere():
+    import coldlab
+
+    version = project()["version"]
+    assert f"\nversion: {version}\n" in (chapters.ROOT / "CITATION.cff").read_text()
+    assert f"\n## {version}" in (chapters.ROOT / "CHANGELOG.md").read_text()
+    assert getattr(coldlab, "__version__", version) == version
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The names in the wheel that `pip install` would make of this tree; built without a network."""
+    pytest.importorskip("hatchling.build", reason="the build backend hatchling is not installed")
+    folder = tmp_path_factory.mktemp("wheel")
+    build = f"import hatchling.build; print(hatchling.build.build_wheel({str(folder)!r}))"
+    subprocess.run([sys.executable, "-c", build], check=True, capture_output=True, cwd=chapters.ROOT)
+    (path,) = folder.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        return archive.namelist(), path.stat().st_size
+
+
+def test_the_wheel_holds_the_package_its_weights_and_nothing_else(wheel):
+    names, size = wheel
+    here = {path.relative_to(chapters.ROOT).as_posix() for path in (chapters.ROOT / "coldlab").rglob("*.py")}
+    weights = {
+        path.relative_to(chapters.ROOT).as_posix()
+        for path in (chapters.ROOT / "coldlab" / "weights").glob("*.safetensors")
+    }
+    assert weights, "no trained weights in coldlab/weights"
+    assert here | weights <= set(names)
+    assert {name.partition("/")[0] for name in names} == {"coldlab", f"coldlab-{project()['version']}.dist-info"}
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert size < 5e6

@@ -1,0 +1,197 @@
+"""The built book in a real browser: every page, phone and desktop, light and dark, with every other host out of reach.
+
+The book is built once, as `make book` builds it, and served on localhost. Skipped, saying so, without a browser.
+"""
+
+import functools
+import http.server
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import chapters
+import nbformat
+import offline
+import pytest
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+CDN = "https://cdn.jsdelivr.net/npm/mathjax"  # where Sphinx looks for it without a copy
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGD4DwABBAEAX+XDSwAAAABJRU5ErkJggg=="
+
+# What is wrong with a page that has loaded, as a list of sentences.
+INSPECT = """() => {
+    const faults = [];
+    const width = document.documentElement.scrollWidth;
+    if (width > window.innerWidth) {
+        const wide = [...document.querySelectorAll("main *")]
+            .filter(e => e.getBoundingClientRect().right > window.innerWidth + 1).slice(0, 3);
+        faults.push(`${width} px wide in a window of ${window.innerWidth}: ` +
+            wide.map(e => `${e.tagName} ${e.className}`).join(", "));
+    }
+    for (const image of document.images) {
+        const name = image.src.slice(-60);
+        if (!image.alt.trim()) faults.push(`image without alt text: ${name}`);
+        if (!image.complete || image.naturalWidth === 0) faults.push(`image that did not load: ${name}`);
+    }
+    const math = document.querySelectorAll(".math").length;
+    const typeset = document.querySelectorAll(".math mjx-container").length;
+    const broken = document.querySelectorAll("mjx-merror, [data-mjx-error]").length;
+    if (typeset < math || broken) faults.push(`${typeset} of ${math} formulas typeset, ${broken} of them with errors`);
+    return faults;
+}"""
+
+
+def browser_path() -> str | None:
+    return next((path for path in map(shutil.which, BROWSERS) if path), None)
+
+
+def build(folder: Path) -> Path:
+    """The book, built with warnings as errors; the folder of its pages."""
+    script = Path(sys.executable).with_name("jupyter-book")
+    command = [script, "build", chapters.ROOT, "--path-output", folder, "-W", "--keep-going"]
+    built = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    lines = (built.stdout + built.stderr).splitlines()
+    told = [line for line in lines if "WARNING" in line or "ERROR" in line or "rror:" in line]
+    assert built.returncode == 0, "\n".join(told or lines[-40:])
+    return folder / "_build" / "html"
+
+
+@functools.cache
+def offline_copy() -> bool:
+    return offline.copy_mathjax() is None
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    offline_copy()  # before the build, which looks for it
+    return build(tmp_path_factory.mktemp("book"))
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture(scope="module")
+def site():
+    """A function that serves a folder on localhost and returns its address."""
+    servers = []
+
+    def serve(folder: Path) -> str:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="pages are not opened: playwright is not installed")
+    path = browser_path()
+    if path is None:
+        pytest.skip(f"pages are not opened: none of {', '.join(BROWSERS)} is installed")
+    with sync_api.sync_playwright() as playwright:
+        # As root in a container Chromium has no sandbox; it opens nothing here but pages of this repository.
+        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield started
+        started.close()
+
+
+def inspect(browser, base: str, names: list[str], width: int, scheme: str, absent: str | None = None) -> list[str]:
+    """Open pages one by one and return everything that is wrong with them.
+
+    What lies under the address `absent` is answered with nothing and not held against the page.
+    """
+    faults = []
+    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page = context.new_page()
+
+    def answer(route):
+        url = route.request.url
+        if url.startswith((base, "data:", "blob:", "about:")):
+            route.continue_()
+        elif absent and url.startswith(absent):
+            route.fulfill(body="")
+        else:
+            faults.append(f"{name}: asked another host, {url}")
+            route.abort()
+
+    context.route("**/*", answer)
+    page.on("console", lambda message: faults.append(f"{name}: {message.text}") if message.type == "error" else None)
+    page.on("pageerror", lambda error: faults.append(f"{name}: {error}"))
+    page.on("response", lambda got: faults.append(f"{name}: {got.status} for {got.url}") if got.status >= 400 else None)
+    for name in names:
+        page.goto(f"{base}/{name}", wait_until="load")
+        page.evaluate("window.MathJax && MathJax.startup ? MathJax.startup.promise.then(() => null) : null")
+        assert page.evaluate("document.documentElement.dataset.theme") in (scheme, None)
+        faults += [f"{name}: {fault}" for fault in page.evaluate(INSPECT)]
+    context.close()
+    return faults
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_every_page_stands_on_its_own(pages, site, browser, width, scheme):
+    names = sorted(str(path.relative_to(pages)) for path in pages.rglob("*.html") if "_static" not in path.parts)
+    assert {f"book/{source.stem}.html" for source in chapters.sources()} <= set(names)
+    names.remove("index.html")  # it leads on to book/index.html at once
+    assert "url=book/index.html" in (pages / "index.html").read_text()
+    if offline_copy():
+        assert inspect(browser, site(pages), names, width, scheme) == []
+    else:
+        faults = inspect(browser, site(pages), names, width, scheme, absent=CDN)
+        assert [fault for fault in faults if "formulas typeset" not in fault] == []
+        pytest.skip("nothing else is wrong, but these pages load MathJax from its CDN: no copy could be had from npm")
+
+
+def test_formulas_were_there_to_be_typeset(pages):
+    texts = [(pages / "book" / f"{source.stem}.html").read_text() for source in chapters.sources()]
+    assert all('class="math' in text for text in texts)
+    assert all(("_static/offline/mathjax/" in text) == offline_copy() for text in texts)
+    assert all((CDN in text) != offline_copy() for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ('<img src="https://example.org/a.png" alt="a">', "asked another host"),
+        ('<img src="missing.png" alt="a">', "404"),
+        ('<img src="data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAACAkQBADs=">', "without alt"),
+        ('<main><div style="width: 2000px">wide</div></main>', "px wide"),
+        ("<script>undefined.x</script>", "undefined"),
+        ('<span class="math">x</span>', "0 of 1 formulas"),
+    ],
+)
+def test_a_broken_page_is_seen(tmp_path, site, browser, body, fault):
+    (tmp_path / "page.html").write_text(f'<!doctype html><link rel="icon" href="data:,"><body>{body}</body>')
+    assert fault in " ".join(inspect(browser, site(tmp_path), ["page.html"], 360, "light"))
+
+
+@pytest.mark.parametrize("alt", ["Two squares, one sharp.", ""])
+def test_an_image_without_alt_text_fails_the_build(tmp_path, alt):
+    """A notebook figure takes its alt text from its output; without one the book does not build."""
+    settings = f"""
+import sys
+sys.path.insert(0, {str(chapters.ROOT / "book" / "_ext")!r})
+extensions = ["myst_nb", "coldlab_book"]
+nb_execution_mode = "off"
+"""
+    (tmp_path / "conf.py").write_text(settings)
+    output = nbformat.v4.new_output("display_data", {"image/png": PIXEL}, metadata={"image/png": {"alt": alt}})
+    cells = [nbformat.v4.new_markdown_cell("# One"), nbformat.v4.new_code_cell("1", outputs=[output])]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=chapters.METADATA), tmp_path / "index.ipynb")
+    command = [sys.executable, "-m", "sphinx", "-W", "-b", "html", str(tmp_path), str(tmp_path / "html")]
+    built = subprocess.run(command, capture_output=True, text=True)
+    if alt:
+        assert built.returncode == 0, built.stdout + built.stderr
+        assert f'alt="{alt}"' in (tmp_path / "html" / "index.html").read_text()
+    else:
+        assert built.returncode == 2
+        assert "image without alt text" in built.stderr

@@ -1,0 +1,374 @@
+"""The training loop: what R is shown, what a step does, that a run can be stopped, repeated and trusted."""
+
+import copy
+import dataclasses
+import math
+
+import pytest
+import torch
+from helpers import images, rms
+
+from coldlab import ColdlabError, checkpoints, data
+from coldlab.degradations import Blur
+from coldlab.sampling import improved
+from coldlab.training import (
+    Config,
+    bfloat16_pays,
+    build,
+    check_finite,
+    eight_bits,
+    learning_rate,
+    seed_of,
+    start,
+    train,
+)
+from coldlab.unet import Preconditioned, UNet
+
+TINY = Config(size=16, channels=1, width=8, mults=(1,), attention=(), patch=4, steps=6, batch=8, options=("T=3",))
+
+
+def tiny(**changes):
+    return dataclasses.replace(TINY, **changes)
+
+
+def pictures(count=12, size=16, channels=1):
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (count, channels, size, size), generator=generator, dtype=torch.uint8)
+
+
+class Recorder:
+    """D, remembering what it was asked."""
+
+    def __init__(self, D):
+        self.D, self.T, self.calls = D, D.T, []
+
+    def draw(self, x0, generator=None):
+        return self.D.draw(x0, generator)
+
+    def __call__(self, x0, t, z=None):
+        self.calls.append((x0.clone(), t.clone()))
+        return self.D(x0, t, z)
+
+
+def recorded(config, images_uint8=None, rank=0):
+    """The (x0, t) of each step of a whole run, and its losses."""
+    D, state = start(config)
+    D = Recorder(D)
+    losses = [loss for _, loss in train(state, D, pictures() if images_uint8 is None else images_uint8, config, rank)]
+    return D.calls, losses
+
+
+def equal_states(a, b):
+    """Weights, averages and optimiser, bit for bit."""
+    optimizers = [state.optimizer.state_dict() for state in (a, b)]
+    if optimizers[0]["param_groups"] != optimizers[1]["param_groups"]:
+        return False
+    for key in optimizers[0]["state"]:
+        for name, value in optimizers[0]["state"][key].items():
+            if not torch.equal(value, optimizers[1]["state"][key][name]):
+                return False
+    pairs = [(a.R, b.R), (a.ema, b.ema)]
+    return a.step == b.step and all(
+        torch.equal(p, q) for one, two in pairs for p, q in zip(one.parameters(), two.parameters(), strict=True)
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- what R is shown
+
+
+def test_severities_are_uniform_from_1_to_T_and_both_ends_are_there():
+    calls, _ = recorded(tiny(batch=128, steps=5, options=("T=4",)))
+    t = torch.cat([t for _, t in calls])
+    counts = torch.bincount(t, minlength=6).tolist()
+    assert counts[0] == counts[5] == 0  # never the clean image, never beyond T
+    assert len(counts) == 6
+    assert all(640 / 4 * 0.75 < n < 640 / 4 * 1.25 for n in counts[1:5])
+
+
+def test_batches_are_drawn_from_all_images_anew_at_each_step():
+    source = pictures(12)
+    calls, _ = recorded(tiny(batch=16, steps=6), source)
+    known = data.to_float(source)
+    chosen = [[next(i for i in range(12) if torch.equal(x, known[i])) for x in x0] for x0, _ in calls]
+    assert {i for batch in chosen for i in batch} == set(range(12))
+    assert len({tuple(batch) for batch in chosen}) == 6
+    assert all(len(set(batch)) > 1 for batch in chosen)
+
+
+def test_a_batch_is_a_function_of_seed_rank_and_step_alone():
+    def first(rank=0, **changes):
+        return recorded(tiny(steps=2, **changes), rank=rank)[0]
+
+    reference = first()
+    torch.manual_seed(77)
+    again = first()
+    for (x0, t), (other, u) in zip(reference, again, strict=True):
+        assert torch.equal(x0, other)
+        assert torch.equal(t, u)
+    for other in (first(rank=1), first(seed=1)):
+        for step in range(2):
+            assert not torch.equal(other[step][0], reference[step][0])
+            assert not torch.equal(other[step][1], reference[step][1])
+    assert len({seed_of(seed, rank, step) for seed in range(10) for rank in range(10) for step in range(10)}) == 1000
+
+
+def test_training_leaves_the_callers_random_numbers_alone():
+    D, state = start(tiny())
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    for _ in train(state, D, pictures(), tiny()):
+        assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_images_are_shown_in_minus_one_to_one():
+    calls, _ = recorded(tiny(), torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 1, 16, 16))
+    assert set(torch.cat([x0 for x0, _ in calls]).unique().tolist()) == {-1.0, 1.0}
+
+
+def shown(config, source=None):
+    """[(x, t, options)] that R was called with over a run."""
+    D, state = start(config)
+    seen = []
+    state.R.register_forward_pre_hook(lambda m, inputs, options: seen.append((*inputs, options)), with_kwargs=True)
+    for _ in train(state, D, pictures() if source is None else source, config):
+        pass
+    return D, seen
+
+
+def on_the_grid(x):
+    levels = (x + 1) * 127.5
+    return ((levels - levels.round()).abs() < 1e-3).flatten(1).all(1)
+
+
+def test_rounding_shows_R_a_share_of_8_bit_images_and_tells_it_so():
+    _, seen = shown(tiny(rounded=0.0))
+    assert not torch.cat([on_the_grid(x) for x, _, _ in seen]).any()
+    assert all(options == {} for _, _, options in seen)
+    _, seen = shown(tiny(rounded=1.0))
+    assert torch.cat([on_the_grid(x) for x, _, _ in seen]).all()
+    D, seen = shown(tiny(rounded=0.3, batch=64))
+    coarse = torch.cat([on_the_grid(x) for x, _, _ in seen])
+    assert 0.2 < coarse.float().mean() < 0.4
+    eps = torch.cat([options["eps"] for _, _, options in seen])
+    assert torch.equal(eps, torch.where(coarse, 4e-3, 2e-6))
+    # A network that is not shown the inverse has no use for eps.
+    _, seen = shown(tiny(rounded=1.0, precondition=False))
+    assert torch.cat([on_the_grid(x) for x, _, _ in seen]).all()
+    assert all(options == {} for _, _, options in seen)
+
+
+def test_rounding_to_8_bits_is_to_the_nearest_of_256_levels():
+    levels = torch.arange(256) / 127.5 - 1
+    assert torch.allclose(eight_bits(levels), levels, rtol=0, atol=1e-6)
+    assert torch.allclose(eight_bits(levels[1:] - 0.0035), levels[1:], rtol=0, atol=1e-6)
+    assert torch.allclose(eight_bits(levels[:-1] + 0.0035), levels[:-1], rtol=0, atol=1e-6)
+    assert torch.allclose(eight_bits(torch.tensor([-1.7, 2.0])), torch.tensor([-1.0, 1.0]))
+    assert torch.equal(data.to_uint8(eight_bits(levels)), torch.arange(256, dtype=torch.uint8))
+
+
+def test_augmented_images_are_shifted_with_repeated_borders_and_mirrored():
+    source = pictures(2)
+    calls, _ = recorded(tiny(shift=2, flip=True, batch=64, steps=4), source)
+    x = data.to_float(source)
+    padded = torch.nn.functional.pad(x, (2, 2, 2, 2), mode="replicate")
+    variants = {
+        (i, dy, dx, flip): (crop.flip(-1) if flip else crop)
+        for i in range(2) for dy in range(-2, 3) for dx in range(-2, 3) for flip in (False, True)
+        for crop in [padded[i, :, 2 + dy : 18 + dy, 2 + dx : 18 + dx]]
+    }  # fmt: skip
+    found = [next((key for key, v in variants.items() if torch.equal(v, x0)), None) for x, _ in calls for x0 in x]
+    assert None not in found
+    for part in range(4):
+        assert {key[part] for key in found} == {key[part] for key in variants}
+    calls, _ = recorded(tiny(batch=64, steps=4), source)  # by default nothing of it
+    assert {x0.sum().item() for x, _ in calls for x0 in x} == {v.sum().item() for v in x}
+
+
+# ---------------------------------------------------------------------------------------------------- what a step does
+
+
+@pytest.mark.parametrize("loss", ["l1", "l2"])
+def test_a_step_is_adam_on_the_loss_between_prediction_and_clean_image(loss):
+    config = tiny(loss=loss, lr=1e-2, warmup=4)
+    D, state = start(config)
+    before, seen = copy.deepcopy(state.R), []
+    state.R.register_forward_hook(lambda module, inputs, output: seen.append((*inputs, output)))
+    recorder = Recorder(D)
+    step, value = next(train(state, recorder, pictures(), config))
+    (x, t, prediction), (x0, asked) = seen[0], recorder.calls[0]
+    assert step == 1
+    assert torch.equal(t, asked)
+    assert torch.equal(x, D(x0, t))
+    error = prediction.float() - x0
+    expected = error.abs().mean() if loss == "l1" else error.square().mean()
+    assert torch.allclose(value, expected, rtol=0, atol=1e-6)
+    assert not value.requires_grad
+
+    optimizer = torch.optim.Adam(before.parameters(), lr=1e-2 / 4)  # a quarter of the warm-up
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_pays("cpu")):
+        error = before(x, t).float() - x0
+    (error.abs().mean() if loss == "l1" else error.square().mean()).backward()
+    optimizer.step()
+    for p, q in zip(before.parameters(), state.R.parameters(), strict=True):
+        assert torch.allclose(p, q, rtol=0, atol=1e-4)
+        assert q.grad is None  # gradients do not add up over steps
+
+
+def test_the_average_follows_its_formula_and_holds_no_graph():
+    config = tiny(ema=0.3, steps=8, lr=1e-2)
+    D, state = start(config)
+    expected = [p.detach().double() for p in state.R.parameters()]
+    assert all(torch.equal(p, q) for p, q in zip(state.R.parameters(), state.ema.parameters(), strict=True))
+    for step, _ in train(state, D, pictures(), config):
+        decay = min(0.3, step / (9 + step))  # 0.1, 2/11, 0.25, then 0.3
+        for i, p in enumerate(state.R.parameters()):
+            expected[i] = decay * expected[i] + (1 - decay) * p.detach().double()
+        for p, q in zip(state.ema.parameters(), expected, strict=True):
+            assert torch.allclose(p.double(), q, rtol=0, atol=1e-6)
+            assert not p.requires_grad
+            assert p.grad_fn is None
+    assert not state.ema.training
+    assert any(not torch.equal(p, q) for p, q in zip(state.R.parameters(), state.ema.parameters(), strict=True))
+
+
+def test_the_learning_rate_rises_and_falls_to_zero():
+    config = tiny(lr=2.0, warmup=10, steps=100)
+    assert learning_rate(config, 0) == pytest.approx(0.2)
+    assert learning_rate(config, 4) == pytest.approx(1.0 * 0.5 * (1 + math.cos(math.pi * 0.04)))
+    assert learning_rate(config, 9) == pytest.approx(0.5 * 2 * (1 + math.cos(math.pi * 0.09)))
+    assert learning_rate(config, 50) == pytest.approx(1.0)
+    assert learning_rate(config, 99) < 0.001
+    assert learning_rate(config, 100) == pytest.approx(0, abs=1e-6)
+    falling = [learning_rate(config, step) for step in range(9, 101)]
+    assert falling == sorted(falling, reverse=True)
+    assert learning_rate(tiny(lr=2.0, warmup=0), 0) == pytest.approx(2.0)
+    config = tiny(lr=1e-2, warmup=3)
+    D, state = start(config)
+    for step, _ in train(state, D, pictures(), config):
+        assert state.optimizer.param_groups[0]["lr"] == learning_rate(config, step - 1)
+
+
+def test_it_yields_each_step_once_and_ends_at_the_last():
+    D, state = start(tiny())
+    assert [step for step, _ in train(state, D, pictures(), tiny())] == [1, 2, 3, 4, 5, 6]
+    assert state.step == 6
+    assert list(train(state, D, pictures(), tiny())) == []
+
+
+def test_it_learns_eight_images_by_heart():
+    config = Config(
+        size=16, channels=1, width=24, mults=(1, 2), attention=(), patch=2, options=("T=6", "kernel=5", "std=1.5"),
+        steps=150, batch=16, lr=5e-3, warmup=10, ema=0.9,
+    )  # fmt: skip
+    eight = data.load("digits", size=16)[0][:8]
+    D, state = start(config)
+    losses = torch.stack([loss for _, loss in train(state, D, eight, config)])
+    check_finite(state)
+    assert losses[-10:].mean() < losses[:5].mean() / 6
+    x0 = data.to_float(eight)
+    x_T = D(x0, D.T)
+    *_, (_, restored, _) = improved(state.ema, D, x_T)
+    assert rms(x_T - x0) > 0.4
+    assert rms(restored - x0) < rms(x_T - x0) / 4
+    assert rms(state.ema(x_T, D.T) - x0) < rms(x_T - x0) / 4
+
+
+# ------------------------------------------------------------------------------------------- stop, resume, bad numbers
+
+
+@pytest.mark.parametrize("changes", [{}, {"rounded": 0.5, "degradation": "mask", "shift": 1}], ids=str)
+def test_stopped_and_resumed_is_bit_identical(tmp_path, changes):
+    config = tiny(**changes)
+    D, whole = start(config)
+    losses = [loss.item() for _, loss in train(whole, D, pictures(), config)]
+
+    D, part = start(config)
+    steps = train(part, D, pictures(), config)
+    first = [next(steps)[1].item() for _ in range(3)]
+    checkpoints.save_state(tmp_path / "state.pt", part, config)
+    torch.manual_seed(123)
+    D, resumed, again = checkpoints.load_state(tmp_path / "state.pt")
+    assert again == config
+    assert resumed.step == 3
+    rest = [loss.item() for _, loss in train(resumed, D, pictures(), again)]
+    assert first + rest == losses
+    assert equal_states(resumed, whole)
+    assert not equal_states(part, whole)  # the comparison can tell
+    assert [type(m) for m in resumed.R.modules()] == [type(m) for m in whole.R.modules()]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_is_noticed_with_its_step(bad):
+    D, state = start(tiny())
+    check_finite(state)  # before the first step
+    steps = train(state, D, pictures(), tiny())
+    next(steps), next(steps)
+    check_finite(state)
+    weight = next(state.R.parameters())
+    kept = weight.detach().clone()
+    with torch.no_grad():
+        weight.fill_(bad)
+    next(steps)
+    with torch.no_grad():
+        for p, q in zip(state.R.parameters(), state.ema.parameters(), strict=True):
+            p.copy_(torch.zeros_like(q))  # the run seems to recover,
+        weight.copy_(kept)
+    next(steps)
+    with pytest.raises(ColdlabError, match=r"not a number at step 3\b.*lower --lr"):  # and still the step is named
+        check_finite(state)
+
+
+def test_weights_that_are_no_numbers_are_noticed_before_they_are_saved():
+    D, state = start(tiny())
+    next(train(state, D, pictures(), tiny()))
+    with torch.no_grad():
+        list(state.R.parameters())[-1].view(-1)[-1] = float("nan")
+    with pytest.raises(ColdlabError, match=r"step 1\b"):
+        check_finite(state)
+
+
+# --------------------------------------------------------------------------------------------------------------- build
+
+
+def test_building_is_repeatable_and_leaves_random_numbers_alone():
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    D, R = build(tiny())
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(4)
+    _, twin = build(tiny())
+    _, other = build(tiny(seed=1))
+    assert all(torch.equal(p, q) for p, q in zip(R.parameters(), twin.parameters(), strict=True))
+    assert any(not torch.equal(p, q) for p, q in zip(R.parameters(), other.parameters(), strict=True))
+    assert repr(D) == repr(Blur(16, 3))
+
+
+def test_the_network_is_as_configured():
+    _, R = build(tiny(mults=(1, 2), attention=(1,), residual=True, channels=3, patch=2))
+    assert isinstance(R, Preconditioned)
+    net = R.net
+    assert (net.channels, net.inputs, net.patch, net.residual) == (3, 6, 2, True)
+    _, plain = build(tiny(precondition=False))
+    assert isinstance(plain, UNet)
+    assert plain.inputs == 1
+    _, mask = build(tiny(degradation="mask"))  # random: there is no inverse to show
+    assert isinstance(mask, UNet)
+    D, _ = build(tiny(degradation="mask", options=("T=7", "centre=centred", "kernel_std=0.25")))
+    assert (D.T, D.centre, D.kernel_std) == (7, "centred", 0.25)
+
+
+def test_settings_that_cannot_be_raise():
+    for changes, told in [
+        ({"loss": "l3"}, r"unknown loss 'l3'.*l1, l2"), ({"steps": 0}, r"steps = 0"), ({"batch": -1}, r"batch = -1"),
+        ({"lr": 0.0}, r"lr = 0"), ({"patch": 0}, r"patch = 0"), ({"width": 7}, r"width 7"),
+        ({"degradation": "blurr"}, r"did you mean 'blur'"), ({"options": ("T",)}, r"KEY=VALUE"),
+    ]:  # fmt: skip
+        with pytest.raises(ColdlabError, match=told):
+            start(tiny(**changes))
+
+
+def test_colour_images_train_too():
+    config = tiny(channels=3, degradation="desaturate", steps=2)
+    D, state = start(config)
+    assert [step for step, _ in train(state, D, pictures(channels=3), config)] == [1, 2]
+    assert state.R(images(2, 3), 3).shape == (2, 3, 16, 16)
