@@ -97,7 +97,7 @@ def read(path):
 
 
 def refused(path, error):
-    reason = (str(error).strip().splitlines() or [""])[0][:200]
+    reason = " ".join(str(error).split())[:200]
     if isinstance(error, KeyError):
         reason = f"it has no {reason}"
     return ColdlabError(f"{path} was refused, it is no coldlab file: {reason or type(error).__name__}")
@@ -121,7 +121,15 @@ def save_weights(path, R, config, half=False, **facts):
     kind = torch.float16 if half else torch.float32
     tensors = {name: value.to("cpu", kind).contiguous() for name, value in R.state_dict().items()}
     metadata = {name: str(fact) for name, fact in facts.items()} | {"config": json.dumps(dataclasses.asdict(config))}
-    write(path, save(tensors, metadata | {"sha256": digest(tensors, metadata)}))
+    write(path, sorted_header(save(tensors, metadata | {"sha256": digest(tensors, metadata)})))
+
+
+def sorted_header(content):
+    """The same safetensors file with its header in one fixed order, so that equal weights make equal files."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 def load_weights(path, device="cpu"):

@@ -11,6 +11,7 @@ import dataclasses
 import json
 import platform
 import signal
+import subprocess
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from . import checkpoints, data, metrics
+from . import __version__, checkpoints, data, metrics
 from .errors import ColdlabError
 from .presets import PRESETS
 from .sampling import improved, naive
@@ -139,11 +140,23 @@ def save(out, state, config):
 def machine(device):
     """The hardware and the versions that a number was made with."""
     return {
+        "commit": commit(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
+
+
+def commit():
+    """The commit of this checkout of coldlab ("+" if changed since), or its version where it was installed."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:  # an environment may lie inside another project's checkout, whose commit says nothing
+        subprocess.run([*git, "ls-files", "--error-unmatch", "runs.py"], capture_output=True, check=True)
+        describe = [*git, "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+        return subprocess.run(describe, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return f"coldlab {__version__}"
 
 
 def cpu_name():

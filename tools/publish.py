@@ -9,7 +9,6 @@ are those of the published file on the test set.
 
 import dataclasses
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -31,7 +30,6 @@ def publish(run: Path) -> None:
     manifest = {
         "name": name,
         "command": "python -m coldlab train " + " ".join(flags(config)),
-        "commit": subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip(),
         "config": dataclasses.asdict(config),
         "machine": made["machine"],
         "seconds": last["seconds"],
