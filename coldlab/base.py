@@ -152,21 +152,27 @@ class Separable(Degradation):
     """D(x, t) = A_t x A_t^T, one matrix A_t (size, size) per severity, A_0 = I (paper, section 5.1)."""
 
     def chain(self, steps):
-        """Fill the tables from the T one-step matrices: A_t = steps[t-1] ... steps[0]."""
+        """Fill the table from the T one-step matrices: A_t = steps[t-1] ... steps[0]."""
         A = [torch.eye(self.size, dtype=torch.float64)]
         for step in steps:
             A.append(step @ A[-1])
         if getattr(self, "discrete", False):
             A[-1] = torch.full_like(A[0], 1 / self.size)  # the spatial mean of rows and columns
         self.table("A", torch.stack(A))
-        left, gains, right = torch.linalg.svd(self.exact["A"])
-        self.table("U", left), self.table("g", gains), self.table("Vt", right)
 
     def degrade(self, x0, t, z):
         A = self.at("A", t, x0)
         return A @ x0 @ A.mT
 
+    def decompose(self):
+        """A_t = U_t diag(g_t) V_t^T, for `invert`. Large sizes take seconds, so it is done when first needed."""
+        for name, values in zip(("U", "g", "Vt"), torch.linalg.svd(self.exact["A"]), strict=True):
+            self.table(name, values)
+            setattr(self, name, getattr(self, name).to(self.A.device))
+
     def invert(self, x, t, eps):
+        if "U" not in self.exact:
+            self.decompose()
         U, Vt = self.at("U", t, x), self.at("Vt", t, x)
         g = self.at("g", t, x)
         g = g.squeeze(-2) if torch.is_tensor(t) else g

@@ -110,16 +110,21 @@ def hole(distance2, std):
     return 1 - torch.exp(-distance2 / (2 * std**2))
 
 
-def holes(size, T, kernel_std, initial_mask):
-    """(T + 1, 2 size, 2 size): the product of the first t holes, standard deviations kernel_std (i + initial_mask).
+def holes(offsets, T, kernel_std, initial_mask):
+    """(T + 1, n, n): the product of the first t holes, standard deviations kernel_std (i + initial_mask).
 
-    The hole is centred at [size - 1, size - 1]; a size x size window of it has its hole anywhere in -1..size-1.
+    offsets: (n,), how far each row, and each column, lies from the centre.
     """
     if kernel_std <= 0 or initial_mask <= 0:
         raise ColdlabError(f"kernel_std = {kernel_std}, initial_mask = {initial_mask}; both must be above 0.")
-    d2 = (torch.arange(2 * size, dtype=torch.float64) - (size - 1)) ** 2
+    d2 = offsets.double() ** 2
     steps = [hole(d2[:, None] + d2[None, :], kernel_std * (i + initial_mask)) for i in range(T)]
     return torch.stack([torch.ones_like(steps[0]), *steps]).cumprod(0)
+
+
+def from_middle(size):
+    """How far each pixel of a row lies from the official code's centre, size/2 - 1."""
+    return torch.arange(size) - (size // 2 - 1)
 
 
 @register("mask")
@@ -141,8 +146,9 @@ class Mask(Degradation):
         if self.centre not in ("random", "centred"):
             raise unknown("mask centre", self.centre, ("random", "centred"))
         self.needs_z = self.centre == "random"
-        table = holes(self.size, self.T, self.kernel_std, self.initial_mask)
-        self.table("F", table if self.needs_z else middle(table, self.size))
+        # A hole anywhere in -1..size-1 is a window of one canvas of twice the size, whose hole is at size - 1.
+        offsets = torch.arange(2 * self.size) - (self.size - 1) if self.needs_z else from_middle(self.size)
+        self.table("F", holes(offsets, self.T, self.kernel_std, self.initial_mask))
 
     def draw(self, x0, generator=None):
         if self.needs_z:
@@ -161,12 +167,6 @@ class Mask(Degradation):
         return x * regularised(self.at("F", t, x), eps)
 
 
-def middle(table, size):
-    """The window of `holes` with its hole at size/2 - 1 (size // 2 - 1 for odd sizes)."""
-    first = size - size // 2
-    return table[:, first : first + size, first : first + size].contiguous()
-
-
 @register("fade")
 @dataclass(eq=False)
 class Fade(Degradation):
@@ -183,7 +183,7 @@ class Fade(Degradation):
 
     def __post_init__(self):
         super().__post_init__()
-        w = middle(holes(self.size, self.T, self.kernel_std, self.initial_mask), self.size).flip(0)
+        w = holes(from_middle(self.size), self.T, self.kernel_std, self.initial_mask).flip(0)
         w[0] = 0  # the formula is not the identity at t = 0; by definition D_0 is
         self.table("w", w)
 
