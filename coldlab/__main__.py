@@ -21,15 +21,17 @@ from .presets import PRESETS
 from .training import EIGHT_BITS, FLOAT32, Config
 from .unet import Preconditioned
 
+Text = Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")]  # where None needs no telling
+Number = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")]
 ALGORITHMS = {"improved": sampling.improved, "naive": sampling.naive}
 
 
 def train(
     config: Annotated[Config, tyro.conf.arg(name="")] = Config(),  # noqa: B008  (frozen)
-    out: str | None = None,
+    out: Text = None,
     resume: bool = False,
     save_every: int = 250,
-    device: str | None = None,
+    device: Text = None,
     compile: bool = False,
 ):
     """Train a network to undo a degradation. With no options: blurred digits, about two minutes on two CPU cores.
@@ -47,13 +49,13 @@ def train(
 
 
 def restore(
-    images: tyro.conf.Positional[tuple[Path, ...]],
+    images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE...")],
     pretrained: str = "digits-blur",
-    severity: int | None = None,
+    severity: Number = None,
     degrade: bool = False,
     algorithm: str = "improved",
     out: Path = Path("restored"),
-    device: str | None = None,
+    device: Text = None,
 ):
     """Restore image files: PNG, JPEG, 16-bit PNG or TIFF, or .npy. Writes the image, its film strip and a GIF.
 
@@ -128,11 +130,11 @@ def warn_of_rounding(path, x, bits, severity):
 
 def sample(
     pretrained: str = "digits-blur",
-    dataset: str | None = None,
+    dataset: Text = None,
     count: int = 8,
-    steps: int | None = None,
+    steps: Number = None,
     out: Path = Path("samples"),
-    device: str | None = None,
+    device: Text = None,
 ):
     """Degrade held-out images fully and restore them by both algorithms; writes a comparison and a film strip.
 
@@ -169,11 +171,11 @@ def sample(
 
 def evaluate(
     pretrained: str = "digits-blur",
-    dataset: str | None = None,
-    limit: int | None = None,
+    dataset: Text = None,
+    limit: Number = None,
     batch: int = 256,
     json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
-    device: str | None = None,
+    device: Text = None,
 ):
     """RMSE, PSNR and SSIM of degraded, direct, naive and improved images on the test set.
 

@@ -63,7 +63,8 @@ def case(name):
 
 def images(batch=4, channels=3, size=SIZE, dtype=torch.float32, seed=0):
     """Random images in [-1, 1] without smoothness, so that every frequency is there, and with both ends reached."""
-    x = torch.rand(batch, channels, size, size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 2 - 1
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.rand(batch, channels, size, size, generator=generator, dtype=torch.float64) * 2 - 1
     x[:, :, 0, 0], x[:, :, -1, -1] = -1, 1
     return x.to(dtype)
 
@@ -196,11 +197,9 @@ def snow(x, t, D, field, vertical):
     flakes[flakes < threshold[0] + u * (threshold[1] - threshold[0])] = 0
     line = gaussian(taps, motion[0] + u * (motion[1] - motion[0]))
     flakes = flakes.clamp(0, 1)
-    fallen = [
-        F.conv2d(one[None], line.reshape((1, 1, taps, 1) if down else (1, 1, 1, taps)), padding=(taps // 2, 0) if down else (0, taps // 2))
-        for one, down in zip(flakes, vertical.tolist(), strict=True)
-    ]
-    S = torch.cat(fallen)
+    columns = F.conv2d(flakes, line.reshape(1, 1, taps, 1), padding=(taps // 2, 0))
+    rows = F.conv2d(flakes, line.reshape(1, 1, 1, taps), padding=(0, taps // 2))
+    S = torch.stack([columns[i] if down else rows[i] for i, down in enumerate(vertical.tolist())])
     o = (x + 1) / 2
     if not D.fix_brightness:
         b = brightness[0] + u * (brightness[1] - brightness[0])

@@ -15,7 +15,7 @@ FLAT = dict(T=300, kernel=27, std=0.01, schedule="exponential", padding="circula
 PAPER = {  # name -> class, size, settings: written down from the paper's table a second time
     "mnist-blur": (Blur, 32, dict(T=20, kernel=11, std=7.0, schedule="constant", padding="circular", discrete=False)),
     "cifar10-blur": (Blur, 32, dict(T=50, schedule="special_6", padding="reflect", kernel=11, discrete=False)),
-    "celeba-blur": (Blur, 128, dict(T=200, kernel=15, std=0.01, schedule="exponential", padding="reflect", discrete=False)),
+    "celeba-blur": (Blur, 128, FLAT | dict(T=200, kernel=15, padding="reflect", discrete=False)),
     "celeba-flatblur": (Blur, 128, FLAT),
     "afhq-flatblur": (Blur, 128, FLAT),
     "mnist-mask": (Mask, 32, INPAINT),

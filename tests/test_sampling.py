@@ -1,6 +1,7 @@
 """Both samplers: what they return for a perfect R, for a random R, for noise, and how they are called."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import helpers
 import pytest
@@ -77,7 +78,8 @@ def test_algorithm_2_returns_x0_whatever_R_where_the_increment_does_not_depend_o
     x0 = torch.rand(shape, generator=generator, dtype=torch.float64) * 2 - 1
     D = Drift(T)
     z = scale * D.draw(x0, generator)
-    severities = sorted({T, 0, *torch.randint(0, T, (3,), generator=generator).tolist()}, reverse=True) if skip else None
+    some = torch.randint(0, T, (3,), generator=generator).tolist()
+    severities = sorted({T, 0, *some}, reverse=True) if skip else None
     x_T = D(x0, T, z)
     assert torch.allclose(end(improved(random_R(seed), D, x_T, z, severities)), x0, rtol=0, atol=1e-9)
     # Algorithm 1 ends in R's last word, which has nothing to do with x0: noise about 2.
@@ -203,7 +205,7 @@ def test_evenly_spends_a_budget_of_steps(T, data):
     assert len(severities) == steps + 1
     assert severities[0] == T
     assert severities[-1] == 0
-    gaps = [s - r for s, r in zip(severities[:-1], severities[1:], strict=True)]
+    gaps = [s - r for s, r in pairwise(severities)]
     assert min(gaps) >= 1
     assert max(gaps) - min(gaps) <= 1 + (T / steps != T // steps)  # as even as whole numbers allow
 
@@ -220,7 +222,7 @@ def test_a_budget_outside_1_to_T_raises(steps):
 def ddim(R, x, T, severities):
     """Deterministic DDIM (eta = 0), written from its own formula in float64: [(r, x_r), ...]."""
     abar, x, states = helpers.alpha_bar(T), x.double(), []
-    for s, r in zip(severities[:-1], severities[1:], strict=True):
+    for s, r in pairwise(severities):
         x0_hat = R(x, s)
         noise = (x - abar[s] ** 0.5 * x0_hat) / (1 - abar[s]) ** 0.5
         x = abar[r] ** 0.5 * x0_hat + (1 - abar[r]) ** 0.5 * noise

@@ -146,7 +146,7 @@ def test_rounding_shows_R_a_share_of_8_bit_images_and_tells_it_so():
     assert all(options == {} for _, _, options in seen)
     _, seen = shown(tiny(rounded=1.0))
     assert torch.cat([on_the_grid(x) for x, _, _ in seen]).all()
-    D, seen = shown(tiny(rounded=0.3, batch=64))
+    _, seen = shown(tiny(rounded=0.3, batch=64))
     coarse = torch.cat([on_the_grid(x) for x, _, _ in seen])
     assert 0.2 < coarse.float().mean() < 0.4
     eps = torch.cat([options["eps"] for _, _, options in seen])
@@ -257,8 +257,8 @@ def test_it_yields_each_step_once_and_ends_at_the_last():
 
 def test_it_learns_eight_images_by_heart():
     config = Config(
-        size=16, channels=1, width=24, mults=(1, 2), attention=(), patch=2, options=("T=6", "kernel=5", "std=1.5"),
-        steps=150, batch=16, lr=5e-3, warmup=10, ema=0.9,
+        size=16, channels=1, width=16, mults=(1, 2), attention=(), patch=2, options=("T=6", "kernel=5", "std=1.5"),
+        steps=200, batch=8, lr=5e-3, warmup=10, ema=0.9,
     )  # fmt: skip
     eight = data.load("digits", size=16)[0][:8]
     D, state = start(config)

@@ -1,0 +1,919 @@
+# %% [markdown]
+# # The restoration network
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/coldlab/blob/main/book/02_unet.ipynb)
+#
+# **After this chapter you can** build the restoration network R block by block, say for each block what it is for,
+# count its weights and its work, draw what one output pixel sees, and measure what is lost when a part is taken away.
+#
+# **You need** [chapter 1](01_degradations.ipynb) (what D does), and from PyTorch what a convolution and a module are.
+#
+# **It takes** 30 minutes to read; the cells run in RUNTIME s on two CPU cores, measured. No GPU.
+
+# %% tags=["colab", "hide-cell"]
+# This cell does nothing where coldlab is installed. In Colab or a bare kernel it installs coldlab and whatever coldlab
+# still needs; torch, torchvision and numpy stay at the versions you have.
+import importlib
+import subprocess
+import sys
+from importlib import metadata, util
+
+if util.find_spec("coldlab") is None:
+    held = [f"{name}=={metadata.version(name)}" for name in ("torch", "torchvision", "numpy") if util.find_spec(name)]
+    wanted = ["coldlab @ git+https://github.com/OWNER/coldlab", *held]
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-color", *wanted]
+    pip = subprocess.run(install, capture_output=True, text=True)
+    if pip.returncode:
+        told = [line.strip() for line in pip.stderr.splitlines() if line.strip()]
+        reasons = [line for line in told if line.startswith(("fatal:", "ERROR:")) and "Ignored" not in line]
+        reason = (reasons or told[-1:] or [""])[0][:200]
+        sys.exit(f"coldlab could not be installed. {reason} Is there a network? Then run this cell again.")
+    importlib.invalidate_caches()
+
+# %% [markdown]
+# Chapter 1 ruined images. This chapter builds what repairs them: a network $R(x_t, t)$ that looks at a degraded image,
+# is told its severity, and answers with a clean image $\hat x_0$ of the same size.
+#
+# It is a **U-Net**. It shrinks the image, thinks about the small version, and grows it back. The paper's network has
+# 56,612,916 weights, yet it is made of one block, used over and over. The package's file `unet.py` is 200 lines long,
+# and you will have read its important ones by the end of this page.
+#
+# Everything runs on the digits of chapter 1. Change `DATASET` to `"mnist"`, `"cifar10"`, or the path of a folder with
+# your own images, and run the chapter again.
+
+# %%
+import copy
+import inspect
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from coldlab import ColdlabError, data, metrics, plots, training
+from coldlab.data import to_float, to_uint8, to_unit
+from coldlab.degradations import make
+from coldlab.unet import Block, LayerNorm, LinearAttention, Preconditioned, TimeEmbedding, UNet, count
+
+DATASET = "digits"
+
+train_images = data.load(DATASET, "train", size=32)[0]
+test_images = data.load(DATASET, "test", size=32)[0][:200]
+x_test = to_float(test_images)     # (200, C, 32, 32), in [-1, 1]
+x0 = x_test[:8]                    # eight images to look at
+C = x0.shape[1]                    # 1 for grey images, 3 for colour
+D = make("blur", 32)               # Gaussian blur, T = 20 severities
+print("train", tuple(train_images.shape), " test", tuple(test_images.shape))
+
+# %% [markdown]
+# ## A puzzle first
+#
+# The network of this chapter has four helpers.
+#
+# - **Time**: it is told the severity $t$.
+# - **Skips**: wires that carry detail from the way down straight to the way up.
+# - **Attention**: layers in which every pixel can hear about all others.
+# - **The inverse**: beside $x_t$ it is shown a second picture, an attempt to undo D by plain arithmetic.
+#
+# Near the end of the page we take away one at a time, train each of the crippled networks for two minutes' worth of a
+# laptop's patience (120 steps of 32 images), and measure.
+# **Write down the four in the order of how much you expect to lose without them.**
+# One hint: three of them are in the paper's network, one is not.
+
+# %% [markdown]
+# ## What goes in, what comes out
+#
+# Here is R, small and untrained, doing its job badly. Two arguments: the image and its severity. One result, in the
+# image's shape.
+
+# %%
+def show(what, h):
+    """One line: what, and the shape of h."""
+    print(f"{what:36} {' x '.join(map(str, h.shape))}")
+
+torch.manual_seed(0)
+R = UNet(C, width=16, mults=(1, 2, 2))      # three levels with 16, 32 and 32 channels
+t = torch.tensor([1, 1, 5, 5, 10, 10, 20, 20])   # one severity per image; an int serves the whole batch
+x_t = D(x0, t)
+with torch.no_grad():
+    x0_hat = R(x_t, t)
+show("x_t", x_t)
+show("t", t)
+show("R(x_t, t)", x0_hat)
+assert x0_hat.shape == x_t.shape
+
+# %% [markdown]
+# ## Why R is told the severity
+#
+# Could R not look at the picture and see how blurred it is? Usually. Not always. Blur is repetition: eight blurs are
+# three blurs and then five more. So take a soft picture, one that was blurred three times before anybody called it
+# clean, and degrade it to $t = 5$. You get the very picture that a sharp one gives at $t = 8$.
+
+# %%
+soft = D(x0, 3)                                       # a photographer with a soft lens
+difference = (D(soft, 5) - D(x0, 8)).abs().max()
+assert difference < 1e-5                              # two clean images, two severities, one degraded picture
+
+plots.rows(
+    {"R is shown": D(x0, 8), "right if t = 8": x0, "right if t = 5": soft, "halfway": (x0 + soft) / 2},
+    alt="Four rows of eight digits. The first row is a grey smudge each. The second shows sharp digits, the third "
+        "soft blobs, the fourth sharp digits with a soft glow around them.")
+
+# %% [markdown]
+# The first row has two right answers, the second row and the third. A network that is not told $t$ gives *one* answer to
+# one picture. Whatever it says, its errors against the two truths cannot both be small: by the parallelogram law the
+# mean of their squares is at least a quarter of the squared distance between the truths. The fourth row, halfway, is the
+# best that it can do. Told $t$, it may be right both times.
+
+# %%
+def rmse(x, y):
+    return metrics.rmse(to_unit(x), to_unit(y)).item()
+
+apart = rmse(x0, soft)
+for name, answer in {"sharp": x0, "soft": soft, "halfway": (x0 + soft) / 2, "black": -torch.ones_like(x0)}.items():
+    both = (rmse(answer, x0) ** 2 + rmse(answer, soft) ** 2) / 2
+    assert both >= apart**2 / 4 - 1e-6                # no single answer beats a quarter of the squared distance
+    print(f"{name:8} {'reaches the bound' if both < apart**2 / 4 + 1e-6 else 'is worse'}")
+
+# %% [markdown]
+# That was made up. In a set of *sharp* digits the severity can be read off the picture, because no clean digit is soft.
+# One number is enough: the **contrast**, here the standard deviation of the pixels. Look up at which $t$ a typical
+# training digit has the contrast that you see.
+
+# %%
+severities = torch.arange(D.T + 1)
+def contrast(x):
+    return torch.stack([D(x, int(s)).flatten(1).std(1) for s in severities])   # (T + 1, N)
+
+typical = contrast(to_float(train_images[:500])).median(1).values             # (T + 1,)
+seen = contrast(x_test)                                                        # (T + 1, 200)
+guess = (seen[:, :, None].log() - typical.log()).abs().argmin(2)               # the t whose typical contrast is nearest
+miss = (guess - severities[:, None]).abs()
+if DATASET == "digits":
+    print("guesses off by at most", miss.max().item(), "severities")
+    assert miss.max() <= 3                            # contrast alone gives t away
+plots.curves(
+    {"weakest": (severities, seen.min(1).values), "median": (severities, seen.median(1).values),
+     "strongest": (severities, seen.max(1).values)},
+    xlabel="severity t", ylabel="contrast of x_t", logy=True,
+    alt="Contrast of the test digits against t on a logarithmic axis. Three nearly straight, nearly parallel lines fall "
+        "from 0.7 to 0.01; the weakest and the strongest digit are a factor of less than two apart.")
+
+# %% [markdown]
+# The lines fall by a factor of about 1.2 per severity, and digits differ among themselves by less than two. So a network that is not
+# told $t$ loses little *on this data*. Keep that for the puzzle.
+
+# %% [markdown]
+# ## Time: one number becomes a vector
+#
+# A network that is handed the number 17 must multiply it by something, and 17 times something is large. So $t$ becomes a
+# vector first: sines and cosines of $t$ at many frequencies, from 1 down to 1/10,000, the way a clock tells one time by
+# a fast hand and a slow hand. Then a small network of two layers, so that each channel may become any smooth function
+# of $t$.
+
+# %%
+print(inspect.getsource(TimeEmbedding.forward).rstrip())
+
+time = TimeEmbedding(64)
+phase = severities[:, None] * time.frequencies                   # (21, 32)
+hands = torch.cat([phase.sin(), phase.cos()], 1)                 # (21, 64): the hands of the clock
+show("t", severities)
+show("sines and cosines", hands)
+show("after the small network", time(severities))
+
+# %%
+fig, (left, right) = plots.figure(6.4, 3.2, cols=2)
+left.imshow(hands, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
+left.set(xlabel="channel: 32 sines, 32 cosines", ylabel="severity t", yticks=(0, 5, 10, 15, 20))
+similar = hands @ hands.T                                        # (21, 21)
+for s in (0, 5, 10):
+    right.plot(severities, similar[s], label=f"s = {s}")
+right.set(xlabel="severity t", ylabel="dot product of t and s")
+right.legend(fontsize=9)
+plots.Picture(fig, alt=(
+    "Left: the embedding as a picture, severities downwards, 64 channels across. The first few columns of each half "
+    "flicker between red and blue, the next ones change once, and half of all columns do not change at all. Right: the "
+    "dot product of the vector of t with those of s = 0, 5 and 10: three equal curves, each with its peak at t = s."))
+
+# %% [markdown]
+# Read the picture from left to right in each half: fast hands, slow hands, hands that stand still. The slow ones are made for
+# $T = 1000$. At $T = 20$ about half of the channels hardly move; nobody pays for them but the first layer.
+#
+# The right half shows why sines and not, say, 64 random numbers per severity. The dot product of two such vectors
+# depends only on how far apart the severities are, $\sum_k \cos(\omega_k (t - s))$, with its peak where they agree.
+# Neighbours are similar before anything is learned.
+
+# %%
+moving = (hands.amax(0) - hands.amin(0) > 0.1).sum().item()
+print(moving, "of 64 channels change by more than 0.1 between t = 0 and t = 20")
+for s in range(D.T):
+    assert torch.allclose(similar[s, s + 1], similar[0, 1], atol=1e-4)   # only the distance matters
+    assert similar[s].argmax() == s                                       # and t is most like itself
+
+# %% [markdown]
+# ## One block
+#
+# The body of the network is this, a **ConvNeXt block** (Liu et al., 2022) with two changes: it hears $t$, and its last
+# two convolutions are 3 x 3 where the original has 1 x 1.
+
+# %%
+print(inspect.getsource(Block.forward).rstrip())
+
+# %% [markdown]
+# Line by line, from 16 channels to 32:
+
+# %%
+torch.manual_seed(0)
+embed, block = TimeEmbedding(16), Block(16, 32, embedding=16)
+x = torch.randn(8, 16, 32, 32)
+e = embed(t)
+show("x", x)
+show("e, the embedded t", e)
+look = block.look(x)
+show("look: 7 x 7, depthwise", look)
+hear = block.hear(e)[:, :, None, None]
+show("hear: one number per channel", hear)
+h = look + hear
+norm, widen, gelu, narrow = block.think
+h = norm(h)
+show("think: normalise", h)
+h = widen(h)
+show("think: 3 x 3, twice the channels", h)
+h = narrow(gelu(h))
+show("think: GELU, 3 x 3", h)
+h = h + block.carry(x)
+show("carry: add x, by 1 x 1", h)
+assert torch.equal(h, block(x, e))                    # these lines are the block
+
+# %% [markdown]
+# Four verbs, four claims, each checked below.
+#
+# 1. **Look.** The 7 x 7 convolution is **depthwise**: each channel looks around in itself only. That makes it cheap, 49
+#    weights per channel.
+# 2. **Hear.** The severity comes in as one number per channel, the same at every pixel. R can turn channels up and down by $t$;
+#    it cannot be told by $t$ alone to treat the left side differently.
+# 3. **Think.** First every pixel's channels are normalised, to mean 0 and standard deviation 1. Then two dense convolutions mix them.
+# 4. **Carry.** The input is added at the end, so a block that has learned nothing yet does no harm.
+
+# %%
+with torch.no_grad():
+    poked = x.clone()
+    poked[:, 3] += 1
+    changed = (block.look(poked) - look).abs().amax((0, 2, 3)) > 1e-4
+    assert changed.nonzero().flatten().tolist() == [3]                          # 1. each channel looks in itself
+
+    heard = block.hear(e[:1]) - block.hear(e[-1:])                              # t = 1 against t = 20
+    assert heard.shape == (1, 16)                                               # 2. one number per channel, no place
+
+    h = norm(look + hear)
+    assert h.mean(1).abs().max() < 1e-4 and (h.std(1, correction=0) - 1).abs().max() < 1e-2      # 3. mean 0, std 1
+
+    nn.init.zeros_(narrow.weight), nn.init.zeros_(narrow.bias)
+    assert torch.equal(block(x, e), block.carry(x))                             # 4. an empty block only carries
+
+# %% [markdown]
+# ### A quirk at the door
+#
+# In the paper's network the very first block works on the image itself: one channel if it is grey. Look at what the block
+# does with one channel.
+
+# %%
+entry = UNet(channels=1).down[0][0]                   # the first block of the paper's network for grey images
+print("look: ", tuple(entry.look.weight.shape))
+print("hear: ", tuple(entry.hear[1].weight.shape))
+print("think:", tuple(entry.think[1].weight.shape), "after", type(entry.think[0]).__name__)
+
+one_channel = torch.randn(4, 1, 8, 8)
+assert LayerNorm(1)(one_channel).abs().max() == 0     # one number minus its own mean: normalising erases the image
+assert isinstance(entry.think[0], nn.Identity)        # which is why the first block does not normalise
+
+# %% [markdown]
+# Normalising one channel would erase the picture: a number minus its own mean is zero. So the first block goes without.
+# And *hear* has shape (1, 64): all that the 64 numbers of the embedding can do here is shift the brightness of the
+# whole picture by one scalar. For colour it is three. The second block has 64 channels and hears properly.
+
+# %% [markdown]
+# ## Attention, the cheap kind
+#
+# A convolution asks its neighbours. **Attention** asks everybody. In its usual form every pixel compares itself with
+# every other, which costs $N^2$ comparisons for $N$ pixels. The paper's network uses **linear attention** (Shen et al.,
+# 2021), and the saving is a pair of brackets.
+#
+# Each pixel makes three vectors of 32 numbers: a query $q$, a key $k$, a value $v$; as matrices, 32 x $N$. Usual attention is
+# $v \cdot \mathrm{softmax}(q^\top k)^\top$, and the middle is $N \times N$. The linear kind first
+# makes a *summary* of the image, 32 x 32 whatever its size, and lets each query read it:
+#
+# $$S = \mathrm{softmax}(k)\, v^\top, \qquad \mathrm{out} = S^\top q / \sqrt{32},$$
+#
+# where the softmax runs over the pixels. So each of the 32 key channels chooses a weighted average over the whole image, and each pixel
+# mixes these 32 averages to its taste.
+
+# %%
+print("\n".join(inspect.getsource(LinearAttention.forward).splitlines()[1:]))
+
+# %% [markdown]
+# The same steps with shapes. The four **heads** of 32 channels are four independent sets of questions, folded into the
+# batch:
+
+# %%
+torch.manual_seed(0)
+attention = LinearAttention(64)
+x = torch.randn(8, 64, 16, 16)
+with torch.no_grad():
+    show("x", x)
+    qkv = attention.qkv(attention.norm(x))
+    show("q, k, v in one 1 x 1 convolution", qkv)
+    q, k, v = qkv.reshape(8, 3, 4, 32, 256).unbind(1)
+    show("each of them: image, head, c, pixel", q)
+    summary = k.softmax(-1) @ v.mT
+    show("summary S, without pixels", summary)
+    out = summary.mT @ (q / 32**0.5)
+    show("each pixel reads it", out)
+    mixed = x + attention.out(out.reshape(8, 128, 16, 16))
+    show("back to 64 channels, added to x", mixed)
+    assert torch.allclose(mixed, attention(x), atol=1e-5)               # these lines are the layer
+
+    order = torch.randperm(256, generator=torch.Generator().manual_seed(0))
+    shuffled = attention(x.flatten(2)[..., order].view(x.shape)).flatten(2)
+    assert torch.allclose(shuffled, attention(x).flatten(2)[..., order], atol=1e-4)    # pixels have no address here
+
+# %% [markdown]
+# The last assert is worth a second look. Shuffle the pixels, and the output is the same, shuffled alike. Attention does
+# not know where anything is. Place is the convolutions' business.
+#
+# What does it cost? PyTorch can count the multiplications of a call, also on the `meta` device, where tensors have a
+# shape and no content. We count the two products in the middle, for both kinds.
+
+# %%
+def multiplications(function, *arguments):
+    """Multiplications in the batched matrix products of one call."""
+    with FlopCounterMode(display=False) as counter:
+        function(*arguments)
+    return counter.get_flop_counts()["Global"][torch.ops.aten.bmm] // 2    # a flop counter counts additions too
+
+def quadratic(q, k, v):
+    return v @ (q.mT @ k).softmax(-1).mT
+
+sides, linear, square = (2, 4, 8, 16, 32, 64), [], []
+with torch.device("meta"):
+    for side in sides:
+        q, k, v = torch.empty(3, 4, 32, side**2).unbind()
+        linear.append(multiplications(LinearAttention(64), torch.empty(1, 64, side, side)))
+        square.append(multiplications(quadratic, q, k, v))
+        print(f"{side:2} x {side:2} pixels   linear {linear[-1]:12,}   quadratic {square[-1]:14,}")
+        assert linear[-1] == 2 * 4 * 32 * 32 * side**2          # heads x 32 x 32 x N, twice
+        assert square[-1] == 2 * 4 * 32 * side**4               # heads x 32 x N x N, twice
+
+plots.curves(
+    {"linear": (sides, linear), "quadratic": (sides, square)}, xlabel="side of the image in pixels",
+    ylabel="multiplications", logx=True, logy=True,
+    alt="Multiplications against the side of the image, both axes logarithmic. The quadratic line is twice as steep; "
+        "the lines cross between sides 4 and 8, and at side 64 quadratic attention costs 128 times as much.")
+
+# %% [markdown]
+# The ratio is $N / 32$. At 64 x 64 pixels the saving is 128-fold; at 4 x 4, the deepest level of the paper's network for MNIST, the
+# linear kind costs *twice* the quadratic one. It also gives something up. In usual attention each pixel chooses whom
+# to ask. Here all pixels are offered the same 32 averages.
+
+# %% [markdown]
+# ## The whole U
+#
+# Now the blocks become a network. On the way down each level has two blocks, attention, and a convolution with stride 2 that
+# halves the image. In the **middle** there are block, attention, block. On the way up each level first glues on what the way down
+# had at the same size (a **skip connection**), then come two blocks, attention, and a transposed convolution that doubles the image.
+# Here is the small R from above, step by step, with what it shows at every line.
+
+# %%
+with torch.no_grad():
+    h, e, passed = x_t, R.time(t), []
+    show("x_t", h)
+    for level, (first, second, mix, resample) in enumerate(R.down):
+        h = mix(second(first(h, e), e))
+        passed.append(h)
+        show(f"down {level}: two blocks, attention", h)
+        h = resample(h)
+        show(f"down {level}: halve" if level < 2 else "down 2: the last level does not", h)
+    first, second, mix = R.middle
+    h = second(mix(first(h, e)), e)
+    show("middle: block, attention, block", h)
+    for level, (first, second, mix, resample) in zip((2, 1), R.up):
+        h = torch.cat([h, passed.pop()], 1)
+        show(f"up {level}: glue on the skip", h)
+        h = mix(second(first(h, e), e))
+        show(f"up {level}: two blocks, attention", h)
+        h = resample(h)
+        show(f"up {level}: double", h)
+    h = R.last(h)
+    show("last: a block that hears no t", h)
+    h = R.out(h)
+    show("out: 1 x 1", h)
+assert torch.allclose(h, R(x_t, t), atol=1e-6)        # these lines are UNet.forward
+print(len(passed), "skip left over:", *passed[0].shape)
+assert len(passed) == 1 and passed[0].shape[-2:] == x_t.shape[-2:]
+
+# %% tags=["hide-input"]
+fig, ax = plots.figure(5.4, 3.6)
+stages = {  # name: (channels, side, column, level)
+    "down 0": (16, 32, 0, 0), "down 1": (32, 16, 1, 1), "down 2": (32, 8, 2, 2), "middle": (32, 8, 3, 2),
+    "up 2": (32, 8, 4, 2), "up 1": (16, 16, 5, 1), "last": (16, 32, 6, 0)}
+place = {name: (column, -level) for name, (_, _, column, level) in stages.items()}
+for name, (channels, side, *_) in stages.items():
+    box = dict(boxstyle="round", facecolor=plots.COLOURS["sky"] + "30", edgecolor=plots.COLOURS["blue"])
+    ax.text(*place[name], f"{name}\n{channels}\n{side}x{side}", ha="center", va="center", fontsize=9, bbox=box)
+for a, b in zip(stages, list(stages)[1:]):
+    ax.annotate("", place[b], place[a], arrowprops=dict(
+        arrowstyle="->", color=plots.TEXT, shrinkA=24, shrinkB=24))
+for a, b, style, label in (("down 1", "up 1", "-", "skip"), ("down 0", "last", ":", "kept, never used")):
+    ax.annotate("", place[b], place[a], arrowprops=dict(
+        arrowstyle="->", linestyle=style, color=plots.COLOURS["vermillion"], shrinkA=26, shrinkB=26))
+    ax.text(3, place[a][1] + 0.06, label, ha="center", va="bottom", fontsize=9)
+ax.annotate("", place["up 2"], place["down 2"], arrowprops=dict(
+    arrowstyle="->", color=plots.COLOURS["vermillion"], shrinkA=26, shrinkB=26, connectionstyle="arc3,rad=0.55"))
+ax.text(3, -2.95, "skip", ha="center", va="top", fontsize=9)
+ax.set(xlim=(-0.6, 6.6), ylim=(-3.3, 0.5))
+ax.set_axis_off()
+plots.Picture(fig, alt=(
+    "The U: boxes go down from 16 channels at 32 x 32 over 32 at 16 x 16 to 32 at 8 x 8, through the middle, and up again. "
+    "Skips lead across at 8 x 8 and at 16 x 16. Between the two boxes at 32 x 32 there is a dotted arrow, kept, never "
+    "used."))
+
+# %% [markdown]
+# Count the skips: three go into the list, two come out. The way up has one stage less than the way down, so the first level's skip,
+# the only one at full resolution, is stored and never used. That is how the paper's code does it, and a network that is
+# to have its exact weights must do the same. The last block at 32 x 32 therefore works with what came up from 16 x 16. We keep the quirk,
+# and we name it.
+
+# %% [markdown]
+# ## Where the weights are
+#
+# The paper's settings are the constructor's defaults. The counts below are exact; the networks are built on the `meta` device, which
+# takes no memory.
+
+# %%
+with torch.device("meta"):
+    paper = UNet()                                    # channels=1, width=64, mults=(1, 2, 4, 8)
+    small, colour, timeless = UNet(mults=(1, 2, 4)), UNet(3), UNet(3, time=False)
+for name, net, weights in (
+    ("grey, four levels", paper, 56_612_916),
+    ("grey, three levels", small, 14_359_860),
+    ("colour, four levels", colour, 56_615_708),
+    ("colour, four levels, no time", timeless, 56_278_745),
+):
+    print(f"{name:30} {count(net):12,}")
+    assert count(net) == weights
+
+# %% [markdown]
+# Which kind of layer holds them? Guess before you look: the 7 x 7 convolutions, the attention, the time?
+
+# %%
+def kind(module):
+    """What sort of layer this is, convolutions by their kernel."""
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+        return "{} x {} convolution".format(*module.kernel_size)
+    return type(module).__name__
+
+kinds = {}
+for module in paper.modules():
+    own = sum(p.numel() for p in module.parameters(recurse=False))
+    if own:
+        kinds[kind(module)] = kinds.get(kind(module), 0) + own
+for name, weights in sorted(kinds.items(), key=lambda item: -item[1]):
+    print(f"{name:20} {weights:12,} {100 * weights / count(paper):6.1f} %")
+assert sum(kinds.values()) == count(paper)
+assert kinds["3 x 3 convolution"] == 51_769_920       # 91 % of the network
+
+# %% [markdown]
+# The 3 x 3 convolutions hold 51.8 of 56.6 million. Those are the two in *think*, where ConvNeXt has 1 x 1. The 7 x 7 ones, being depthwise,
+# hold less than half a percent.
+#
+# The same question by level, and beside it the multiplications for one 32 x 32 image:
+
+# %%
+with torch.device("meta"), FlopCounterMode(display=False) as counter:
+    paper(torch.empty(1, 1, 32, 32), torch.zeros(1, dtype=torch.long))
+flops = counter.get_flop_counts()
+LEVEL = {"down.0": 0, "last": 0, "out": 0, "down.1": 1, "up.2": 1, "down.2": 2, "up.1": 2, "down.3": 3, "middle": 3, "up.0": 3}
+
+weights, work = [0] * 4, [0] * 4
+for part, level in LEVEL.items():
+    module = paper.get_submodule(part)
+    weights[level] += count(module)
+    layers = [f"UNet.{part}.{i}" for i in range(len(module))] if isinstance(module, nn.ModuleList) else [f"UNet.{part}"]
+    work[level] += sum(sum(flops[name].values()) for name in layers if name in flops) // 2
+for level in range(4):
+    side = 32 // 2**level
+    print(f"level {level}, {side:2} x {side:2}: {weights[level] / 1e6:5.1f} M weights, {work[level] / 1e6:4.0f} M multiplications")
+assert sum(weights) + count(paper.time) == count(paper)
+assert weights[3] / count(paper) > 0.8                # four fifths sit at the bottom
+assert max(work) < 2 * min(work)                      # the work is spread over all levels
+
+# %% [markdown]
+# Each level down has twice the channels, hence four times the weights, and a quarter of the pixels. The product stays.
+# So four fifths of the weights sit at the bottom, where the image is 4 x 4, and the work is spread
+# almost evenly. If you want a smaller *file*, take away a level. If you want a *faster* network, make the first level thinner, or fold
+# 2 x 2 pixels into channels before it (`patch=2`), as the package's small default does.
+
+# %% [markdown]
+# ## 28 x 28 with four levels
+#
+# MNIST's own size is 28 x 28. The paper's official code enlarges it to 32, and it has to. Follow the sizes: halving 28 three
+# times gives 14, 7, and 3, because 7 is odd. Doubling 3 gives 6, and 6 does not fit on the 7 that the skip kept.
+
+# %% tags=["nbval-ignore-output"]
+halve, double = nn.Conv2d(8, 8, 4, 2, 1), nn.ConvTranspose2d(8, 8, 4, 2, 1)
+ladder = [torch.zeros(1, 8, 28, 28)]
+for _ in range(3):
+    ladder.append(halve(ladder[-1]))
+print("down:", [h.shape[-1] for h in ladder], "  up:", double(ladder[-1]).shape[-1])
+assert [h.shape[-1] for h in ladder] == [28, 14, 7, 3]
+try:
+    torch.cat([double(ladder[-1]), ladder[2]], 1)
+except RuntimeError as error:
+    print("torch.cat:", error)
+else:
+    raise AssertionError("6 x 6 and 7 x 7 were glued")
+
+# %% [markdown]
+# Our UNet continues the picture beyond its right and lower edge until its sides can be halved often enough (28 becomes 32), and cuts the
+# answer back. Any size goes in, and the same size comes out.
+
+# %%
+with torch.no_grad():
+    for height, width in ((28, 28), (33, 47), (1, 1)):
+        x = torch.rand(2, C, height, width)
+        show(f"{height} x {width}", R(x, 10))
+        assert R(x, 10).shape == x.shape
+    wide = UNet(mults=(1, 2, 4, 8), width=8)          # four levels, as the paper
+    show("28 x 28, four levels", wide(torch.rand(2, 1, 28, 28), 10))
+
+# %% [markdown]
+# ## How much of the image does one output pixel see?
+#
+# A second puzzle. Take one pixel of R's answer. Which pixels of the input can change it at all? These are its
+# **receptive field**. Write down a guess for a network with one level (no halving), without attention: 7 x 7? 50 x 50?
+# Then for two levels.
+#
+# There is a way to *see* it: the gradient of that one output pixel with respect to the input is an image. Where it is zero, the output
+# does not look.
+
+# %%
+def seen_by(net, x, t):
+    """|d (middle output pixel) / d x|, one image per input: (B, H, W)."""
+    x = x.detach().clone().requires_grad_()
+    middle = x.shape[-1] // 2
+    net(x, t)[:, 0, middle, middle].sum().backward()
+    return x.grad.abs().sum(1)
+
+SIDE = 96
+noise = torch.randn(1, 1, SIDE, SIDE, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+fields = {False: [], True: []}
+for attention in fields:
+    for levels in (1, 2, 3):
+        torch.manual_seed(0)
+        net = UNet(1, 8, (1,) * levels, attention=attention).double()     # untrained
+        field = seen_by(net, noise, 10)[0]                                  # (96, 96)
+        fields[attention].append(field)
+        rows, columns = (field.sum(1 - i).nonzero().numel() for i in range(2))
+        print(f"{levels} levels, {'with' if attention else 'no'} attention:".ljust(26), f"{rows} x {columns} pixels")
+        assert (field > 0).sum() == rows * columns
+
+assert (fields[False][0] > 0).sum() == 51 * 51        # one level: 25 pixels in each direction
+assert all((field > 0).all() for field in fields[False][1:] + fields[True])     # all others see everything
+
+def picture(field):
+    """Logarithmic grey: white the strongest, darker by a tenth of the range per factor of 10, black exactly zero."""
+    grey = (1 + (field / field.max()).log10() / 5).clamp(-0.8, 1)
+    return torch.where(field > 0, grey, -1.0)[None]
+
+plots.rows(
+    {"no attention": torch.stack([picture(f) for f in fields[False]]),
+     "with attention": torch.stack([picture(f) for f in fields[True]])},
+    title="one, two, three levels", scale=1.5,
+    alt="Six square pictures of gradients, brightest in the middle. Without attention and with one level a soft square "
+        "of 51 x 51 pixels stands on black; with two and three levels the whole picture is grey, with a blocky "
+        "pattern. With attention all three pictures are grey to the edges.")
+
+# %% [markdown]
+# One level sees 51 x 51, and you can compute that by hand (exercise 1). Two levels already see all of a 96 x 96 picture.
+# So for a 32 x 32 digit **the convolutions alone see everything**, and attention is not needed to see far.
+# It is there to *choose* by content what to look at, which no fixed kernel can.
+#
+# Seeing is not the same as listening. The grey scale is logarithmic, and most of the gradient sits near the centre:
+
+# %%
+centre = slice(SIDE // 2 - 10, SIDE // 2 + 11)
+for attention, row in fields.items():
+    shares = [(field[centre, centre].sum() / field.sum()).item() for field in row]
+    assert all(share > 0.3 for share in shares)       # the central 21 x 21 pixels, 5 % of the picture
+print(f"the central 21 x 21 are {21**2 / SIDE**2:.0%} of the pixels and have over a third of the gradient in all six")
+
+# %% [markdown]
+# ## The inverse: a second picture beside $x_t$
+#
+# Now the part that is not in the paper. Look at what R is given at $t = T$. A screen shows 256 levels of grey, and of
+# those, $x_T$ of a digit uses a handful.
+
+# %% tags=["nbval-ignore-output"]
+x_T = D(x0, D.T)
+on_screen = to_uint8(x_T)
+print("levels of grey:", [image.unique().numel() for image in on_screen])
+spread = (x_T - x_T.mean((2, 3), keepdim=True)).std() / (x0 - x0.mean((2, 3), keepdim=True)).std()
+print(f"contrast left: {spread:.1%}")
+if DATASET == "digits":
+    assert all(image.unique().numel() < 12 for image in on_screen)
+gains = D.exact["g"][D.T]                             # 32 gains of A_T, largest first
+assert gains[0] > 0.999 and gains[1] < 0.026          # only the mean survives at more than 2.6 %, whatever the image
+assert spread < 0.026
+
+# %% [markdown]
+# A network's layers start with weights of ordinary size. An input that varies by 1 % of its range is, to them, a constant.
+# Stretching the contrast is not enough: chapter 1 showed that each pattern has its own gain. At $T$ the slowest waves
+# keep 2.5 %, their products 0.06 %, and the rest has sunk below float32's last digit.
+#
+# But D is linear, and we know every gain $g$. So divide by it. Where $g$ is so small that only rounding errors
+# would be blown up, leave zero. That is the **regularised inverse**,
+#
+# $$D_t^+ : \quad g \;\to\; \frac{g}{g^2 + \varepsilon^2},$$
+#
+# with $\varepsilon$ the relative error of the pixels: $2 \cdot 10^{-6}$ for float32, $4 \cdot 10^{-3}$ for a file of 8
+# bits. **Preconditioning** means to show R this picture beside $x_t$. The wrapper is one line:
+
+# %%
+print(inspect.getsource(Preconditioned.forward).rstrip())
+
+# %%
+def stretched(x):
+    """Each image with its own darkest pixel black and its brightest white."""
+    low, high = x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True)
+    return 2 * (x - low) / (high - low) - 1
+
+from_file = to_float(on_screen)                       # x_T after a round trip through an 8-bit file
+plots.rows(
+    {"x0": x0, "x_T on a screen": on_screen, "x_T, contrast stretched": stretched(x_T),
+     "inverse of x_T, float32": D.inverse(x_T, D.T), "inverse of x_T, 8-bit file": D.inverse(from_file, D.T, eps=4e-3)},
+    alt="Five rows of eight digits. The originals; flat dark squares without anything in them; soft white blobs; "
+        "grey ghosts in which a coarse shape of each digit can be seen; and soft white waves.")
+
+# %% [markdown]
+# The second and the fourth row hold the *same information*, to float32's precision. The fourth has it at a size that a
+# convolution can work with. It is no digit yet: everything finer than a few waves across the picture is missing, and that is R's job.
+# A file with 8 bits has lost more, and the inverse, told so by $\varepsilon$, promises less (last row).
+#
+# How good is the inverse without any network?
+
+# %%
+for s in (1, 5, 10, 20):
+    plain, inverse = rmse(D(x_test, s), x_test), rmse(D.inverse(D(x_test, s), s), x_test)
+    print(f"t = {s:2}   RMSE of x_t {plain:.2f}   of its inverse {inverse:.2f}")
+    assert inverse < plain
+    if s == 1:
+        assert inverse < 1e-3                         # one blur is undone by arithmetic alone
+
+# %% [markdown]
+# At $t = 1$ the inverse is exact, and nothing is left to learn but to copy a channel. At $T$ it is better than $x_T$ and far
+# from good. Two warnings. The trick needs a linear D that is known, so it does not exist for snow. And the inverse is
+# computed *with* $t$, so a network that sees it has been told the severity through the back door.
+
+# %% [markdown]
+# ## The ablation
+#
+# Back to the puzzle. An **ablation** trains the same network without one of its parts. Our baseline has everything:
+# time, skips, attention, and the inverse. It is small (16 channels, three levels, 2 x 2 pixels folded into channels), and it trains for
+# 120 steps of 32 images. How `training.train` works is the subject of [chapter 3](03_training.ipynb); here we
+# only need that it takes a network and yields losses.
+
+# %%
+STEPS, BATCH = 120, 32
+
+def train(inverse=True, seed=0, **switches):
+    """A small R trained for STEPS steps, without the parts that `switches` turn off: (R, losses)."""
+    torch.manual_seed(seed)
+    settings = dict(inputs=2 * C if inverse else C, patch=2, attention=(1, 2)) | switches
+    net = UNet(C, 16, (1, 2, 2), **settings)
+    R = Preconditioned(net, D) if inverse else net
+    config = training.Config(steps=STEPS, batch=BATCH, lr=3e-3, warmup=20, ema=0.98, seed=seed)
+    optimizer = torch.optim.AdamW(R.parameters(), lr=config.lr, weight_decay=0.0)
+    state = training.State(R, copy.deepcopy(R).requires_grad_(False).eval(), optimizer)
+    losses = torch.stack([loss for _, loss in training.train(state, D, train_images, config)])
+    return state.ema, losses                          # the average of the weights is what is used
+
+variants = {"everything": {}, "no time": {"time": False}, "no skips": {"skips": False},
+            "no attention": {"attention": False}, "no inverse": {"inverse": False}}
+trained = {name: train(**switches) for name, switches in variants.items()}
+for name, (R_, _) in trained.items():
+    show(f"{name}: {count(R_.requires_grad_()):,} weights", R_(x_t, t).detach())
+
+# %% tags=["nbval-ignore-output"]
+steps = (1, 2, 3, 5, 7, 10, 13, 16, 20)
+errors = {}
+with torch.no_grad():
+    for name, (R_, _) in trained.items():
+        errors[name] = [rmse(R_(D(x_test, s), s), x_test) for s in steps]
+        print(f"{name:13}", " ".join(f"{e:.3f}" for e in errors[name]))
+
+whole = torch.tensor(errors["everything"])
+worse = {name: torch.tensor(e) - whole for name, e in errors.items()}      # how much is lost, per severity
+if DATASET == "digits":
+    assert worse["no inverse"].min() > 0.02           # hurts most, at every severity
+    assert worse["no inverse"].mean() > worse["no skips"].mean() + 0.02
+    assert worse["no skips"][:3].min() > 0.004        # hurts where there is detail to carry: small t
+    assert worse["no time"].abs().max() < 0.025       # neither of these two can be told from luck
+    assert worse["no attention"].abs().max() < 0.025
+
+# %%
+plots.curves(
+    {name: (steps, error) for name, error in errors.items()}, xlabel="severity t", ylabel="RMSE",
+    alt="RMSE against t for the five networks. Four lines lie together, rising from 0.1 to 0.17; the one without skips is 0.02 "
+        "above the others at small t and joins them at large t. The network without the inverse lies far above all, between "
+        "0.18 and 0.23.")
+
+# %% [markdown]
+# Compare with your list. The inverse first, by a wide margin, at every severity. Then the skips, and only where $t$ is
+# small: there the detail is still in $x_t$ and has to be carried past the narrow middle. At large $t$ there is no detail to
+# carry. Time and attention make no difference that 120 steps could show; with another seed their lines change places.
+#
+# The same in pictures, at $t = 1$, where skips count, and at $t = 10$:
+
+# %% tags=["nbval-ignore-output"]
+with torch.no_grad():
+    for s in (1, 10):
+        display(plots.rows(
+            {f"x_t, t = {s}": D(x0, s)} | {name: R_(D(x0, s), s) for name, (R_, _) in trained.items()} | {"original": x0},
+            alt="PLACEHOLDER"))
+
+# %% [markdown]
+# ### What so short a training cannot show
+#
+# - **That time is useless.** We saw why it is spared here: sharp digits betray their severity by their contrast, and the inverse
+#   is computed with $t$. Neither holds for a set of photographs of which some are soft.
+# - **That attention is useless.** At 32 x 32 the convolutions see the whole picture, and digits are simple. The paper's faces have
+#   128 x 128 pixels and left and right eyes that should match.
+# - **A fair race.** Without skips or attention the network also has fewer weights; the shapes printed above say how many.
+#   One seed is one seed. We ran SEEDS seeds before writing these sentences, and kept those that held for all.
+# - **What happens at 700,000 steps**, the paper's budget. Given time, a network may learn the inverse by itself. Chapter 3
+#   looks at longer runs.
+
+# %% [markdown]
+# ## What goes wrong
+#
+# **Wrong shapes.** A colour image for a grey network, a single image without its batch axis, a $t$ of the wrong length.
+# These are caught, and the message says what is wanted.
+
+# %%
+grey = UNet(channels=1, width=16, mults=(1, 2))
+for x, s in (
+    (torch.zeros(2, 3, 32, 32), 5),                         # three channels
+    (torch.zeros(1, 32, 32), 5),                            # no batch axis
+    (torch.zeros(2, 1, 32, 32), torch.tensor([1, 2, 3])),   # three severities for two images
+):
+    try:
+        grey(x, s)
+    except ColdlabError as error:
+        print(error)
+    else:
+        raise AssertionError("not caught")
+
+# %% [markdown]
+# **The severity as a fraction.** Many diffusion codes pass $t / T$, between 0 and 1. Our R takes the severity itself. It
+# accepts any number, since sines exist for fractions too, and so nothing complains: R believes that the picture is
+# almost clean. D does complain, if you ask it for the same.
+
+# %% tags=["nbval-ignore-output"]
+R_plain = trained["no inverse"][0]
+with torch.no_grad():
+    x_10 = D(x_test, 10)
+    right, wrong = R_plain(x_10, 10), R_plain(x_10, 10 / D.T)
+    print("RMSE with t = 10:", round(rmse(right, x_test), 3), "  with t = 0.5:", round(rmse(wrong, x_test), 3))
+    print("the two answers differ by", round(rmse(right, wrong), 3))
+
+# %% [markdown]
+# **Half precision around D.** bfloat16 makes R faster on many machines and costs it little. Around D it destroys what the
+# severities differ in: bfloat16 has 8 bits of precision, and neighbouring severities near $T$ differ by less.
+
+# %% tags=["nbval-ignore-output"]
+with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    half = R(x_t, t)                                        # R in bfloat16
+    A = D.A[D.T]
+    careless = (A @ x0 @ A.mT).float()                      # D as one would write it
+    safe = D(x0, D.T)                                       # D as the package has it
+loss_R = ((half.float() - x0_hat).std() / x0_hat.std()).item()
+step = (D(x0, D.T) - D(x0, D.T - 1)).std().item()
+loss_D = (careless - x_T).std().item()
+print(f"R: bfloat16 changes the answer by {loss_R:.1%} of its contrast")
+print(f"D: bfloat16 changes x_T by {loss_D:.4f}; one severity changes it by {step:.4f}")
+assert loss_R < 0.05                                        # fine
+assert loss_D > 0.2 * step                                  # not fine
+assert torch.equal(safe, x_T)                               # coldlab's D leaves autocast, whatever you switch on
+
+plots.rows(
+    {"inverse of x_T": D.inverse(x_T, D.T), "x_T from bfloat16": D.inverse(careless, D.T),
+     "x_T from a file, eps of floats": D.inverse(from_file, D.T), "from a file, eps of files": D.inverse(from_file, D.T, eps=4e-3)},
+    alt="Four rows.")
+
+# %% [markdown]
+# PLACEHOLDER reading.
+#
+# ## Exercises
+#
+# > **Exercise 1.** Compute the receptive field by hand. How many pixels does one block see? And the network with one level of
+# > the second puzzle? How far does one block at level 1, after one halving, reach in input pixels? Then check with `seen_by`.
+
+# %% tags=["hide-cell", "solution"]
+# A 7 x 7 kernel reaches 3 pixels in each direction, each 3 x 3 one more: 3 + 1 + 1 = 5, so a block sees 11 x 11.
+# One level: two blocks down, two in the middle, one at the end, 5 x 5 = 25 in each direction: 51 x 51.
+# At level 1 one pixel is two input pixels wide, so a block reaches 10. Two levels: three blocks at level 0 (15), six at
+# level 1 (60), and a little for the 4 x 4 kernels that halve and double.
+reach = 3 + 1 + 1
+field = seen_by(lambda x, t: Block(8, 8)(x), torch.randn(1, 8, 31, 31), 0)[0]
+assert (field > 0).sum() == (2 * reach + 1) ** 2 == 11 * 11
+assert (fields[False][0] > 0).sum() == (2 * 5 * reach + 1) ** 2
+
+torch.manual_seed(0)
+two = seen_by(UNet(1, 4, (1, 1), attention=False).double(), torch.randn(1, 1, 192, 192, dtype=torch.float64), 10)[0]
+wide = two.sum(0).nonzero().numel()
+print("two levels:", wide, "pixels wide; the blocks alone account for", 2 * (15 + 60) + 1)
+assert 151 < wide < 165
+
+# %% [markdown]
+# > **Exercise 2.** Write a formula for the number of weights of `Block(c_in, c_out, embedding)` and check it on every block of
+# > the paper's network. How many weights would the network have if *think* used 1 x 1 convolutions, as ConvNeXt does?
+
+# %% tags=["hide-cell", "solution"]
+def weights_of(c_in, c_out, embedding, norm=True, kernel=3):
+    look = (49 + 1) * c_in                                              # depthwise: 49 weights and a bias per channel
+    hear = (embedding + 1) * c_in if embedding else 0
+    think = 2 * c_in * norm + (kernel**2 * c_in + 1) * 2 * c_out + (kernel**2 * 2 * c_out + 1) * c_out
+    carry = (c_in + 1) * c_out if c_in != c_out else 0
+    return look + hear + think + carry
+
+total = {3: 0, 1: 0}
+for block in paper.modules():
+    if isinstance(block, Block):
+        c_in, c_out = block.look.in_channels, block.think[3].out_channels
+        args = c_in, c_out, 64 if block.hear else None, isinstance(block.think[0], LayerNorm)
+        assert count(block) == weights_of(*args)
+        for kernel in total:
+            total[kernel] += weights_of(*args, kernel=kernel)
+print(f"blocks {total[3]:,} of {count(paper):,}; with 1 x 1 convolutions the network would have "
+      f"{count(paper) - total[3] + total[1]:,}")
+assert count(paper) - total[3] + total[1] < 12e6
+
+# %% [markdown]
+# > **Exercise 3.** Build a UNet that takes a class label (`classes=10`). Show that leaving the label out, and giving -1 to
+# > every image, are the same; that the label changes the answer; and that a batch may mix labelled and unlabelled images. How many
+# > weights does the label cost?
+
+# %% tags=["hide-cell", "solution"]
+torch.manual_seed(0)
+labelled = UNet(C, 16, (1, 2), classes=10).eval()
+unlabelled = UNet(C, 16, (1, 2))
+labels = torch.arange(8)
+with torch.no_grad():
+    anything = labelled(x_t, t)                                        # no label: whatever fits
+    assert torch.equal(anything, labelled(x_t, t, torch.full((8,), -1)))
+    told = labelled(x_t, t, labels)
+    assert ((told - anything).abs().amax((1, 2, 3)) > 1e-5).all()      # each label changes its image's answer
+    some = labels.clone()
+    some[:4] = -1
+    half_told = labelled(x_t, t, some)
+    assert torch.allclose(half_told[:4], anything[:4], atol=1e-5)
+    assert torch.allclose(half_told[4:], told[4:], atol=1e-5)
+print("a label costs", count(labelled) - count(unlabelled), "weights: 10 classes and one for any, 16 numbers each")
+assert count(labelled) - count(unlabelled) == 11 * 16
+
+# %% [markdown]
+# > **Exercise 4.** The ablation's "no time" is generous: the inverse that R sees is computed with $t$. Close the back door.
+# > Train a network without time *and* without the inverse. Is it worse than the one that lacks only the inverse? Predict first.
+
+# %% tags=["hide-cell", "solution", "nbval-ignore-output"]
+neither, _ = train(inverse=False, time=False)
+with torch.no_grad():
+    without_both = [rmse(neither(D(x_test, s), s), x_test) for s in steps]
+print("no inverse         ", " ".join(f"{e:.3f}" for e in errors["no inverse"]))
+print("no inverse, no time", " ".join(f"{e:.3f}" for e in without_both))
+if DATASET == "digits":   # no worse: the picture's own contrast tells R the severity, as we saw
+    assert max(abs(a - b) for a, b in zip(without_both, errors["no inverse"])) < 0.03
+
+# %% [markdown]
+# ## Recap
+#
+# - R takes $x_t$ and $t$ and answers $\hat x_0$. It is told $t$ because one picture can come from two severities, and then
+#   no single answer is right. On sharp digits $t$ can be read off the picture.
+# - One block does everything: look (depthwise 7 x 7), hear (one number per channel), think (two 3 x 3), carry.
+# - Linear attention costs $N$ where the usual kind costs $N^2$: the ratio is $N / 32$. It has no sense of place.
+# - The paper's network has 56,612,916 weights, 51.8 million of them in 3 x 3 convolutions, four fifths at the bottom level. Its
+#   first skip is never used, and time enters its first block as one number for grey images.
+# - Two levels of convolutions see a 32 x 32 image whole. Attention is for choosing, not for reaching.
+# - Near $T$ the image holds its information at a hundredth of the usual contrast and less. Showing R the regularised inverse of D
+#   beside $x_t$ helps a short training more than time, skips and attention together.
+#
+# [Chapter 3](03_training.ipynb) reads the training loop line by line.
+#
+# ## Further reading
+#
+# - A. Bansal et al., [Cold Diffusion: Inverting Arbitrary Image Transforms Without Noise](https://arxiv.org/abs/2208.09392), NeurIPS 2023. The network is in its appendix.
+# - O. Ronneberger, P. Fischer, T. Brox, [U-Net: Convolutional Networks for Biomedical Image Segmentation](https://arxiv.org/abs/1505.04597), 2015.
+# - Z. Liu et al., [A ConvNet for the 2020s](https://arxiv.org/abs/2201.03545), 2022. The block.
+# - Z. Shen et al., [Efficient Attention: Attention with Linear Complexities](https://arxiv.org/abs/1812.01243), 2021.
+# - A. Vaswani et al., [Attention Is All You Need](https://arxiv.org/abs/1706.03762), 2017. Attention, and the sines.
+# - W. Luo et al., [Understanding the Effective Receptive Field in Deep Convolutional Neural Networks](https://arxiv.org/abs/1701.04128), 2016. Seeing is not listening.
+# - T. Karras et al., [Elucidating the Design Space of Diffusion-Based Generative Models](https://arxiv.org/abs/2206.00364), 2022. Preconditioning for noise.

@@ -1,0 +1,102 @@
+"""What this book adds to Sphinx: alt text for notebook figures, MathJax and a badge of its own, plain docstrings, link
+previews.
+
+An image without alt text is a warning, and the book is built with warnings as errors.
+"""
+
+import html
+import re
+from pathlib import Path
+
+from docutils import nodes
+from myst_nb.core.render import MimeData, NbElementRenderer
+from sphinx.transforms import SphinxTransform
+from sphinx.util import logging
+
+LOGGER = logging.getLogger(__name__)
+COLAB_BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
+LOCAL_BADGE = "/book/static/open-in-colab.svg"
+LOCAL_MATHJAX = "offline/mathjax/tex-mml-chtml.js"  # under book/static; tools/offline.py copies it there
+
+
+def with_alt(render_image):
+    """MyST-NB's own image renderer, which leaves an output's alt text unused, with that text."""
+
+    def render(self: NbElementRenderer, data: MimeData) -> list[nodes.Element]:
+        images = render_image(self, data)
+        for image in images:
+            image.setdefault("alt", data.output_metadata.get(data.mime_type, {}).get("alt", ""))
+        return images
+
+    return render
+
+
+class Images(SphinxTransform):
+    """Serve the Colab badge from the book (notebooks need its public address) and ask every image for its alt text."""
+
+    default_priority = 210
+
+    def apply(self, **kwargs) -> None:
+        for image in self.document.findall(nodes.image):
+            if image["uri"] == COLAB_BADGE:
+                image["uri"] = LOCAL_BADGE
+            if not image.get("alt", "").strip():
+                LOGGER.warning("image without alt text: %s", image["uri"], location=image, type="coldlab")
+
+
+def use_local_mathjax(app, config) -> None:
+    """Load MathJax from the book where it was copied; otherwise Sphinx's public address stays."""
+    if (Path(app.confdir) / "book" / "static" / LOCAL_MATHJAX).exists():
+        config.mathjax_path = LOCAL_MATHJAX
+
+
+def read_plainly(app, what, name, obj, options, lines) -> None:
+    """Show docstrings as they are written: plain text, `names` in backticks, formulas with * and _ as they stand.
+
+    An indented block stays a block of code; a block that is indented in part keeps its lines.
+    """
+    blocks = [block.strip("\n").split("\n") for block in re.split(r"\n\s*\n", "\n".join(lines)) if block.strip()]
+    lines.clear()
+    for block in blocks:
+        indented = [line.startswith(" ") for line in block]
+        if all(indented):
+            lines += ["::", "", *block, ""]
+        else:
+            # Odd pieces stand between backticks; in the others every mark of reStructuredText is taken literally.
+            pieces = re.split(r"`+", "\n".join(block))
+            text = "".join(
+                f"\\ ``{piece}``\\ " if place % 2 and piece.strip() else re.sub(r"([*_|\\])", r"\\\1", piece)
+                for place, piece in enumerate(pieces)
+            )
+            lines += [f"| {line}" if any(indented) else line for line in text.split("\n")] + [""]
+
+
+def add_preview(app, pagename, templatename, context, doctree) -> None:
+    """Describe the page to search engines and link previews by its first paragraph."""
+    if doctree is None:
+        return
+    paragraphs = (" ".join(node.astext().split()) for node in doctree.findall(nodes.paragraph))
+    text = next((paragraph for paragraph in paragraphs if len(paragraph) > 60), app.config.html_title)
+    text = text if len(text) <= 200 else text[:197].rsplit(" ", 1)[0] + " ..."
+    heading = doctree.next_node(nodes.title)
+    tags = {
+        'name="description"': text,
+        'property="og:title"': heading.astext() if heading else pagename,
+        'property="og:description"': text,
+        'property="og:type"': "article",
+        'property="og:site_name"': app.config.html_title,
+        'property="og:url"': context.get("pageurl") or "",
+    }
+    lines = [f'<meta {key} content="{html.escape(value)}" />' for key, value in tags.items() if value]
+    context["metatags"] = context.get("metatags", "") + "\n".join(lines)
+
+
+def setup(app):
+    # MyST-NB takes another renderer only from the entry points of an installed package; a book is not one.
+    NbElementRenderer.render_image = with_alt(NbElementRenderer.render_image)
+    app.setup_extension("sphinx.ext.autodoc")
+    app.add_transform(Images)
+    app.connect("config-inited", use_local_mathjax)
+    app.connect("autodoc-process-docstring", read_plainly)
+    app.connect("html-page-context", add_preview)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
