@@ -11,7 +11,7 @@
 # **After this chapter you can** read the training loop of cold diffusion line by line, train a network on your own processor in under a minute,
 # tell from a loss curve whether it is learning, stop a run and resume it without losing a bit, and say what a GPU would change.
 #
-# **You need** chapters 1 and 2: what D and R are. **It takes** 20 minutes to read; the cells run in SECONDS s on two CPU cores, measured.
+# **You need** chapters 1 and 2: what D and R are. **It takes** 20 minutes to read; the cells run in about 45 s on two CPU cores, measured.
 
 # %% tags=["colab", "hide-cell"]
 # This cell does nothing where coldlab is installed. In Colab or a bare kernel it installs coldlab and whatever coldlab

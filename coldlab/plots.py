@@ -106,7 +106,7 @@ def rows(images, alt, title=None, scale=None):
         raise ColdlabError(f"rows have images of sizes {[b.shape[1:3] for b in batches]}; one picture takes one size.")
     fig, measure = _blank()
     label_width = max(measure(label, 10)[0] for label in labels)
-    left = label_width + 16 if label_width else 0
+    left = label_width + 20 if label_width else 0
     top = measure(title, 11)[1] + 20 if title else 0
     side, most = batches[0].shape[2], max(len(batch) for batch in batches)
     dots = _dots(scale, side, lambda dots: left + most * (side * dots + 8))
