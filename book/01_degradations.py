@@ -737,7 +737,7 @@ windy_blur = degradations.Compose((wave, make("blur", 32)))
 z_both = windy_blur.draw(x0, torch.Generator().manual_seed(0))
 assert windy_blur(x0, windy_blur.T, z_both).shape == x0.shape
 
-oracle = lambda x, s: x0                                                        # noqa: E731  (a network that cheats)
+oracle = lambda x, s: x0                                                        (a network that cheats)
 *_, (r, x, _) = sampling.improved(oracle, wave, wave(x0, wave.T, z), z)
 print("arrived at severity", r)
 assert (x - x0).abs().max() < 1e-5                                              # back at the clean image

@@ -31,15 +31,15 @@ if util.find_spec("coldlab") is None:
     importlib.invalidate_caches()
 
 # %% [markdown]
-# Chapter 1 ruined images. This chapter builds what repairs them: a network $R(x_t, t)$ that looks at a degraded image,
-# is told its severity, and answers with a clean image $\hat x_0$ of the same size.
+# Chapter 1 ruined images. This chapter builds what repairs them: a network $R(x_t, t)$ that looks at a degraded
+# image, is told its severity, and answers with a clean image $\hat x_0$ of the same size.
 #
 # It is a **U-Net**. It shrinks the image, thinks about the small version, and grows it back. The paper's network has
-# 56,612,916 weights, yet it is made of one block, used over and over. The package's file `unet.py` is 200 lines long,
-# and you will have read its important ones by the end of this page.
+# 56,612,916 weights, yet it is made of one block, used over and over. The package's file `unet.py` is 200 lines
+# long, and you will have read its important ones by the end of this page.
 #
-# Everything runs on the digits of chapter 1. Change `DATASET` to `"mnist"`, `"cifar10"`, or the path of a folder with
-# your own images, and run the chapter again.
+# Everything runs on the digits of chapter 1. Change `DATASET` to `"mnist"`, `"cifar10"`, or the path of a folder
+# with your own images, and run the chapter again.
 
 # %%
 import copy
@@ -76,8 +76,8 @@ print("train", tuple(train_images.shape), " test", tuple(test_images.shape))
 # - **The inverse**: beside $x_t$ it is shown a second picture, an attempt to undo D by plain arithmetic.
 #
 # Near the end of the page we take away one at a time, train what is left for 100 steps of 32 images, and measure.
-# **Write down the four in the order of how much you expect to lose without them.**
-# One hint: three of them are in the paper's network, one is not.
+# **Write down the four in the order of how much you expect to lose without them.** One hint: three of them are in
+# the paper's network, one is not.
 
 # %% [markdown]
 # ## What goes in, what comes out
@@ -104,9 +104,9 @@ assert x0_hat.shape == x_t.shape
 # %% [markdown]
 # ## Why R is told the severity
 #
-# Could R not look at the picture and see how blurred it is? Often it could, but not always. This blur is a repetition: six
-# blurs are one blur and then five more. So take a soft picture, one that was blurred once before anybody called it
-# clean, and degrade it to $t = 5$. You get the very picture that a sharp one gives at $t = 6$.
+# Could R not look at the picture and see how blurred it is? Often it could, but not always. This blur is a
+# repetition: six blurs are one blur and then five more. So take a soft picture, one that was blurred once before
+# anybody called it clean, and degrade it to $t = 5$. You get the very picture that a sharp one gives at $t = 6$.
 
 # %%
 soft = D(x0, 1)                                       # as if taken with a soft lens
@@ -115,14 +115,14 @@ assert difference < 1e-5                              # two clean images, two se
 
 plots.rows(
     {"R is shown": D(x0, 6), "right if t = 6": x0, "right if t = 5": soft, "halfway": (x0 + soft) / 2},
-    alt="Four rows of eight digits. The first row shows a grey smudge each, the second sharp digits, the third the same "
-        "digits out of focus, the fourth sharp digits in paler grey with a soft glow around them.")
+    alt="Four rows of eight digits. The first row shows a grey smudge each, the second sharp digits, the third "
+        "the same digits out of focus, the fourth sharp digits in paler grey with a soft glow around them.")
 
 # %% [markdown]
-# The first row has two right answers, the second row and the third. A network that is not told $t$ gives *one* answer to
-# one picture. Whatever it says, it cannot be close to both truths: the mean of its two squared errors is at least a
-# quarter of the squared distance between the truths. The fourth row, halfway, reaches that bound, and nothing beats it.
-# A network that is told $t$ may be right both times.
+# The first row has two right answers, the second row and the third. A network that is not told $t$ gives *one*
+# answer to one picture. Whatever it says, it cannot be close to both truths: the mean of its two squared errors is
+# at least a quarter of the squared distance between the truths. The fourth row, halfway, reaches that bound, and
+# nothing beats it. A network that is told $t$ may be right both times.
 
 # %%
 def rmse(x, y):
@@ -135,9 +135,9 @@ for name, answer in {"sharp": x0, "soft": soft, "halfway": (x0 + soft) / 2, "bla
     print(f"{name:8} {'reaches the bound' if both < apart**2 / 4 + 1e-6 else 'is worse'}")
 
 # %% [markdown]
-# The soft lens was made up. In a set of *sharp* digits the severity can be read off the picture, because no clean digit is
-# soft. One number is enough: the contrast, here the standard deviation of the pixels. Measure it, and look up at which
-# $t$ a typical training digit has it.
+# The soft lens was made up. In a set of *sharp* digits the severity can be read off the picture, because no clean
+# digit is soft. One number is enough: the contrast, here the standard deviation of the pixels. Measure it, and look
+# up at which $t$ a typical training digit has it.
 
 # %%
 severities = torch.arange(D.T + 1)
@@ -155,20 +155,21 @@ plots.curves(
     {"weakest": (severities, seen.min(1).values), "median": (severities, seen.median(1).values),
      "strongest": (severities, seen.max(1).values)},
     xlabel="severity t", ylabel="contrast of x_t", logy=True,
-    alt="Contrast of the test digits against t on a logarithmic axis. Three nearly straight, nearly parallel lines fall "
-        "from 0.7 to 0.01; the weakest and the strongest digit are a factor of less than two apart.")
+    alt="Contrast of the test digits against t on a logarithmic axis. Three nearly straight, nearly parallel "
+        "lines fall from 0.7 to 0.01; the weakest and the strongest digit are a factor of less than two apart.")
 
 # %% [markdown]
-# The lines fall by a factor of about 1.2 per severity, and digits differ among themselves by less than a factor of two. So
-# on *this* data a network that is not told $t$ can see it, to within two or three severities. Keep that for the puzzle.
+# The lines fall by a factor of about 1.2 per severity, and digits differ among themselves by less than a factor of
+# two. So on *this* data a network that is not told $t$ can see it, to within two or three severities. Keep that for
+# the puzzle.
 
 # %% [markdown]
 # ## Time: one number becomes a vector
 #
-# A network that is handed the number 17 must multiply it by something, and 17 times something is large. So $t$ becomes a
-# vector first: sines and cosines of $t$ at many frequencies, from 1 down to 1/10,000, the way a clock tells one time by
-# a fast hand and a slow hand. Then a small network of two layers, so that each channel may become any smooth function
-# of $t$.
+# A network that is handed the number 17 must multiply it by something, and 17 times something is large. So $t$
+# becomes a vector first: sines and cosines of $t$ at many frequencies, from 1 down to 1/10,000, the way a clock
+# tells one time by a fast hand and a slow hand. Then a small network of two layers, so that each channel may become
+# any smooth function of $t$.
 
 # %%
 print(inspect.getsource(TimeEmbedding.forward).rstrip())
@@ -190,13 +191,15 @@ for s in (0, 5, 10):
 right.set(xlabel="severity t", ylabel="dot product of t and s")
 right.legend(fontsize=9)
 plots.Picture(fig, alt=(
-    "Left: the embedding as a picture, severities downwards, 64 channels across. The first few columns of each half "
-    "flicker between red and blue, the next ones change once, and half of all columns do not change at all. Right: the "
-    "dot product of the vector of t with those of s = 0, 5 and 10: three equal curves, each with its peak at t = s."))
+    "Left: the embedding as a picture, severities downwards, 64 channels across. The first few columns of "
+        "each half flicker between red and blue, the next ones change once, and half of all columns do not change"
+        " at all. Right: the dot product of the vector of t with those of s = 0, 5 and 10: three equal curves, "
+        "each with its peak at t = s."))
 
 # %% [markdown]
-# Read each half of the picture from left to right: fast hands, slow hands, hands that stand still. The range was chosen
-# for diffusion models with $T = 1000$. At $T = 20$ half of the channels hardly move, which costs nothing but their place.
+# Read each half of the picture from left to right: fast hands, slow hands, hands that stand still. The range was
+# chosen for diffusion models with $T = 1000$. At $T = 20$ half of the channels hardly move, which costs nothing but
+# their place.
 #
 # The right half shows why sines and not, say, 64 random numbers per severity. The dot product of two such vectors
 # depends only on how far apart the severities are, $\sum_k \cos(\omega_k (t - s))$, with its peak where they agree.
@@ -212,8 +215,8 @@ for s in range(D.T):
 # %% [markdown]
 # ## One block
 #
-# The body of the network is this, a **ConvNeXt block** (Liu et al., 2022) with two changes: it hears $t$, and its last
-# two convolutions are 3 x 3 where the original has 1 x 1.
+# The body of the network is this, a **ConvNeXt block** (Liu et al., 2022) with two changes: it hears $t$, and its
+# last two convolutions are 3 x 3 where the original has 1 x 1.
 
 # %%
 print(inspect.getsource(Block.forward).rstrip())
@@ -247,11 +250,12 @@ assert torch.equal(h, block(x, e))                    # these lines are the bloc
 # %% [markdown]
 # Four verbs, four claims, each checked below.
 #
-# 1. **Look.** The 7 x 7 convolution is **depthwise**: each channel looks around in itself only. That makes it cheap, 49
-#    weights per channel.
-# 2. **Hear.** The severity comes in as one number per channel, the same at every pixel. R can turn channels up and down by $t$;
-#    it cannot be told by $t$ alone to treat the left side differently.
-# 3. **Think.** First every pixel's channels are normalised, to mean 0 and standard deviation 1. Then two dense convolutions mix them.
+# 1. **Look.** The 7 x 7 convolution is **depthwise**: each channel looks around in itself only. That makes it cheap,
+#    49 weights per channel.
+# 2. **Hear.** The severity comes in as one number per channel, the same at every pixel. R can turn channels up and
+#    down by $t$; it cannot be told by $t$ alone to treat the left side differently.
+# 3. **Think.** First every pixel's channels are normalised, to mean 0 and standard deviation 1. Then two dense
+#    convolutions mix them.
 # 4. **Carry.** The input is added at the end, so a block that has learned nothing yet does no harm.
 
 # %%
@@ -273,8 +277,8 @@ with torch.no_grad():
 # %% [markdown]
 # ### A quirk at the door
 #
-# In the paper's network the very first block works on the image itself: one channel if it is grey. Look at what the block
-# does with one channel.
+# In the paper's network the very first block works on the image itself: one channel if it is grey. Look at what the
+# block does with one channel.
 
 # %%
 entry = UNet(channels=1).down[0][0]                   # the first block of the paper's network for grey images
@@ -287,32 +291,32 @@ assert LayerNorm(1)(one_channel).abs().max() == 0     # one number minus its own
 assert isinstance(entry.think[0], nn.Identity)        # which is why the first block does not normalise
 
 # %% [markdown]
-# Normalising one channel would erase the picture: a number minus its own mean is zero. So the first block goes without.
-# And *hear* has shape (1, 64): all that the 64 numbers of the embedding can do here is shift the brightness of the
-# whole picture by one scalar. For colour it is three. The second block has 64 channels and hears properly.
+# Normalising one channel would erase the picture: a number minus its own mean is zero. So the first block goes
+# without. And *hear* has shape (1, 64): all that the 64 numbers of the embedding can do here is shift the brightness
+# of the whole picture by one scalar. For colour it is three. The second block has 64 channels and hears properly.
 
 # %% [markdown]
 # ## Attention, the cheap kind
 #
 # A convolution asks its neighbours. **Attention** asks everybody. In its usual form every pixel compares itself with
-# every other, which costs $N^2$ comparisons for $N$ pixels. The paper's network uses a linear kind (after Shen et al.,
-# 2021): the same three matrices, multiplied in another order.
+# every other, which costs $N^2$ comparisons for $N$ pixels. The paper's network uses a linear kind (after Shen et
+# al., 2021): the same three matrices, multiplied in another order.
 #
-# Each pixel makes three vectors of 32 numbers: a query $q$, a key $k$, a value $v$; as matrices, 32 x $N$. Usual attention is
-# $v \; \mathrm{softmax}(q^\top k)^\top$, and the matrix in the middle is $N \times N$. The linear kind first makes a *summary*
-# of the image, 32 x 32 whatever the image's size, and lets each query read it:
+# Each pixel makes three vectors of 32 numbers: a query $q$, a key $k$, a value $v$; as matrices, 32 x $N$. Usual
+# attention is $v \; \mathrm{softmax}(q^\top k)^\top$, and the matrix in the middle is $N \times N$. The linear kind
+# first makes a *summary* of the image, 32 x 32 whatever the image's size, and lets each query read it:
 #
 # $$S = \mathrm{softmax}(k)\, v^\top, \qquad \mathrm{out} = S^\top q / \sqrt{32},$$
 #
-# where the softmax runs over the pixels. So each of the 32 key channels chooses a weighted average over the whole image, and each pixel
-# mixes these 32 averages to its taste.
+# where the softmax runs over the pixels. So each of the 32 key channels chooses a weighted average over the whole
+# image, and each pixel mixes these 32 averages to its taste.
 
 # %%
 print("\n".join(inspect.getsource(LinearAttention.forward).splitlines()[1:]))
 
 # %% [markdown]
-# The same steps with shapes. The four **heads** of 32 channels are four independent sets of questions, folded into the
-# batch:
+# The same steps with shapes. The four **heads** of 32 channels are four independent sets of questions, folded into
+# the batch:
 
 # %%
 torch.manual_seed(0)
@@ -337,8 +341,8 @@ with torch.no_grad():
     assert torch.allclose(shuffled, attention(x).flatten(2)[..., order], atol=1e-4)    # pixels have no address here
 
 # %% [markdown]
-# The last assert is worth a second look. Shuffle the pixels, and the output is the same, shuffled alike. Attention does
-# not know where anything is. Place is the convolutions' business.
+# The last assert is worth a second look. Shuffle the pixels, and the output is the same, shuffled alike. Attention
+# does not know where anything is. Place is the convolutions' business.
 #
 # What does it cost? PyTorch can count the multiplications of a call, also on the `meta` device, where tensors have a
 # shape and no content. We count the two matrix products in the middle, for both kinds.
@@ -367,21 +371,23 @@ pixels = [side**2 for side in sides]
 plots.curves(
     {"linear": (pixels, linear), "quadratic": (pixels, square)}, xlabel="pixels N", ylabel="multiplications", logx=True,
     logy=True,
-    alt="Multiplications against the number of pixels, both axes logarithmic. Two straight lines, the quadratic one twice "
-        "as steep; they cross at 32 pixels, and at 4,096 pixels quadratic attention costs 128 times as much.")
+    alt="Multiplications against the number of pixels, both axes logarithmic. Two straight lines, the quadratic "
+        "one twice as steep; they cross at 32 pixels, and at 4,096 pixels quadratic attention costs 128 times as "
+        "much.")
 
 # %% [markdown]
-# The ratio is $N / 32$. At 64 x 64 pixels the linear kind is 128 times cheaper. At 4 x 4, the deepest level of the paper's
-# network for MNIST, it costs *twice* as much as the quadratic one. It also gives something up. In usual attention each pixel
-# chooses whom to ask. Here all pixels are offered the same 32 averages per head.
+# The ratio is $N / 32$. At 64 x 64 pixels the linear kind is 128 times cheaper. At 4 x 4, the deepest level of the
+# paper's network for MNIST, it costs *twice* as much as the quadratic one. It also gives something up. In usual
+# attention each pixel chooses whom to ask. Here all pixels are offered the same 32 averages per head.
 
 # %% [markdown]
 # ## The whole U
 #
-# Now the blocks become a network. On the way down each level has two blocks, attention, and a convolution with stride 2 that
-# halves the image. In the **middle** there are block, attention, block. On the way up each level first glues on what the way down
-# had at the same size (a **skip connection**), then come two blocks, attention, and a transposed convolution that doubles the image.
-# Here is the small R from above, step by step, with what it shows at every line.
+# Now the blocks become a network. On the way down each level has two blocks, attention, and a convolution with
+# stride 2 that halves the image. In the **middle** there are block, attention, block. On the way up each level first
+# glues on what the way down had at the same size (a **skip connection**), then come two blocks, attention, and a
+# transposed convolution that doubles the image. Here is the small R from above, step by step, with what it shows at
+# every line.
 
 # %%
 with torch.no_grad():
@@ -429,18 +435,19 @@ for a, b, style, label in (("down 1", "up 1", "-", "skip"), ("down 0", "last", "
     ax.text(3, place[a][1] + 0.06, label, ha="center", va="bottom", fontsize=9)
 ax.annotate("", place["up 2"], place["down 2"], arrowprops=dict(
     arrowstyle="->", color=plots.COLOURS["vermillion"], shrinkA=26, shrinkB=26, connectionstyle="arc3,rad=0.55"))
-ax.text(3, -2.78, "skip", ha="center", va="top", fontsize=9)
-ax.set(xlim=(-0.6, 6.6), ylim=(-3, 0.4))
+ax.text(3, -2.48, "skip", ha="center", va="top", fontsize=9)
+ax.set(xlim=(-0.6, 6.6), ylim=(-2.75, 0.4))
 ax.set_axis_off()
 plots.Picture(fig, alt=(
-    "The U: boxes go down from 16 channels at 32 x 32 over 32 at 16 x 16 to 32 at 8 x 8, through the middle, and up again. "
-    "Skips lead across at 8 x 8 and at 16 x 16. Between the two boxes at 32 x 32 there is a dotted arrow, kept, never "
-    "used."))
+    "The U: boxes go down from 16 channels at 32 x 32 over 32 at 16 x 16 to 32 at 8 x 8, through the middle, "
+        "and up again. Skips lead across at 8 x 8 and at 16 x 16. Between the two boxes at 32 x 32 there is a "
+        "dotted arrow, kept, never used."))
 
 # %% [markdown]
-# Count the skips. Three go into the list, two come out. The way up has one stage less than the way down, so the first
-# level's skip, the only one at full resolution, is stored and never used. The paper's official code does it so, and a
-# network with its exact weights must do the same. The last block at 32 x 32 works with what came up from 16 x 16.
+# Count the skips. Three go into the list, two come out. The way up has one stage less than the way down, so the
+# first level's skip, the only one at full resolution, is stored and never used. The paper's official code does it
+# so, and a network with its exact weights must do the same. The last block at 32 x 32 works with what came up from
+# 16 x 16.
 
 # %% [markdown]
 # ## Where the weights are
@@ -482,8 +489,8 @@ assert sum(kinds.values()) == count(paper)
 assert kinds["3 x 3 convolution"] == 51_769_920       # 91 % of the network
 
 # %% [markdown]
-# The 3 x 3 convolutions hold 51.8 of 56.6 million. They are the two in *think*, where ConvNeXt has 1 x 1. The 7 x 7 ones,
-# being depthwise, hold less than half a percent.
+# The 3 x 3 convolutions hold 51.8 of 56.6 million. They are the two in *think*, where ConvNeXt has 1 x 1. The 7 x 7
+# ones, being depthwise, hold less than half a percent.
 #
 # The same question by level, and beside it the multiplications for one 32 x 32 image:
 
@@ -491,7 +498,8 @@ assert kinds["3 x 3 convolution"] == 51_769_920       # 91 % of the network
 with torch.device("meta"), FlopCounterMode(display=False) as counter:
     paper(torch.empty(1, 1, 32, 32), torch.zeros(1, dtype=torch.long))
 flops = counter.get_flop_counts()
-LEVEL = {"down.0": 0, "last": 0, "out": 0, "down.1": 1, "up.2": 1, "down.2": 2, "up.1": 2, "down.3": 3, "middle": 3, "up.0": 3}
+LEVEL = {"down.0": 0, "last": 0, "out": 0, "down.1": 1, "up.2": 1, "down.2": 2, "up.1": 2,
+         "down.3": 3, "middle": 3, "up.0": 3}
 
 weights, work = [0] * 4, [0] * 4
 for part, level in LEVEL.items():
@@ -501,23 +509,25 @@ for part, level in LEVEL.items():
     work[level] += sum(sum(flops[name].values()) for name in layers if name in flops) // 2
 for level in range(4):
     side = 32 // 2**level
-    print(f"level {level}, {side:2} x {side:2}: {weights[level] / 1e6:5.1f} M weights, {work[level] / 1e6:4.0f} M multiplications")
+    print(f"level {level}, {side:2} x {side:2}: {weights[level] / 1e6:5.1f} M weights, "
+          f"{work[level] / 1e6:4.0f} M multiplications")
 assert sum(weights) + count(paper.time) == count(paper)
 assert weights[3] / count(paper) > 0.8                # four fifths sit at the bottom
 assert max(work) < 2 * min(work)                      # the work is spread over all levels
 
 # %% [markdown]
-# Each level down has twice the channels, hence about four times the weights, and a quarter of the pixels. The product stays.
-# So four fifths of the weights sit at the bottom, where the image is 4 x 4, while the work is spread over all levels
-# (the bottom has more of it because the middle is there too). For a smaller *file*, take away a level. For a *faster*
-# network, fold 2 x 2 pixels into channels before the first level (`patch=2`), as `python -m coldlab train` does by default.
+# Each level down has twice the channels, hence about four times the weights, and a quarter of the pixels. The
+# product stays. So four fifths of the weights sit at the bottom, where the image is 4 x 4, while the work is spread
+# over all levels (the bottom has more of it because the middle is there too). For a smaller *file*, take away a
+# level. For a *faster* network, fold 2 x 2 pixels into channels before the first level (`patch=2`), as `python -m
+# coldlab train` does by default.
 
 # %% [markdown]
 # ## 28 x 28 with four levels
 #
-# MNIST's own size is 28 x 28. The paper's official code resizes it to 32 x 32, and its network needs that. Follow the sizes:
-# halving 28 three times gives 14, 7 and 3, because 7 is odd. Doubling 3 gives 6, and 6 cannot be glued on the 7 that the
-# skip kept.
+# MNIST's own size is 28 x 28. The paper's official code resizes it to 32 x 32, and its network needs that. Follow
+# the sizes: halving 28 three times gives 14, 7 and 3, because 7 is odd. Doubling 3 gives 6, and 6 cannot be glued on
+# the 7 that the skip kept.
 
 # %% tags=["nbval-ignore-output"]
 halve, double = nn.Conv2d(8, 8, 4, 2, 1), nn.ConvTranspose2d(8, 8, 4, 2, 1)
@@ -534,8 +544,8 @@ else:
     raise AssertionError("6 x 6 and 7 x 7 were glued")
 
 # %% [markdown]
-# Our UNet continues the picture beyond its right and lower edge until the sides can be halved often enough (28 becomes 32),
-# and cuts the answer back. Any size goes in, and the same size comes out.
+# Our UNet continues the picture beyond its right and lower edge until the sides can be halved often enough (28
+# becomes 32), and cuts the answer back. Any size goes in, and the same size comes out.
 
 # %%
 with torch.no_grad():
@@ -550,11 +560,11 @@ with torch.no_grad():
 # ## How much of the image does one output pixel see?
 #
 # A second puzzle. Take one pixel of R's answer. Which pixels of the input can change it at all? These are its
-# **receptive field**. Write down a guess for a network with one level (no halving), without attention: 7 x 7? 50 x 50?
-# Then for two levels.
+# **receptive field**. Write down a guess for a network with one level (no halving), without attention: 7 x 7? 50 x
+# 50? Then for two levels.
 #
-# There is a way to *see* it. The gradient of that one output pixel with respect to the input is itself an image. Where it is
-# zero, the output pixel does not look.
+# There is a way to *see* it. The gradient of that one output pixel with respect to the input is itself an image.
+# Where it is zero, the output pixel does not look.
 
 # %%
 def seen_by(net, x, t):
@@ -589,19 +599,20 @@ plots.rows(
     {"no attention": torch.stack([picture(f) for f in fields[False]]),
      "with attention": torch.stack([picture(f) for f in fields[True]])},
     title="one, two, three levels", scale=1.5,
-    alt="Six square pictures of gradients, brightest in the middle. Without attention and with one level a square of 51 x "
-        "51 pixels stands on black; with two and three levels the light reaches all edges, fading outwards. With attention "
-        "and one level a small bright square stands on even grey; with two and three levels the grey is brighter.")
+    alt="Six square pictures of gradients, brightest in the middle. Without attention and with one level a square"
+        " of 51 x 51 pixels stands on black; with two and three levels the light reaches all edges, fading "
+        "outwards. With attention and one level a small bright square stands on even grey; with two and three "
+        "levels the grey is brighter.")
 
 # %% [markdown]
-# One level sees 51 x 51, and you can compute that by hand (exercise 1). Two levels already see all of a 96 x 96 picture. So
-# for a 32 x 32 digit the convolutions alone see everything, and attention is not needed to *reach* far. It is there to
-# *choose* by content what to read, which no fixed kernel can.
+# One level sees 51 x 51, and you can compute that by hand (exercise 1). Two levels already see all of a 96 x 96
+# picture. So for a 32 x 32 digit the convolutions alone see everything, and attention is not needed to *reach* far.
+# It is there to *choose* by content what to read, which no fixed kernel can.
 #
 # In the lower left picture the even grey is attention at work: a summary to which every place contributes alike.
 #
-# And seeing is not listening. The grey scale is logarithmic, one shade per factor of ten. Before training, the neighbours
-# count most:
+# And seeing is not listening. The grey scale is logarithmic, one shade per factor of ten. Before training, the
+# neighbours count most:
 
 # %%
 centre = slice(SIDE // 2 - 10, SIDE // 2 + 11)
@@ -613,8 +624,8 @@ print(f"the central 21 x 21 are {21**2 / SIDE**2:.0%} of the pixels and have ove
 # %% [markdown]
 # ## The inverse: a second picture beside $x_t$
 #
-# Now the part that is not in the paper. Look at what R is given at $t = T$. An 8-bit screen has 256 levels of grey, and
-# of those, $x_T$ of a digit uses six or seven.
+# Now the part that is not in the paper. Look at what R is given at $t = T$. An 8-bit screen has 256 levels of grey,
+# and of those, $x_T$ of a digit uses six or seven.
 
 # %% tags=["nbval-ignore-output"]
 x_T = D(x0, D.T)
@@ -629,17 +640,17 @@ assert gains[0] > 0.999 and gains[1] < 0.026          # only the mean survives a
 assert spread < 0.026
 
 # %% [markdown]
-# To a network whose weights start at ordinary sizes, such an input is nearly a constant. Stretching the contrast is not
-# enough: [chapter 1](01_degradations.ipynb) showed that each pattern has its own gain. At $T$ the slowest waves keep
-# 2.5 %, their products 0.06 %, and the rest has sunk below float32's last digit.
+# To a network whose weights start at ordinary sizes, such an input is nearly a constant. Stretching the contrast is
+# not enough: [chapter 1](01_degradations.ipynb) showed that each pattern has its own gain. At $T$ the slowest waves
+# keep 2.5 %, their products 0.06 %, and the rest has sunk below float32's last digit.
 #
-# But this D is linear, and we know every gain $g$. So divide by it. Where $g$ is so small that the division would only
-# blow up rounding errors, leave zero. That is the **regularised inverse**,
+# But this D is linear, and we know every gain $g$. So divide by it. Where $g$ is so small that the division would
+# only blow up rounding errors, leave zero. That is the **regularised inverse**,
 #
 # $$D_t^+ : \quad g \;\to\; \frac{g}{g^2 + \varepsilon^2},$$
 #
-# with $\varepsilon$ the relative error of the pixels: $2 \cdot 10^{-6}$ for float32, $4 \cdot 10^{-3}$ for a file of 8
-# bits. **Preconditioning** means to show R this picture beside $x_t$. The wrapper is one line:
+# with $\varepsilon$ the relative error of the pixels: $2 \cdot 10^{-6}$ for float32, $4 \cdot 10^{-3}$ for a file of
+# 8 bits. **Preconditioning** means to show R this picture beside $x_t$. The wrapper is one line:
 
 # %%
 print(inspect.getsource(Preconditioned.forward).rstrip())
@@ -654,14 +665,14 @@ from_file = to_float(on_screen)                       # x_T after a round trip t
 plots.rows(
     {"x0": x0, "x_T on a screen": on_screen, "x_T, contrast stretched": stretched(x_T),
      "inverse of x_T, float32": D.inverse(x_T, D.T), "inverse of x_T, 8-bit file": D.inverse(from_file, D.T, eps=4e-3)},
-    alt="Five rows for eight digits: the originals; flat dark squares; upright white blobs, all much alike; smaller blobs, "
-        "tilted or round like the digit they come from; and paler upright blobs, again much alike.")
+    alt="Five rows for eight digits: the originals; flat dark squares; upright white blobs, all much alike; "
+        "smaller blobs, tilted or round like the digit they come from; and paler upright blobs, again much alike.")
 
 # %% [markdown]
-# The third row and the fourth hold the *same information*. In the third, the two strongest patterns outshine all others. In
-# the fourth every pattern that survives stands at its true size: the 4 is round, the 7 leans to the left, the 6 to the
-# right. It is no digit yet. Everything finer than one wave across the picture is missing, and that is R's job.
-# The 8-bit file has lost more, and the inverse, told so by $\varepsilon$, promises less (last row).
+# The third row and the fourth hold the *same information*. In the third, the two strongest patterns outshine all
+# others. In the fourth every pattern that survives stands at its true size: the 4 is round, the 7 leans one way and
+# the 6 the other. It is no digit yet. Everything finer than one wave across the picture is missing, and that is R's
+# job. The 8-bit file has lost more, and the inverse, told so by $\varepsilon$, promises less (last row).
 #
 # How good is the inverse without any network?
 
@@ -674,17 +685,18 @@ for s in (1, 5, 10, 20):
         assert inverse < 1e-3                         # one blur is undone by arithmetic alone
 
 # %% [markdown]
-# At $t = 1$ the inverse is exact, and nothing is left to learn but to copy a channel. At $T$ it is better than $x_T$ and far
-# from good. Two warnings. The trick needs a linear D without $z$, so for snow or a random mask there is none. And the
-# inverse is computed *with* $t$, so a network that sees it has been told the severity through the back door.
+# At $t = 1$ the inverse is exact, and nothing is left to learn but to copy a channel. At $T$ it is better than $x_T$
+# and far from good. Two warnings. The trick needs a linear D without $z$, so for snow or a random mask there is
+# none. And the inverse is computed *with* $t$, so a network that sees it has been told the severity through the back
+# door.
 
 # %% [markdown]
 # ## The ablation
 #
-# Back to the puzzle. An **ablation** trains the same network without one of its parts. Ours starts from a small one that
-# has everything: time, skips, attention and the inverse. It has four levels, as the paper's, with 16, 32, 32 and 32
-# channels, and folds 2 x 2 pixels into channels first. It trains for 100 steps of 32 images.
-# How `training.train` works is the subject of [chapter 3](03_training.ipynb). Here we only need that it takes a network
+# Back to the puzzle. An **ablation** trains the same network without one of its parts. Ours starts from a small one
+# that has everything: time, skips, attention and the inverse. It has four levels, as the paper's, with 16, 32, 32
+# and 32 channels, and folds 2 x 2 pixels into channels first. It trains for 100 steps of 32 images. How
+# `training.train` works is the subject of [chapter 3](03_training.ipynb). Here we only need that it takes a network
 # and yields the loss of each step.
 
 # %%
@@ -729,15 +741,15 @@ if DATASET == "digits":
 # %%
 plots.curves(
     {name: (steps, error) for name, error in errors.items()}, xlabel="severity t", ylabel="RMSE",
-    alt="RMSE against t for the five networks. Everything, no time and no attention lie together and rise from 0.11 to "
-        "0.17. No skips starts near 0.2, far above them, and stays flat. No inverse rises from there to 0.24 and is the "
-        "highest at large t.")
+    alt="RMSE against t for the five networks. Everything, no time and no attention lie together and rise from "
+        "0.11 to 0.17. No skips starts near 0.2, far above them, and stays flat. No inverse rises from there to "
+        "0.24 and is the highest at large t.")
 
 # %% [markdown]
-# Compare with your list. Without the *inverse* the network is far behind at every severity. Without *skips* it is far
-# behind at small $t$, where $x_t$ still has detail that must get past the narrow bottom of the U, and less so at $T$, where
-# there is no detail to carry. Without *time* or *attention* it loses nothing that 100 steps could show: with another seed
-# these lines change places.
+# Compare with your list. Without the *inverse* the network is far behind at every severity. Without *skips* it is
+# far behind at small $t$, where $x_t$ still has detail that must get past the narrow bottom of the U, and less so at
+# $T$, where there is no detail to carry. Without *time* or *attention* it loses nothing that 100 steps could show:
+# with another seed these lines change places.
 #
 # The same in pictures, at $t = 5$:
 
@@ -746,30 +758,33 @@ with torch.no_grad():
     answers = {name: R_(D(x0, 5), 5) for name, (R_, _) in trained.items()}
 plots.rows(
     {"x_t, t = 5": D(x0, 5)} | answers | {"original": x0},
-    alt="Seven rows of eight digits. With everything, without time and without attention the digits come out nearly right and a little rough. Without skips and without the inverse they come out as one and the same digit-like shape.")
+    alt="Seven rows of eight digits. With everything, without time and without attention the digits come out "
+        "nearly right and a little rough. Without skips they are two or three digit-like shapes, without the "
+        "inverse one and the same shape eight times.")
 
 # %% [markdown]
 # ### What so short a training cannot show
 #
-# At $t = 1$ the perfect answer was in the input, and after 100 steps the best of these networks is still off by 0.1. That is
-# how short this training is. It says which parts help at once. It does not say
+# At $t = 1$ the perfect answer was in the input, and after 100 steps the best of these networks is still off by 0.1.
+# That is how short this training is. It says which parts help at once. It does not say
 #
-# - **that time is useless.** We saw why it is spared here: sharp digits betray their severity, and the inverse is computed
-#   with $t$. A set of photographs of which some are soft would need it, by the bound above.
-# - **that attention is useless.** At 32 x 32 the convolutions see the whole picture, and digits are simple. The paper's
-#   faces have 128 x 128 pixels and two eyes that should match.
-# - **that skips always matter so much.** The bottom of this network is 2 x 2 pixels with 32 channels, 128 numbers for an image of
-#   1,024. The paper's bottom, 4 x 4 with 512 channels, has room for eight images.
-# - **what happens at 700,000 steps**, the paper's budget. A plain network may learn the inverse by itself, given time.
+# - **that time is useless.** We saw why it is spared here: sharp digits betray their severity, and the inverse is
+#   computed with $t$. A set of photographs of which some are soft would need it, by the bound above.
+# - **that attention is useless.** At 32 x 32 the convolutions see the whole picture, and digits are simple. The
+#   paper's faces have 128 x 128 pixels and two eyes that should match.
+# - **that skips always matter so much.** The bottom of this network is 2 x 2 pixels with 32 channels, 128 numbers
+#   for an image of 1,024. The paper's bottom, 4 x 4 with 512 channels, has room for eight images.
+# - **what happens at 700,000 steps**, the paper's budget. A plain network may learn the inverse by itself, given
+#   time.
 #
-# Nor is it quite a fair race: the networks have different numbers of weights, as printed above. And one seed is one seed. We ran
-# six seeds before writing these sentences and kept what held for all six.
+# Nor is it quite a fair race: the networks have different numbers of weights, as printed above. And one seed is one
+# seed. We ran six seeds before writing these sentences and kept what held for all six.
 
 # %% [markdown]
 # ## What goes wrong
 #
-# **Wrong shapes.** A colour image for a grey network, a single image without its batch axis, a $t$ of the wrong length.
-# These are caught, and the message says what is wanted.
+# **Wrong shapes.** A colour image for a grey network, a single image without its batch axis, a $t$ of the wrong
+# length. These are caught, and the message says what is wanted.
 
 # %%
 grey = UNet(channels=1, width=16, mults=(1, 2))
@@ -786,9 +801,9 @@ for x, s in (
         raise AssertionError("not caught")
 
 # %% [markdown]
-# **The severity as a fraction.** Many codes pass $t / T$, between 0 and 1. Ours passes $t$. R takes a fraction without a
-# word, since sines exist for fractions too. But between 0 and 1 the hands of the clock hardly turn, and all severities
-# look alike. D, which needs $t$ to look up a table, refuses.
+# **The severity as a fraction.** Many codes pass $t / T$, between 0 and 1. Ours passes $t$. R takes a fraction
+# without a word, since sines exist for fractions too. But between 0 and 1 the hands of the clock hardly turn, and
+# all severities look alike. D, which needs $t$ to look up a table, refuses.
 
 # %%
 def turning(t):
@@ -808,9 +823,9 @@ else:
     raise AssertionError("not caught")
 
 # %% [markdown]
-# **Half precision around D.** bfloat16 makes R faster on many machines and costs it little. It has 8 bits of precision.
-# Near $T$ that is not enough for D: the rounding is half as large as what one severity changes, and the inverse brings
-# rounding errors to full contrast as faithfully as it does digits. So does a mistaken $\varepsilon$.
+# **Half precision around D.** bfloat16 makes R faster on many machines and costs it little. It has 8 bits of
+# precision. Near $T$ that is not enough for D: the rounding is half as large as what one severity changes, and the
+# inverse brings rounding errors to full contrast as faithfully as it does digits. So does a mistaken $\varepsilon$.
 
 # %% tags=["nbval-ignore-output"]
 with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
@@ -833,19 +848,21 @@ plots.rows(
     {"inverse of x_T, float32": D.inverse(x_T, D.T), "bfloat16 around D": D.inverse(careless, D.T),
      "8-bit file, eps of float32": D.inverse(from_file, D.T),
      "8-bit file, eps of 8 bits": D.inverse(from_file, D.T, eps=4e-3)},
-    alt="Four rows of inverses. With float32 a soft blob of each digit's own shape. With bfloat16, and with an 8-bit file "
-        "treated as float32, glaring stripes and checkers from edge to edge. With the right eps soft upright blobs.")
+    alt="Four rows of inverses. With float32 a soft blob of each digit's own shape. With bfloat16, and with an "
+        "8-bit file treated as float32, glaring stripes and checkers from edge to edge. With the right eps soft "
+        "upright blobs.")
 
 # %% [markdown]
 # The second and third rows look like something. They are nothing: rounding errors, at full contrast. With the right
-# $\varepsilon$ the inverse keeps to what the file still holds. In a training loop the rule is short: autocast around R,
-# never around D.
+# $\varepsilon$ the inverse keeps to what the file still holds. In a training loop the rule is short: autocast around
+# R, never around D.
 
 # %% [markdown]
 # ## Exercises
 #
-# > **Exercise 1.** Compute the receptive field by hand. How many pixels does one block see? And the one-level network of the
-# > second puzzle? How far, in input pixels, does a block reach that works after one halving? Then check with `seen_by`.
+# > **Exercise 1.** Compute the receptive field by hand. How many pixels does one block see? And the one-level
+# > network of the second puzzle? How far, in input pixels, does a block reach that works after one halving? Then
+# > check with `seen_by`.
 
 # %% tags=["hide-cell", "solution"]
 # A 7 x 7 kernel reaches 3 pixels in each direction, each 3 x 3 one more: 3 + 1 + 1 = 5, so a block sees 11 x 11.
@@ -864,8 +881,9 @@ print("two levels:", wide, "pixels wide; the blocks alone account for", 2 * (15 
 assert 151 < wide < 165
 
 # %% [markdown]
-# > **Exercise 2.** Write a formula for the number of weights of `Block(c_in, c_out, embedding)` and check it on every block
-# > of the paper's network. How many weights would that network have if *think* used 1 x 1 convolutions, as ConvNeXt does?
+# > **Exercise 2.** Write a formula for the number of weights of `Block(c_in, c_out, embedding)` and check it on
+# > every block of the paper's network. How many weights would that network have if *think* used 1 x 1 convolutions,
+# > as ConvNeXt does?
 
 # %% tags=["hide-cell", "solution"]
 def weights_of(c_in, c_out, embedding, norm=True, kernel=3):
@@ -888,9 +906,9 @@ print(f"blocks {total[3]:,} of {count(paper):,}; with 1 x 1 convolutions the net
 assert count(paper) - total[3] + total[1] < 12e6
 
 # %% [markdown]
-# > **Exercise 3.** Build a UNet that takes a class label (`classes=10`). Show that leaving the label out and giving -1 to
-# > every image are the same, that a label changes the answer, and that a batch may mix labelled and unlabelled images. How
-# > many weights does the label cost?
+# > **Exercise 3.** Build a UNet that takes a class label (`classes=10`). Show that leaving the label out and giving
+# > -1 to every image are the same, that a label changes the answer, and that a batch may mix labelled and unlabelled
+# > images. How many weights does the label cost?
 
 # %% tags=["hide-cell", "solution"]
 torch.manual_seed(0)
@@ -911,9 +929,9 @@ print("a label costs", count(labelled) - count(unlabelled), "weights: 10 classes
 assert count(labelled) - count(unlabelled) == 11 * 16
 
 # %% [markdown]
-# > **Exercise 4.** The ablation's "no time" is generous: the inverse that R sees is computed with $t$. Close the back door.
-# > Train a network without time *and* without the inverse. Is it much worse than the one that lacks only the inverse?
-# > Predict first.
+# > **Exercise 4.** The ablation's "no time" is generous: the inverse that R sees is computed with $t$. Close the
+# > back door. Train a network without time *and* without the inverse. Is it much worse than the one that lacks only
+# > the inverse? Predict first.
 
 # %% tags=["hide-cell", "solution", "nbval-ignore-output"]
 neither, _ = train(inverse=False, time=False)
@@ -921,31 +939,36 @@ with torch.no_grad():
     without_both = [rmse(neither(D(x_test, s), s), x_test) for s in steps]
 print("no inverse         ", " ".join(f"{e:.3f}" for e in errors["no inverse"]))
 print("no inverse, no time", " ".join(f"{e:.3f}" for e in without_both))
-if DATASET == "digits":   # no worse: the picture's own contrast tells R the severity, as we saw
-    assert (torch.tensor(without_both) - torch.tensor(errors["no inverse"])).abs().max() < 0.04
+if DATASET == "digits":   # not much worse, if at all: the picture's own contrast tells R the severity, as we saw
+    assert (torch.tensor(without_both) - torch.tensor(errors["no inverse"])).max() < 0.05
 
 # %% [markdown]
 # ## Recap
 #
-# - R takes $x_t$ and $t$ and answers $\hat x_0$. It is told $t$ because one picture can come from two severities, and then
-#   no single answer is right. On sharp digits $t$ can be read off the picture.
+# - R takes $x_t$ and $t$ and answers $\hat x_0$. It is told $t$ because one picture can come from two severities,
+#   and then no single answer is right. On sharp digits $t$ can be read off the picture.
 # - One block does everything: look (depthwise 7 x 7), hear (one number per channel), think (two 3 x 3), carry.
 # - Linear attention grows with $N$, the usual kind with $N^2$; the ratio is $N / 32$. Neither has a sense of place.
-# - The paper's network has 56,612,916 weights, 51.8 million of them in 3 x 3 convolutions, four fifths at the bottom level.
-#   Its first skip is never used, and time enters its first block as one number for grey images.
+# - The paper's network has 56,612,916 weights, 51.8 million of them in 3 x 3 convolutions, four fifths at the bottom
+#   level. Its first skip is never used, and time enters its first block as one number for grey images.
 # - Two levels of convolutions see a 32 x 32 image whole. Attention is for choosing, not for reaching.
-# - Near $T$ the image holds its information at a fortieth of its contrast and far less. In a short training the regularised
-#   inverse of D beside $x_t$ helps at every severity, skips help where there is detail to carry, and time and attention
-#   help too little to be seen.
+# - Near $T$ the image holds its information at a fortieth of its contrast and far less. In a short training the
+#   regularised inverse of D beside $x_t$ helps at every severity, skips help where there is detail to carry, and
+#   time and attention help too little to be seen.
 #
 # [Chapter 3](03_training.ipynb) reads the training loop line by line.
 #
 # ## Further reading
 #
-# - A. Bansal et al., [Cold Diffusion: Inverting Arbitrary Image Transforms Without Noise](https://arxiv.org/abs/2208.09392), NeurIPS 2023. The network is in its appendix.
-# - O. Ronneberger, P. Fischer, T. Brox, [U-Net: Convolutional Networks for Biomedical Image Segmentation](https://arxiv.org/abs/1505.04597), 2015.
+# - A. Bansal et al., [Cold Diffusion: Inverting Arbitrary Image Transforms Without
+#   Noise](https://arxiv.org/abs/2208.09392), NeurIPS 2023. The network is in its appendix.
+# - O. Ronneberger, P. Fischer, T. Brox, [U-Net: Convolutional Networks for Biomedical Image
+#   Segmentation](https://arxiv.org/abs/1505.04597), 2015.
 # - Z. Liu et al., [A ConvNet for the 2020s](https://arxiv.org/abs/2201.03545), 2022. The block.
-# - Z. Shen et al., [Efficient Attention: Attention with Linear Complexities](https://arxiv.org/abs/1812.01243), 2021.
+# - Z. Shen et al., [Efficient Attention: Attention with Linear Complexities](https://arxiv.org/abs/1812.01243),
+#   2021.
 # - A. Vaswani et al., [Attention Is All You Need](https://arxiv.org/abs/1706.03762), 2017. Attention, and the sines.
-# - W. Luo et al., [Understanding the Effective Receptive Field in Deep Convolutional Neural Networks](https://arxiv.org/abs/1701.04128), 2016. Seeing is not listening.
-# - T. Karras et al., [Elucidating the Design Space of Diffusion-Based Generative Models](https://arxiv.org/abs/2206.00364), 2022. Preconditioning for noise.
+# - W. Luo et al., [Understanding the Effective Receptive Field in Deep Convolutional Neural
+#   Networks](https://arxiv.org/abs/1701.04128), 2016. Seeing is not listening.
+# - T. Karras et al., [Elucidating the Design Space of Diffusion-Based Generative
+#   Models](https://arxiv.org/abs/2206.00364), 2022. Preconditioning for noise.

@@ -57,14 +57,23 @@ DATASET = "digits"  # or "mnist", "cifar10", or the path of a folder of your own
 
 # %%
 config = training.Config(dataset=DATASET, steps=150)
-config, images = runs.prepare(config)  # fills in the size, the channels and the settings of the degradation
+config, images = runs.prepare(
+    config
+)  # fills in the size, the channels and the settings of the degradation
 print("images:", tuple(images.shape), images.dtype)
 x0 = data.to_float(images)
-constant = {"black": torch.full_like(x0[:1], -1), "mean": x0.mean(0, keepdim=True), "median": x0.median(0, keepdim=True).values}
+constant = {
+    "black": torch.full_like(x0[:1], -1),
+    "mean": x0.mean(0, keepdim=True),
+    "median": x0.median(0, keepdim=True).values,
+}
 loss_of = {name: (x0 - picture).abs().mean().item() for name, picture in constant.items()}
 plots.strip(
-    torch.cat(list(constant.values())), list(constant), scale=3,
-    alt="The three answers that need no network: a black square; the mean of all digits, a grey cloud; their median, a bright, blurred 8.",
+    torch.cat(list(constant.values())),
+    list(constant),
+    scale=3,
+    alt="The three answers that need no network: a black square; the mean of all digits, "
+    "a grey cloud; their median, a bright, blurred 8.",
 )
 
 # %% tags=["nbval-ignore-output"]
@@ -101,7 +110,14 @@ chosen = torch.randint(len(images), (config.batch,), generator=draw)
 t = torch.randint(1, 21, (config.batch,), generator=draw)
 again = torch.Generator().manual_seed(training.seed_of(config.seed, 0, step))
 assert torch.equal(chosen, torch.randint(len(images), (config.batch,), generator=again))
-print("batch:", config.batch, "images; first indices", chosen[:5].tolist(), "; first severities", t[:5].tolist())
+print(
+    "batch:",
+    config.batch,
+    "images; first indices",
+    chosen[:5].tolist(),
+    "; first severities",
+    t[:5].tolist(),
+)
 
 # %% [markdown]
 # **Severities run from 1 to T, both included.** `torch.randint(1, D.T + 1)` excludes its upper end, so the `+ 1` matters. Two well-known codes forget it:
@@ -109,10 +125,17 @@ print("batch:", config.batch, "images; first indices", chosen[:5].tolist(), "; f
 
 # %%
 D, state = training.start(config)
-severities = torch.cat([
-    torch.randint(1, D.T + 1, (config.batch,), generator=torch.Generator().manual_seed(training.seed_of(0, 0, k)))
-    for k in range(100)
-])
+severities = torch.cat(
+    [
+        torch.randint(
+            1,
+            D.T + 1,
+            (config.batch,),
+            generator=torch.Generator().manual_seed(training.seed_of(0, 0, k)),
+        )
+        for k in range(100)
+    ]
+)
 print("lowest", severities.min().item(), "highest", severities.max().item())
 assert severities.unique().tolist() == list(range(1, D.T + 1))
 
@@ -124,8 +147,11 @@ ten = t.argsort()[::7][:10]  # ten of the 64, from the least to the most degrade
 x = D(x0[chosen[ten]], t[ten])
 print("x0", tuple(x0[chosen[ten]].shape), " t", tuple(t[ten].shape), " x_t", tuple(x.shape))
 plots.strip(
-    x, [f"t = {k}" for k in t[ten].tolist()],
-    alt="Ten training images of one batch, sorted by severity: on the left a blurred stroke can be made out, from the middle on only a soft grey spot, and then plain grey.",
+    x,
+    [f"t = {k}" for k in t[ten].tolist()],
+    alt="Ten training images of one batch, sorted by severity: on the left a blurred "
+    "stroke can be made out, from the middle on only a soft grey spot, and then plain "
+    "grey.",
 )
 
 # %% [markdown]
@@ -149,18 +175,30 @@ for step, loss in training.train(state, D, images, config):
     if step in (10, 50, 150):
         kept[step] = {name: value.clone() for name, value in state.ema.state_dict().items()}
 losses = torch.stack(losses)
-first = next(k for k in range(10, len(losses)) if losses[k - 10 : k].mean() < loss_of["median"])
-print(f"loss: {losses[:5].mean():.3f} at the start, {losses[-25:].mean():.3f} at the end; below the median's after {first} steps")
+first = next(
+    k for k in range(10, len(losses)) if losses[k - 10 : k].mean() < loss_of["median"]
+)
+print(
+    f"loss: {losses[:5].mean():.3f} at the start, {losses[-25:].mean():.3f} at the end; "
+    f"below the median's after {first} steps"
+)
 assert losses[-25:].mean() < 0.7 * loss_of["median"] and first < 100
 
 # %%
 smooth = losses.unfold(0, 10, 1).mean(1)
 steps = torch.arange(1, len(losses) + 1)
 plots.curves(
-    {"each batch": (steps, losses), "mean of 10": (steps[9:], smooth), "median picture": (steps[[0, -1]], [loss_of["median"]] * 2)},
-    alt="Loss against steps on a logarithmic axis. It falls steeply, crosses the line of the median picture within a few tens of steps, and goes on falling "
+    {
+        "each batch": (steps, losses),
+        "mean of 10": (steps[9:], smooth),
+        "median picture": (steps[[0, -1]], [loss_of["median"]] * 2),
+    },
+    alt="Loss against steps on a logarithmic axis. It falls steeply, crosses the line of "
+    "the median picture within a few tens of steps, and goes on falling "
     "more slowly, with a jitter from batch to batch, to well below half of that line.",
-    xlabel="step", ylabel="L1 loss", logy=True,
+    xlabel="step",
+    ylabel="L1 loss",
+    logy=True,
 )
 
 # %% [markdown]
@@ -174,12 +212,16 @@ plots.curves(
 
 # %%
 rate = [training.learning_rate(config, k) for k in range(config.steps)]
-print("rises until step", 1 + max(range(len(rate)), key=rate.__getitem__), "of", config.steps)
+print(
+    "rises until step", 1 + max(range(len(rate)), key=rate.__getitem__), "of", config.steps
+)
 assert rate[-1] < 0.001 * config.lr
 plots.curves(
     {"learning rate": (range(1, config.steps + 1), rate)},
-    alt="Learning rate against step: a short linear rise to the peak, then half a cosine down to zero at the last step.",
-    xlabel="step", ylabel="learning rate",
+    alt="Learning rate against step: a short linear rise to the peak, then half a cosine "
+    "down to zero at the last step.",
+    xlabel="step",
+    ylabel="learning rate",
 )
 
 # %% [markdown]
@@ -209,12 +251,20 @@ if DATASET == "digits":
     pictures[f"{shipped.config.steps:,} steps"] = restored(shipped)
 pictures["original"] = test
 plots.rows(
-    pictures, alt="Rows of ten held-out digits. Blurred: uniform grey squares. After 10 steps: the same grey fog for all. After 50 steps: soft shapes, some of them digits. After 150 steps: clear digits "
-    "with a few wrong strokes. The shipped network: sharp digits, nearly like the originals in the last row.",
+    pictures,
+    alt="Rows of ten held-out digits. Blurred: uniform grey squares. After 10 steps: the "
+    "same grey fog for all. After 50 steps: soft shapes, some of them digits. After "
+    "150 steps: clear digits "
+    "with a few wrong strokes. The shipped network: sharp digits, nearly like the "
+    "originals in the last row.",
 )
 
 # %% tags=["nbval-ignore-output"]
-error = {name: metrics.rmse(data.to_unit(x), data.to_unit(test)).item() for name, x in pictures.items() if name != "original"}
+error = {
+    name: metrics.rmse(data.to_unit(x), data.to_unit(test)).item()
+    for name, x in pictures.items()
+    if name != "original"
+}
 for name, value in error.items():
     print(f"{name:12s} RMSE {value:.3f}")
 assert error["150 steps"] < error["50 steps"] < error["10 steps"]
@@ -231,13 +281,21 @@ if DATASET == "digits":
 state.ema.load_state_dict(kept[150])
 held_out = data.to_float(data.load(DATASET, "test", config.size)[0][:128])
 with torch.no_grad():
-    by_t = [(state.ema(D(held_out, t), t) - held_out).abs().mean().item() for t in range(1, D.T + 1)]
+    by_t = [
+        (state.ema(D(held_out, t), t) - held_out).abs().mean().item()
+        for t in range(1, D.T + 1)
+    ]
 print(f"t = 1: {by_t[0]:.3f}   t = {D.T}: {by_t[-1]:.3f}")
 assert by_t[0] < by_t[-1] < 0.6 * loss_of["median"]
 plots.curves(
-    {"held-out loss": (range(1, D.T + 1), by_t), "median picture": ([1, D.T], [loss_of["median"]] * 2)},
-    alt="Held-out L1 loss against severity: it rises slowly from t = 1 to t = T, by about a half, and stays far below the line of the median picture.",
-    xlabel="severity t", ylabel="L1 loss",
+    {
+        "held-out loss": (range(1, D.T + 1), by_t),
+        "median picture": ([1, D.T], [loss_of["median"]] * 2),
+    },
+    alt="Held-out L1 loss against severity: it rises slowly from t = 1 to t = T, by about "
+    "a half, and stays far below the line of the median picture.",
+    xlabel="severity t",
+    ylabel="L1 loss",
 )
 
 # %% [markdown]
@@ -265,7 +323,12 @@ with tempfile.TemporaryDirectory() as folder:
     D, resumed, _ = checkpoints.load_state(path)  # as another process would
 for _ in training.train(resumed, D, images, short):
     pass
-same = all(torch.equal(a, b) for a, b in zip(whole.ema.state_dict().values(), resumed.ema.state_dict().values(), strict=True))
+same = all(
+    torch.equal(a, b)
+    for a, b in zip(
+        whole.ema.state_dict().values(), resumed.ema.state_dict().values(), strict=True
+    )
+)
 print("steps taken:", whole.step, resumed.step, "; bit for bit the same:", same)
 assert same
 
@@ -335,14 +398,22 @@ assert l1 == -1.0 and abs(l2 - pixel.mean().item()) < 0.01
 # > initial network still has in the average after 50 steps, with and without this warm-up.
 
 # %% tags=["hide-cell", "solution"]
-with_warmup = torch.tensor([min(0.99, (1 + k) / (10 + k)) for k in range(50)], dtype=torch.float64).prod().item()
+with_warmup = (
+    torch.tensor([min(0.99, (1 + k) / (10 + k)) for k in range(50)], dtype=torch.float64)
+    .prod()
+    .item()
+)
 without = 0.99**50
-print(f"share of the random start after 50 steps: {with_warmup:.6f} with warm-up, {without:.2f} without")
+print(
+    f"share of the random start after 50 steps: {with_warmup:.6f} with warm-up, "
+    f"{without:.2f} without"
+)
 assert with_warmup < 1e-6 and without > 0.6
 
 # %% [markdown]
 # > **Exercise 3.** Train a specialist that only ever sees $t = T$ (50 steps are enough to see the effect), and one ordinary network with the same 50 steps. Compare their errors at $t = T$ and
 # > at $t = 3$. The loop needs no change: wrap D so that it ignores the severity it is asked for.
+
 
 # %% tags=["hide-cell", "solution", "nbval-ignore-output"]
 class Always(torch.nn.Module):
@@ -363,8 +434,13 @@ for name, wrap in {"specialist": Always, "ordinary": lambda D: D}.items():
     for _ in training.train(pupil, wrap(D), images, brief):
         pass
     with torch.no_grad():
-        found[name] = {t: (pupil.ema(D(held_out, t), t) - held_out).abs().mean().item() for t in (3, D.T)}
-    print(f"{name:10s} loss at t = 3: {found[name][3]:.2f}, at t = {D.T}: {found[name][D.T]:.2f}")
+        found[name] = {
+            t: (pupil.ema(D(held_out, t), t) - held_out).abs().mean().item()
+            for t in (3, D.T)
+        }
+    print(
+        f"{name:10s} loss at t = 3: {found[name][3]:.2f}, at t = {D.T}: {found[name][D.T]:.2f}"
+    )
 assert found["ordinary"][3] < found["specialist"][3]
 
 # %% [markdown]
@@ -372,7 +448,12 @@ assert found["ordinary"][3] < found["specialist"][3]
 # > images be on 1,500 digits, in passes over the data?
 
 # %% tags=["hide-cell", "solution"]
-print("images per severity:", 64 * 150 // 20, "   passes over 1,500 images:", f"{700_000 * 64 / 1500:,.0f}")
+print(
+    "images per severity:",
+    64 * 150 // 20,
+    "   passes over 1,500 images:",
+    f"{700_000 * 64 / 1500:,.0f}",
+)
 assert 64 * 150 // 20 == 480
 
 # %% [markdown]

@@ -37,8 +37,8 @@ import torch
 import coldlab
 from coldlab import data, degradations, metrics, plots, sampling, training, widgets
 
-DATASET = "digits"  # or "mnist", "cifar10", or the path of a folder; then NETWORK must be the folder of a run trained on it
-NETWORK = "digits-blur"
+DATASET = "digits"  # or "mnist", "cifar10", or the path of a folder of your own images
+NETWORK = "digits-blur"  # for another dataset: the folder of a run trained on it
 
 R = coldlab.load_pretrained(NETWORK)
 D = R.D
@@ -60,10 +60,18 @@ with torch.no_grad():
     direct = R(xT, D.T)
 *_, (_, naive, _) = sampling.naive(R, D, xT)
 *_, (_, improved, _) = sampling.improved(R, D, xT)
-results = {"blurred": xT, "direct": direct, "Algorithm 1": naive, "Algorithm 2": improved, "original": x0}
+results = {
+    "blurred": xT,
+    "direct": direct,
+    "Algorithm 1": naive,
+    "Algorithm 2": improved,
+    "original": x0,
+}
 plots.rows(
     {name: x[:10] for name, x in results.items()},
-    alt="Rows of ten held-out digits. Blurred: grey squares. Direct: the right digits, grey and soft in a few places. Algorithm 1: several digits with filled holes or missing strokes. "
+    alt="Rows of ten held-out digits. Blurred: grey squares. Direct: the right digits, "
+    "grey and soft in a few places. Algorithm 1: several digits with filled holes or "
+    "missing strokes. "
     "Algorithm 2: clean digits, nearly all like the originals, which are the last row.",
 )
 
@@ -73,10 +81,21 @@ plots.rows(
 
 # %% tags=["nbval-ignore-output"]
 truth = data.to_unit(x0)
-table = {name: (metrics.rmse(data.to_unit(x), truth).item(), metrics.ssim(data.to_unit(x), truth).item()) for name, x in results.items()}
+table = {
+    name: (
+        metrics.rmse(data.to_unit(x), truth).item(),
+        metrics.ssim(data.to_unit(x), truth).item(),
+    )
+    for name, x in results.items()
+}
 for name, (rmse, ssim) in table.items():
     print(f"{name:12s} RMSE {rmse:.3f}   SSIM {ssim:.3f}")
-assert table["direct"][0] < table["Algorithm 2"][0] < table["Algorithm 1"][0] < table["blurred"][0]
+assert (
+    table["direct"][0]
+    < table["Algorithm 2"][0]
+    < table["Algorithm 1"][0]
+    < table["blurred"][0]
+)
 assert table["direct"][1] > table["Algorithm 2"][1] > table["Algorithm 1"][1]
 
 # %% [markdown]
@@ -86,6 +105,7 @@ assert table["direct"][1] > table["Algorithm 2"][1] > table["Algorithm 1"][1]
 #
 # Here are both samplers, as the package runs them. The computer tells us where they differ:
 
+
 # %%
 def body(function):
     source = inspect.getsource(function)
@@ -93,7 +113,11 @@ def body(function):
 
 
 print("\n".join(body(sampling.naive)), "\n")
-changed = [line for line in difflib.ndiff(body(sampling.naive), body(sampling.improved)) if line[0] in "-+"]
+changed = [
+    line
+    for line in difflib.ndiff(body(sampling.naive), body(sampling.improved))
+    if line[0] in "-+"
+]
 print("\n".join(changed))
 assert len(changed) == 2  # one line out, one line in
 
@@ -116,8 +140,13 @@ two = xT - D(guess, D.T) + D(guess, D.T - 1)
 assert torch.allclose(two, one + unexplained, atol=1e-6)
 waves = unexplained[:10] - unexplained[:10].mean((1, 2, 3), keepdim=True)
 plots.rows(
-    {"state at t = T": xT[:10], "unexplained, stretched": waves / waves.abs().amax((1, 2, 3), keepdim=True)},
-    alt="Upper row: ten blurred digits, plain grey. Lower row: the part of each that the prediction does not explain, without its mean and stretched to full contrast: one soft wave of light and dark in each, "
+    {
+        "state at t = T": xT[:10],
+        "unexplained, stretched": waves / waves.abs().amax((1, 2, 3), keepdim=True),
+    },
+    alt="Upper row: ten blurred digits, plain grey. Lower row: the part of each that the "
+    "prediction does not explain, without its mean and stretched to full contrast: "
+    "one soft wave of light and dark in each, "
     "in another direction from digit to digit.",
 )
 
@@ -133,7 +162,10 @@ plots.rows(
 which = 6
 shown = [20, 16, 12, 8, 6, 4, 2, 1, 0] if D.T == 20 else sampling.evenly(D.T, 8)
 films = {}
-for name, sampler in {"Algorithm 1": sampling.naive, "Algorithm 2": sampling.improved}.items():
+for name, sampler in {
+    "Algorithm 1": sampling.naive,
+    "Algorithm 2": sampling.improved,
+}.items():
     states, guesses = {D.T: xT}, {}
     for r, x, x0_hat in sampler(R, D, xT):
         states[r] = x
@@ -145,17 +177,22 @@ for name, (states, guesses) in films.items():
     strip[f"{name}: guess"] = torch.stack([guesses[min(t, D.T - 1)][which] for t in shown])
 strip["truth: D(x0, t)"] = torch.stack([D(x0[which : which + 1], t)[0] for t in shown])
 plots.rows(
-    strip, title="t = " + ", ".join(map(str, shown)),
-    alt="One digit from severity 20 on the left to 0 on the right, for both algorithms: the state, and the network's guess from it, and last the true image at each severity. The states of "
-    "Algorithm 2 follow the true ones, a 3; those of Algorithm 1 sharpen to another shape, and its guesses change with them.",
+    strip,
+    title="t = " + ", ".join(map(str, shown)),
+    alt="One digit from severity 20 on the left to 0 on the right, for both algorithms: "
+    "the state, and the network's guess from it, and last the true image at each "
+    "severity. The states of "
+    "Algorithm 2 follow the true ones, a 3; those of Algorithm 1 sharpen to another "
+    "shape, and its guesses change with them.",
 )
 
 # %% [markdown]
 # Grey squares hide their differences. A number does not. The true state at severity $r$ is $D(x_0, r)$, which we know here. How far is each algorithm's state from it, compared with how much the true states differ among digits?
 
+
 # %% tags=["nbval-ignore-output"]
 def distance(states):
-    """RMS distance to the true state at each severity, in units of the true states' spread over the images."""
+    """RMS distance to the true state at each severity, in units of the true states' spread."""
     found = {}
     for r, x in list(states.items())[1:]:  # at T the distance is zero
         true = D(x0, r)
@@ -166,14 +203,21 @@ def distance(states):
 
 gap = {name: distance(states) for name, (states, _) in films.items()}
 for r in (D.T - 1, D.T // 2, 1, 0):
-    print(f"t = {r:2d}:  Algorithm 1 {gap['Algorithm 1'][r]:.3f}   Algorithm 2 {gap['Algorithm 2'][r]:.3f}")
+    print(
+        f"t = {r:2d}:  Algorithm 1 {gap['Algorithm 1'][r]:.3f}   "
+        f"Algorithm 2 {gap['Algorithm 2'][r]:.3f}"
+    )
 assert all(gap["Algorithm 2"][r] < gap["Algorithm 1"][r] for r in range(D.T))
 assert gap["Algorithm 1"][D.T // 2] > 5 * gap["Algorithm 2"][D.T // 2]
 plots.curves(
     {name: (list(g), list(g.values())) for name, g in gap.items()},
-    alt="Distance from the true state against severity, on a logarithmic axis; time runs from right to left. Algorithm 1 starts at 0.2 and reaches 1 half way, where it stays. Algorithm 2 starts a hundred times "
+    alt="Distance from the true state against severity, on a logarithmic axis; time runs "
+    "from right to left. Algorithm 1 starts at 0.2 and reaches 1 half way, where it "
+    "stays. Algorithm 2 starts a hundred times "
     "lower and rises evenly, to 0.3 at t = 1 and 0.6 at t = 0.",
-    xlabel="severity t", ylabel="distance / spread", logy=True,
+    xlabel="severity t",
+    ylabel="distance / spread",
+    logy=True,
 )
 
 # %% [markdown]
@@ -189,14 +233,18 @@ plots.curves(
 # %% tags=["nbval-ignore-output"]
 order = sorted(films["Algorithm 1"][0], reverse=True)
 widgets.slider(
-    [torch.cat([films[name][0][t][:8] for name in films]) for t in order], [f"t = {t}" for t in order],
-    alt="Slider over the severity from 20 down to 0: sixteen digits in two rows, Algorithm 1 above and Algorithm 2 below, sharpen from grey squares to digits; those below match the originals more often.",
+    [torch.cat([films[name][0][t][:8] for name in films]) for t in order],
+    [f"t = {t}" for t in order],
+    alt="Slider over the severity from 20 down to 0: sixteen digits in two rows, "
+    "Algorithm 1 above and Algorithm 2 below, sharpen from grey squares to digits; "
+    "those below match the originals more often.",
 )
 
 # %% [markdown]
 # ## When the restoration is perfect, and when it is nonsense
 #
 # Two extreme cases say what each algorithm trusts. **An oracle**: R always returns the truth. Then both algorithms return $x_0$ exactly, for every degradation of the package.
+
 
 # %%
 def oracle(x, s):
@@ -216,6 +264,7 @@ print("an oracle is exact under both algorithms")
 # **Nonsense**: R returns random images. The paper argues for Algorithm 2 with a degradation that moves every image in the same direction, $D(x, s) = x + s\,e$. There the difference $D(\hat x_0, s) - D(\hat x_0, r)$ does not depend
 # on $\hat x_0$ at all, so Algorithm 2 does not care what R says:
 
+
 # %%
 class Drift(torch.nn.Module):
     """D(x, s) = x + s e, with one fixed image e."""
@@ -233,7 +282,12 @@ drift = Drift(torch.randn(x0.shape[1:], generator=generator) / 20, T=20)
 nonsense = lambda x, s: torch.randn(x.shape, generator=generator)
 *_, (_, one, _) = sampling.naive(nonsense, drift, drift(x0, 20))
 *_, (_, two, _) = sampling.improved(nonsense, drift, drift(x0, 20))
-print("Algorithm 2 returns x0:", bool((two - x0).abs().max() < 1e-4), "  Algorithm 1 returns x0:", bool((one - x0).abs().max() < 0.5))
+print(
+    "Algorithm 2 returns x0:",
+    bool((two - x0).abs().max() < 1e-4),
+    "  Algorithm 1 returns x0:",
+    bool((one - x0).abs().max() < 0.5),
+)
 assert (two - x0).abs().max() < 1e-4 and (one - x0).square().mean().sqrt() > 0.5
 
 # %% [markdown]
@@ -242,7 +296,10 @@ assert (two - x0).abs().max() < 1e-4 and (one - x0).square().mean().sqrt() > 0.5
 
 # %%
 *_, (_, two, _) = sampling.improved(nonsense, D, xT)
-print("blur, nonsense for R, RMS error of Algorithm 2 below 0.5:", bool((two - x0).square().mean().sqrt() < 0.5))
+print(
+    "blur, nonsense for R, RMS error of Algorithm 2 below 0.5:",
+    bool((two - x0).square().mean().sqrt() < 0.5),
+)
 assert (two - x0).square().mean().sqrt() > 0.5
 
 # %% [markdown]
@@ -264,7 +321,11 @@ from sklearn.svm import SVC
 train_images, train_labels = data.load(DATASET, "train", R.config.size, R.config.zoom)
 labels = data.load(DATASET, "test", R.config.size, R.config.zoom)[1][: len(x0)]
 flat = lambda x: data.to_unit(x).flatten(1).numpy()
-reader = SVC().fit(flat(train_images[:1500]), train_labels[:1500]) if train_labels is not None else None
+reader = (
+    SVC().fit(flat(train_images[:1500]), train_labels[:1500])
+    if train_labels is not None
+    else None
+)
 
 
 def hedging(x):
@@ -273,29 +334,50 @@ def hedging(x):
 
 calls = [n for n in (1, 2, 4, 5, 10, 20) if n <= D.T]
 sweep = {"Algorithm 1": [], "Algorithm 2": []}
-for name, sampler in {"Algorithm 1": sampling.naive, "Algorithm 2": sampling.improved}.items():
+for name, sampler in {
+    "Algorithm 1": sampling.naive,
+    "Algorithm 2": sampling.improved,
+}.items():
     for n in calls:
         *_, (_, x, _) = sampler(R, D, xT, severities=sampling.evenly(D.T, n))
         readable = reader.score(flat(x), labels) if reader else float("nan")
-        sweep[name].append((metrics.rmse(data.to_unit(x), truth).item(), hedging(x), readable))
-        print(f"{name}, {n:2d} calls: RMSE {sweep[name][-1][0]:.3f}   hedging {sweep[name][-1][1]:.3f}   readable {readable:.2f}")
+        sweep[name].append(
+            (metrics.rmse(data.to_unit(x), truth).item(), hedging(x), readable)
+        )
+        print(
+            f"{name}, {n:2d} calls: RMSE {sweep[name][-1][0]:.3f}   "
+            f"hedging {sweep[name][-1][1]:.3f}   readable {readable:.2f}"
+        )
 if reader:
-    print(f"the originals: hedging {hedging(x0):.3f}   readable {reader.score(flat(x0), labels):.2f}")
+    print(
+        f"the originals: hedging {hedging(x0):.3f}   "
+        f"readable {reader.score(flat(x0), labels):.2f}"
+    )
 one_call, most = sweep["Algorithm 2"][0], sweep["Algorithm 2"][-1]
-assert one_call[0] < most[0] and one_call[1] > most[1]  # more calls: farther from the truth, and fewer greys
+assert (
+    one_call[0] < most[0] and one_call[1] > most[1]
+)  # more calls: farther from the truth, and fewer greys
 assert sweep["Algorithm 1"][-1][1] < most[1]  # Algorithm 1 hedges least
-assert all(a[0] < b[0] for a, b in zip(sweep["Algorithm 2"][1:], sweep["Algorithm 1"][1:], strict=True))
+assert all(
+    a[0] < b[0]
+    for a, b in zip(sweep["Algorithm 2"][1:], sweep["Algorithm 1"][1:], strict=True)
+)
 
 # %%
 fig, axes = plots.figure(8, 2.9, cols=3)
-for k, (ax, title) in enumerate(zip(axes.flat, ("RMSE", "hedging", "readable"), strict=True)):
+for k, (ax, title) in enumerate(
+    zip(axes.flat, ("RMSE", "hedging", "readable"), strict=True)
+):
     for name, rows in sweep.items():
         ax.plot(calls, [row[k] for row in rows], marker="o", label=name)
     ax.set(title=title, xlabel="calls of R", xscale="log", xticks=calls, xticklabels=calls)
     ax.minorticks_off()
 axes.flat[0].legend(fontsize=9)
 plots.Picture(
-    fig, "Three panels against the number of calls of R, from 1 to 20. RMSE rises for both algorithms, for Algorithm 1 much more. The share of grey pixels falls for both. The share of readable digits falls a little for "
+    fig,
+    "Three panels against the number of calls of R, from 1 to 20. RMSE rises for both "
+    "algorithms, for Algorithm 1 much more. The share of grey pixels falls for both. The "
+    "share of readable digits falls a little for "
     "Algorithm 2 and steeply for Algorithm 1.",
 )
 
@@ -304,7 +386,7 @@ plots.Picture(
 #
 # 1. *For the smallest error, do not.* One call is the best estimate that this R has of the median of all images that fit, and every further step moves away from it. Here the direct restoration wins in RMSE, and our
 #    classifier reads it best, too. The paper's own tables agree: on MNIST and CIFAR-10 its direct restorations have the better RMSE and SSIM.
-# 2. *For images that look like the data, a little.* The median of several digits is grey where they differ. Algorithm 2 decides, band by band, for one of them: the greys become as rare as in real digits. What it decides may be wrong.
+# 2. *For images that look like the data, a little.* The median of several digits is grey where they differ. Algorithm 2 decides, band by band, for one of them: the greys become nearly as rare as in real digits. What it decides may be wrong.
 #    In the paper this shows as a lower FID, a distance between *sets* of images: 80.08 against 83.69 on CIFAR-10, 4.69 against 5.10 on MNIST. A gain, and not a large one.
 # 3. *For generation, one must.* If $x_T$ holds almost nothing, the median of everything is a fog (chapter 3), whatever the network. Steps are the only way from there to an image.
 #
@@ -328,7 +410,10 @@ for s in range(50, 0, -1):  # DDIM, written out
     a, b, a1, b1 = noise.a[s], noise.b[s], noise.a[s - 1], noise.b[s - 1]
     x0_hat = some_R(x, s)
     x = a1 * x0_hat + b1 * (x - a * x0_hat) / b
-print("largest difference below 1e-5:", bool(max((end - x).abs().max() for end in ends) < 1e-5))
+print(
+    "largest difference below 1e-5:",
+    bool(max((end - x).abs().max() for end in ends) < 1e-5),
+)
 assert all((end - x).abs().max() < 1e-5 for end in ends)
 
 # %% [markdown]
@@ -349,15 +434,25 @@ except coldlab.ColdlabError as message:
 
 # %% tags=["nbval-ignore-output"]
 rows = {}
-for t, eps in ((D.T, training.FLOAT32), (D.T, training.EIGHT_BITS), (5, training.FLOAT32), (5, training.EIGHT_BITS)):
+for t, eps in (
+    (D.T, training.FLOAT32),
+    (D.T, training.EIGHT_BITS),
+    (5, training.FLOAT32),
+    (5, training.EIGHT_BITS),
+):
     told = lambda x, s, eps=eps: R(x, s, eps=eps)
-    *_, (_, x, _) = sampling.improved(told, D, training.eight_bits(D(x0[:10], t)), severities=range(t, -1, -1))
+    *_, (_, x, _) = sampling.improved(
+        told, D, training.eight_bits(D(x0[:10], t)), severities=range(t, -1, -1)
+    )
     rows[f"8 bits, t = {t}, eps = {eps:.0e}"] = x
 wrong, at_T, _, right = [(x - x0[:10]).square().mean().sqrt().item() for x in rows.values()]
 assert right < at_T < wrong
 plots.rows(
     rows | {"original": x0[:10]},
-    alt="Restorations from 8-bit files. With the eps of float32: blots and noise, from t = 20 and from t = 5. With the eps of 8 bits: from t = 20 clean digits, some of them other ones than the originals; from t = 5 the digits of the last row, the originals.",
+    alt="Restorations from 8-bit files. With the eps of float32: blots and noise, from t "
+    "= 20 and from t = 5. With the eps of 8 bits: from t = 20 clean digits, some of "
+    "them other ones than the originals; from t = 5 the digits of the last row, the "
+    "originals.",
 )
 
 # %% [markdown]
@@ -371,7 +466,8 @@ error = [(x - x0[:10]).square().mean().sqrt().item() for x in (right, wrong)]
 assert error[1] > 1.5 * error[0]
 plots.rows(
     {"from t = 5, told 5": right, "from t = 5, told 10": wrong},
-    alt="Upper row: ten clean digits, restored with the right severity. Lower row: the same digits overdone, swollen to blobs with filled holes.",
+    alt="Upper row: ten clean digits, restored with the right severity. Lower row: the "
+    "same digits overdone, swollen to blobs with filled holes.",
 )
 
 # %% [markdown]
@@ -382,7 +478,10 @@ plots.rows(
 # %% tags=["hide-cell", "solution", "nbval-ignore-output"]
 generator = torch.Generator().manual_seed(2)
 shaky = lambda x, s: R(x, s) + 0.2 * torch.randn(x.shape, generator=generator)
-for name, sampler, before in (("Algorithm 1", sampling.naive, naive), ("Algorithm 2", sampling.improved, improved)):
+for name, sampler, before in (
+    ("Algorithm 1", sampling.naive, naive),
+    ("Algorithm 2", sampling.improved, improved),
+):
     *_, (_, x, _) = sampler(shaky, D, xT)
     rms = lambda v: (v - x0).square().mean().sqrt().item()
     print(f"{name}: RMS error {rms(before):.2f} before, {rms(x):.2f} with a shaky R")
@@ -395,20 +494,30 @@ for name, sampler, before in (("Algorithm 1", sampling.naive, naive), ("Algorith
 *_, (_, one, _) = sampling.naive(R, D, xT, severities=[D.T, 0])
 *_, (_, two, _) = sampling.improved(R, D, xT, severities=[D.T, 0])
 print("Algorithm 1 is direct:", torch.equal(one, direct))
-assert torch.equal(one, direct) and torch.allclose(two, direct + xT - D(direct, D.T), atol=1e-5)
+assert torch.equal(one, direct) and torch.allclose(
+    two, direct + xT - D(direct, D.T), atol=1e-5
+)
 
 # %% [markdown]
 # > **Exercise 3.** The calls need not be spread evenly. Algorithm 2 with five calls: all near $T$, all near 0, or even? Guess which hedges least, which has the smallest error.
 
 # %% tags=["hide-cell", "solution", "nbval-ignore-output"]
-plans = {"even": sampling.evenly(D.T, 5), "near T": [D.T, D.T - 1, D.T - 2, D.T - 3, D.T - 4, 0], "near 0": [D.T, 4, 3, 2, 1, 0]}
+plans = {
+    "even": sampling.evenly(D.T, 5),
+    "near T": [D.T, D.T - 1, D.T - 2, D.T - 3, D.T - 4, 0],
+    "near 0": [D.T, 4, 3, 2, 1, 0],
+}
 for name, plan in plans.items():
     *_, (_, x, _) = sampling.improved(R, D, xT, severities=plan)
-    print(f"{name:7s} {plan}: RMSE {metrics.rmse(data.to_unit(x), truth):.3f}, hedging {hedging(x):.3f}")
+    print(
+        f"{name:7s} {plan}: RMSE {metrics.rmse(data.to_unit(x), truth):.3f}, "
+        f"hedging {hedging(x):.3f}"
+    )
     assert x.isfinite().all()
 
 # %% [markdown]
 # > **Exercise 4.** Write a sampler of your own: Algorithm 2, but with the running mean of all predictions so far (weight 0.3 for the newest) in place of the newest. A student team has reported a gain from it for masks and none for blur. What do you find here?
+
 
 # %% tags=["hide-cell", "solution", "nbval-ignore-output"]
 @torch.no_grad()
@@ -422,7 +531,10 @@ def averaged(R, D, x, weight=0.3):
 
 
 x = averaged(R, D, xT)
-print(f"averaged: RMSE {metrics.rmse(data.to_unit(x), truth):.3f}, hedging {hedging(x):.3f}; Algorithm 2: RMSE {table['Algorithm 2'][0]:.3f}")
+print(
+    f"averaged: RMSE {metrics.rmse(data.to_unit(x), truth):.3f}, hedging {hedging(x):.3f}; "
+    f"Algorithm 2: RMSE {table['Algorithm 2'][0]:.3f}"
+)
 assert x.isfinite().all()
 
 # %% [markdown]

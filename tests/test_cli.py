@@ -318,6 +318,15 @@ def test_too_little_memory_is_one_sentence(tmp_path, capsys, monkeypatch):
     assert "--batch 8 needs more memory than cpu has; try half of it" in message
 
 
+def test_compile_compiles_the_network_that_is_trained_and_nothing_else(tmp_path, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(
+        torch.nn.Module, "compile", lambda module, *more, **options: compiled.append(type(module).__name__)
+    )
+    assert train(tmp_path / "run", "--compile", "--steps", "1") == 0
+    assert compiled == ["UNet"]
+
+
 def test_signals_are_as_before_after_a_run(tmp_path):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with runs.signals() as stop:
