@@ -392,7 +392,7 @@ for name, size, width, T in (("mnist-blur", 32, 11, 20), ("celeba-blur", 128, 15
 # For a circular blur the directions are waves. Their gains are the Fourier transform of one row of $A_t$.
 
 # %%
-g = D.exact["g"]                                                           # (21, 32): the gains of A_t, largest first
+g = D.gains                                                                # (21, 32): the gains of A_t, largest first
 fourier = torch.fft.fft(A[:, 0]).abs()                                     # (21, 32): the same from one row
 assert torch.allclose(fourier.sort(descending=True).values, g, atol=1e-12)  # the gains of a circular blur are Fourier's
 
@@ -420,7 +420,7 @@ assert abs(fourier[20, 1] - 0.0251) < 1e-4      # the longest wave keeps 2.5 % a
 # How many gains are above $10^{-3}$? Count them for blur and for pixelate, out of 32 for each axis:
 
 # %%
-g_pixelate = pixelate.exact["g"]                # (4, 32)
+g_pixelate = pixelate.gains                # (4, 32)
 print("blur,     t = 0..20:", (g > 1e-3).sum(1).tolist())
 print("pixelate, t = 0..3: ", (g_pixelate > 1e-3).sum(1).tolist())
 
@@ -448,7 +448,7 @@ precision = {"8 bits": 4e-3, "float32": 2e-6, "float64": 1e-14}
 
 def numbers_left(D, t, eps):
     """How many of the size^2 patterns keep a gain above eps at severity t."""
-    g = D.exact["g"][t]
+    g = D.gains[t]
     return int((g[:, None] * g[None, :] > eps).sum())
 
 left = {name: [numbers_left(D, t, eps) for t in severities] for name, eps in precision.items()}
@@ -737,13 +737,13 @@ windy_blur = degradations.Compose((wave, make("blur", 32)))
 z_both = windy_blur.draw(x0, torch.Generator().manual_seed(0))
 assert windy_blur(x0, windy_blur.T, z_both).shape == x0.shape
 
-oracle = lambda x, s: x0                                                        (a network that cheats)
+oracle = lambda x, s: x0                                                        # a network that cheats
 *_, (r, x, _) = sampling.improved(oracle, wave, wave(x0, wave.T, z), z)
 print("arrived at severity", r)
 assert (x - x0).abs().max() < 1e-5                                              # back at the clean image
 
 # %% [markdown]
-# And it can be measured. The wave has no `D.exact["g"]`, but any linear D can be turned into its matrix: feed it the
+# And it can be measured. The wave has no `D.gains`, but any linear D can be turned into its matrix: feed it the
 # 1,024 images that have one pixel set. Their results are the columns.
 
 # %%

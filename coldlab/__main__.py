@@ -13,7 +13,7 @@ from typing import Annotated
 
 import torch
 import tyro
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from . import checkpoints, data, runs, sampling
 from .errors import ColdlabError, unknown

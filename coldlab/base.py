@@ -164,15 +164,22 @@ class Separable(Degradation):
         A = self.at("A", t, x0)
         return A @ x0 @ A.mT
 
+    @property
+    def gains(self):
+        """What is left of each direction: the singular values of A_t, largest first, (T + 1, size), float64."""
+        self.decompose()
+        return self.exact["g"]
+
     def decompose(self):
-        """A_t = U_t diag(g_t) V_t^T, for `invert`. Large sizes take seconds, so it is done when first needed."""
+        """A_t = U_t diag(g_t) V_t^T, once. Large sizes take seconds, so it waits until somebody asks."""
+        if "g" in self.exact:
+            return
         for name, values in zip(("U", "g", "Vt"), torch.linalg.svd(self.exact["A"]), strict=True):
             self.table(name, values)
             setattr(self, name, getattr(self, name).to(self.A.device))
 
     def invert(self, x, t, eps):
-        if "U" not in self.exact:
-            self.decompose()
+        self.decompose()
         U, Vt = self.at("U", t, x), self.at("Vt", t, x)
         g = self.at("g", t, x)
         g = g.squeeze(-2) if torch.is_tensor(t) else g
