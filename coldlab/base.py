@@ -122,11 +122,12 @@ class Degradation(nn.Module):
 @contextmanager
 def full_precision(device_type):
     """Keep matrix products in float32 proper: no autocast, no TF32, whatever the caller has switched on."""
-    backends = [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul]
+    backends = []
     try:
         before = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision("highest")
     except RuntimeError:  # the caller has used torch's newer switches, which do not mix with the older one
+        backends = [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul]
         before = [backend.fp32_precision for backend in backends]
         for backend in backends:
             backend.fp32_precision = "ieee"
@@ -134,11 +135,10 @@ def full_precision(device_type):
         with torch.autocast(device_type, enabled=False):
             yield
     finally:
-        if isinstance(before, str):
+        if not backends:
             torch.set_float32_matmul_precision(before)
-        else:
-            for backend, precision in zip(backends, before, strict=True):
-                backend.fp32_precision = precision
+        for backend, precision in zip(backends, before, strict=False):
+            backend.fp32_precision = precision
 
 
 def leaves(z):
@@ -174,9 +174,10 @@ class Separable(Degradation):
         """A_t = U_t diag(g_t) V_t^T, once. Large sizes take seconds, so it waits until somebody asks."""
         if "g" in self.exact:
             return
-        for name, values in zip(("U", "g", "Vt"), torch.linalg.svd(self.exact["A"]), strict=True):
-            self.table(name, values)
-            setattr(self, name, getattr(self, name).to(self.A.device))
+        with torch.inference_mode(False):  # or the tables would be unfit for training ever after
+            for name, values in zip(("U", "g", "Vt"), torch.linalg.svd(self.exact["A"]), strict=True):
+                self.table(name, values)
+                setattr(self, name, getattr(self, name).to(self.A.device))
 
     def invert(self, x, t, eps):
         self.decompose()
