@@ -8,7 +8,7 @@
 #
 # **You need** [chapter 1](01_degradations.ipynb) (what D does), and from PyTorch what a convolution and a module are.
 #
-# **It takes** 30 minutes to read; the cells run in RUNTIME s on two CPU cores, measured. No GPU.
+# **It takes** 30 minutes to read; the cells run in about 40 s on two CPU cores, measured. No GPU.
 
 # %% tags=["colab", "hide-cell"]
 # This cell does nothing where coldlab is installed. In Colab or a bare kernel it installs coldlab and whatever coldlab
@@ -39,7 +39,7 @@ if util.find_spec("coldlab") is None:
 # by the end of this page you will have read the important ones.
 #
 # Everything runs on the digits of chapter 1. Change `DATASET` to `"mnist"`, `"cifar10"`, or the path of a folder
-# with your own images, and run the chapter again.
+# with your own images (80 or more), and run the chapter again.
 
 # %%
 import copy

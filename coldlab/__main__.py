@@ -74,10 +74,13 @@ def restore(
         raise ColdlabError("no image was given: python -m coldlab restore IMAGE...")
     if len({path.stem for path in images}) < len(images):
         raise ColdlabError("two of the images have the same name, and so would their results; restore them one by one.")
-    for path in images:
-        data.read_image(path)  # every file before the first is restored
+    shapes = {path: data.read_image(path)[0].shape[-2:] for path in images}  # all are read before one is restored
     R, D, sampler = *model(pretrained, device), choose(algorithm)
     severity = severity_of(severity, D)
+    for path, (height, width) in shapes.items():
+        if not degrade and (height, width) != (R.config.size, R.config.size):
+            found = f"{path} is {width} x {height} and is resized to {R.config.size} x {R.config.size}"
+            warnings.warn(f"{found}, which changes how degraded it is; give it in that size.", stacklevel=2)
     for path in images:
         x, bits = data.read_image(path, R.config.channels, R.config.size)
         x = x.to(next(R.parameters()).device)
@@ -235,15 +238,16 @@ def severity_of(severity, D):
 def main(arguments=None):
     """Run one command; returns the exit code."""
     commands = [train, sample, restore, evaluate, presets]
-    warnings.showwarning = lambda message, *rest: print(f"coldlab: warning: {message}", file=sys.stderr)
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            {command.__name__: command for command in commands},
-            prog="coldlab",
-            description="Cold diffusion for any image transform. Each command has its own --help.",
-            args=arguments,
-            config=(tyro.conf.FlagCreatePairsOff,),
-        )
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *rest: print(f"coldlab: warning: {message}", file=sys.stderr)
+            tyro.extras.subcommand_cli_from_dict(
+                {command.__name__: command for command in commands},
+                prog="coldlab",
+                description="Cold diffusion for any image transform. Each command has its own --help.",
+                args=arguments,
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
     except runs.Stopped as stopped:
         print(f"coldlab: {stopped}", file=sys.stderr)
         return 128 + stopped.signum

@@ -82,7 +82,7 @@ class Degradation(nn.Module):
         if torch.is_tensor(t):
             if t.shape != x0.shape[:1] or t.dtype not in (torch.int64, torch.int32):
                 raise ColdlabError(f"{name} got t {tuple(t.shape)}, {t.dtype}; it needs an int or a ({len(x0)},) long.")
-            # Reading t back from a GPU would stall its queue at every call, so there it is trusted.
+            # Reading t back from a GPU would stall its queue at every call; there index_select refuses it.
             lowest, highest = (t.min().item(), t.max().item()) if len(t) and t.device.type == "cpu" else (0, 0)
         else:
             try:

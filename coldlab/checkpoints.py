@@ -1,7 +1,7 @@
 """What a run leaves on disk: resumable states (.pt) and weights to use and publish (.safetensors).
 
 The idea that holds this file together: a file is either whole or refused. Files are written beside, flushed and
-renamed; each carries a digest of its own bytes, checked before anything in it is parsed; nothing is ever unpickled.
+renamed; each carries a digest of its own contents, checked before anything in it is used; nothing is ever unpickled.
 """
 
 import contextlib
@@ -114,13 +114,13 @@ def config_from(values, path):
 # -------------------------------------------------------------------------------------------------- weights to use
 
 
-def save_weights(path, R, config, half=False, **facts):
-    """Weights as safetensors, with the config, the digest of the tensors and any facts (step, commit) as metadata."""
+def save_weights(path, R, config, half=False):
+    """Weights as safetensors, in half precision if so wished, with the config and a digest of all as metadata."""
     from safetensors.torch import save
 
     kind = torch.float16 if half else torch.float32
     tensors = {name: value.to("cpu", kind).contiguous() for name, value in R.state_dict().items()}
-    metadata = {name: str(fact) for name, fact in facts.items()} | {"config": json.dumps(dataclasses.asdict(config))}
+    metadata = {"config": json.dumps(dataclasses.asdict(config))}
     write(path, sorted_header(save(tensors, metadata | {"sha256": digest(tensors, metadata)})))
 
 
@@ -177,6 +177,8 @@ def load_pretrained(name, device="cpu"):
     Of a run that has not finished, the newest whole checkpoint is taken. Raises ColdlabError for anything else.
     """
     path = Path(name)
+    if str(name) in pretrained():
+        return load_weights(WEIGHTS / f"{name}.safetensors", device)
     if path.is_dir() and (path / "model.safetensors").exists():
         return load_weights(path / "model.safetensors", device)
     if path.is_dir():
@@ -184,6 +186,4 @@ def load_pretrained(name, device="cpu"):
         return ready(state.ema, D, config)
     if path.suffix == ".safetensors":
         return load_weights(path, device)
-    if str(name) not in pretrained():
-        raise unknown("checkpoint", str(name), pretrained())
-    return load_weights(WEIGHTS / f"{name}.safetensors", device)
+    raise unknown("checkpoint", str(name), pretrained())

@@ -157,11 +157,11 @@ class Mask(Degradation):
     def degrade(self, x0, t, z):
         if not self.needs_z:
             return x0 * self.at("F", t, x0)
-        table = self.exact["F"].to(x0.device) if x0.dtype == torch.float64 else self.F
+        canvas = self.at("F", t, x0).expand(len(x0), 1, -1, -1)[:, 0]
+        image = torch.arange(len(x0), device=x0.device)[:, None, None]
         pixel = torch.arange(self.size, device=x0.device) + self.size - 1
         rows, columns = (pixel - z[:, :1]), (pixel - z[:, 1:])  # where each pixel lies on the canvas, (B, size) each
-        t = t[:, None, None] if torch.is_tensor(t) else t
-        return x0 * table[t, rows[:, :, None], columns[:, None, :]].unsqueeze(1)
+        return x0 * canvas[image, rows[:, :, None], columns[:, None, :]].unsqueeze(1)
 
     def invert(self, x, t, eps):
         return x * regularised(self.at("F", t, x), eps)
@@ -288,8 +288,10 @@ class Compose(Degradation):
     parts: tuple
 
     def __post_init__(self):
-        if not self.parts:
-            raise ColdlabError("Compose got no parts; it needs at least one, such as Compose((Blur(32), Mask(32))).")
+        if isinstance(self.parts, Degradation) or not self.parts:
+            raise ColdlabError(
+                "Compose takes a tuple of at least one degradation, such as Compose((Blur(32), Mask(32)))."
+            )
         self.T = max(part.T for part in self.parts)
         super().__post_init__()
         self.size = next((part.size for part in self.parts if part.size is not None), None)

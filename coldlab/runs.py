@@ -110,7 +110,7 @@ def signals():
 
 def begin(config, out, resume, device):
     """(D, State): new, or from the newest whole checkpoint of the folder. Never overwrites a run."""
-    for part in out.glob(".*.part"):  # what a kill in the middle of writing has left
+    for part in out.glob(".step-*.part"):  # what a kill in the middle of writing has left
         part.unlink(missing_ok=True)
     if not resume:
         there = [path.name for path in (*out.glob("step-*.pt"), *out.glob("model.safetensors"))]
@@ -200,7 +200,7 @@ def finish(out, state, D, config, shown=8):
     """Weights to use, the loss curve, and held-out images: degraded, direct, Algorithm 1, Algorithm 2, original."""
     from . import plots
 
-    checkpoints.save_weights(out / "model.safetensors", state.ema, config, step=state.step)
+    checkpoints.save_weights(out / "model.safetensors", state.ema, config)
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     steps, losses = [line["step"] for line in lines], [line["loss"] for line in lines]
     alt = f"Training loss against step, falling from {losses[0]:.3f} to {losses[-1]:.3f}."
@@ -220,10 +220,13 @@ def compare(R, D, x0, severities=None, seed=0):
     z = D.draw(x0, torch.Generator(x0.device).manual_seed(seed))
     x = D(x0, severities[0], z)
     *_, (_, first, _) = naive(R, D, x, z, severities)
-    *_, (_, second, _) = improved(R, D, x, z, severities)
+    trajectory = improved(R, D, x, z, severities)
+    _, second, direct = next(trajectory)  # its first guess is the direct restoration
+    for _, second, _ in trajectory:  # noqa: B007  (the last one counts)
+        pass
     return {
         "degraded": x,
-        "direct": R(x, severities[0]),
+        "direct": direct,
         "Algorithm 1": first,
         "Algorithm 2": second,
         "original": x0,

@@ -111,7 +111,10 @@ def start(config, device="cpu"):
     D, R = build(config)
     D, R = D.to(device), R.to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(R.parameters(), lr=config.lr, weight_decay=0.0, fused=True)
-    return D, State(R, copy.deepcopy(R).requires_grad_(False).eval(), optimizer)
+    ema = copy.deepcopy(R).requires_grad_(False).eval()
+    if isinstance(R, Preconditioned):
+        ema.D = D  # its tables once, not twice
+    return D, State(R, ema, optimizer)
 
 
 def train(state, D, images, config, rank=0):

@@ -531,6 +531,16 @@ def test_the_inverse_works_in_full_precision_and_in_any_kind(name):
         assert D.inverse(y.to(dtype), t, 4e-3).dtype == dtype
 
 
+@pytest.mark.parametrize("name", INVERTIBLE)
+def test_an_inverse_first_asked_for_in_inference_mode_still_has_gradients_later(name):
+    D, y = CASES[name](), case(name)(images(), 1)
+    with torch.inference_mode():
+        D.inverse(y, 1)
+    y = y.clone().requires_grad_()
+    D.inverse(y, 1).sum().backward()
+    assert y.grad.abs().max() > 0
+
+
 # ------------------------------------------------------------------------------------------- latents of the random ones
 
 

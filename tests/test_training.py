@@ -176,10 +176,12 @@ def test_augmented_images_are_shifted_with_repeated_borders_and_mirrored():
         for i in range(2) for dy in range(-2, 3) for dx in range(-2, 3) for flip in (False, True)
         for crop in [padded[i, :, 2 + dy : 18 + dy, 2 + dx : 18 + dx]]
     }  # fmt: skip
-    found = [next((key for key, v in variants.items() if torch.equal(v, x0)), None) for x, _ in calls for x0 in x]
-    assert None not in found
-    for part in range(4):
-        assert {key[part] for key in found} == {key[part] for key in variants}
+    found = [[next((key for key, v in variants.items() if torch.equal(v, x0)), None) for x0 in x] for x, _ in calls]
+    for batch in found:
+        assert None not in batch
+        assert {flip for *_, flip in batch} == {False, True}  # each image for itself
+        assert {dy for _, dy, _, _ in batch} == {dx for _, _, dx, _ in batch} == set(range(-2, 3))
+        assert len({dy - dx for _, dy, dx, _ in batch}) > 4
     calls, _ = recorded(tiny(batch=64, steps=4), source)  # by default nothing of it
     assert {x0.sum().item() for x, _ in calls for x0 in x} == {v.sum().item() for v in x}
 
