@@ -8,7 +8,7 @@
 #
 # **You need** Python, a little PyTorch (tensors, shapes), and matrix products. Nothing of diffusion models.
 #
-# **It takes** 30 minutes to read; the cells take about 20 s of CPU time, measured (a minute on a busy machine). No
+# **It takes** 40 minutes to read; the cells run in about 10 s on two CPU cores, measured. No
 # GPU.
 
 # %% tags=["colab", "hide-cell"]
@@ -214,7 +214,7 @@ plots.rows(
 # %% [markdown]
 # Read three things in it. The *mask* is grey, not black: "masked" means the value 0, and in $[-1, 1]$ zero is
 # mid-grey. Black would be $-1$. *Pixelate* has only three steps, so two of its columns are the same. *Fade* and *mask*
-# are built from the same holes: the mask loses the middle first, the fade loses it last.
+# are built from the same holes: the mask loses the middle of its hole first, the fade loses it last.
 
 # %%
 mask = family["mask"]
@@ -518,7 +518,7 @@ plots.curves({name: (over, values) for name, (over, _, values) in damage.items()
 
 # %% [markdown]
 # Mask and snow keep an SSIM of one half to the end: part of the picture stays as it was. Noise goes furthest by RMSE.
-# And the blue line is the odd one. RMSE says that the first of twenty blurs does more than half of the damage, and
+# And the line of blur is the odd one. RMSE says that the first of twenty blurs does more than half of the damage, and
 # that the last ten do almost nothing; SSIM is near 0 before half of the way. The count of numbers says otherwise:
 # between $t = 10$ and $t = 20$ float32 loses 12 of its last 21 numbers.
 

@@ -38,7 +38,7 @@ def train(
 
     Args:
         out: Folder of the run; by default runs/DATASET-DEGRADATION.
-        resume: Go on from the folder's newest whole checkpoint.
+        resume: Go on from the folder's newest whole checkpoint, with the settings it was started with.
         save_every: Steps between checkpoints.
         device: cpu, cuda, cuda:1, mps; by default a GPU where there is one.
         compile: Compile the network first: slower to start, then faster.
@@ -74,13 +74,15 @@ def restore(
         raise ColdlabError("no image was given: python -m coldlab restore IMAGE...")
     if len({path.stem for path in images}) < len(images):
         raise ColdlabError("two of the images have the same name, and so would their results; restore them one by one.")
-    shapes = {path: data.read_image(path)[0].shape[-2:] for path in images}  # all are read before one is restored
+    shapes = {path: data.read_image(path)[0].shape[1:] for path in images}  # all are read before one is restored
     R, D, sampler = *model(pretrained, device), choose(algorithm)
     severity = severity_of(severity, D)
-    for path, (height, width) in shapes.items():
-        if not degrade and (height, width) != (R.config.size, R.config.size):
-            found = f"{path} is {width} x {height} and is resized to {R.config.size} x {R.config.size}"
-            warnings.warn(f"{found}, which changes how degraded it is; give it in that size.", stacklevel=2)
+    side, kinds = R.config.size, {1: "grey", 3: "colour"}
+    for path, (channels, height, width) in shapes.items():
+        if (channels, height, width) != (R.config.channels, side, side):
+            found = f"{path} is {width} x {height}, {kinds[channels]}; it is taken as {side} x {side}, "
+            found += f"{kinds[R.config.channels]}, as {pretrained} was trained"
+            warnings.warn(found + ("." if degrade else ", which changes how degraded it is."), stacklevel=2)
     for path in images:
         x, bits = data.read_image(path, R.config.channels, R.config.size)
         x = x.to(next(R.parameters()).device)
@@ -154,7 +156,7 @@ def sample(
     if count < 1:
         raise ColdlabError(f"--count {count}; it must be 1 or more.")
     R, D = model(pretrained, device)
-    images, _ = data.load(dataset or R.config.dataset, "test", R.config.size, R.config.zoom)
+    images = runs.images_for(R, dataset or R.config.dataset)
     x0 = data.to_float(images[:count]).to(next(R.parameters()).device)
     severities = sampling.evenly(D.T, D.T if steps is None else steps)
     pictures = runs.compare(R, D, x0, severities)
@@ -194,7 +196,7 @@ def evaluate(
         raise ColdlabError(f"--limit {limit}, --batch {batch}; both must be 1 or more.")
     R, D = model(pretrained, device)
     name = dataset or R.config.dataset
-    images = data.load(name, "test", R.config.size, R.config.zoom)[0][:limit]
+    images = runs.images_for(R, name)[:limit]
     table = runs.evaluate(R, D, images, batch)
     if json_:
         print(

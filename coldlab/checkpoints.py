@@ -186,4 +186,6 @@ def load_pretrained(name, device="cpu"):
         return ready(state.ema, D, config)
     if path.suffix == ".safetensors":
         return load_weights(path, device)
+    if path.parent != Path():
+        raise ColdlabError(f"there is no folder or file {str(path)!r}; by name there are: {', '.join(pretrained())}.")
     raise unknown("checkpoint", str(name), pretrained())

@@ -32,7 +32,10 @@ def make(name, size, **options):
         if option not in kinds:
             raise unknown(f"option of {name}", option, kinds)
         if not isinstance(value, (int, float) if kinds[option] is float else kinds[option]):
-            raise ColdlabError(f"{option} = {value!r} of {name}; it takes {kinds[option].__name__}.")
+            default = getattr(REGISTRY[name], option)
+            raise ColdlabError(
+                f"option {option}={value} of {name} is no {kinds[option].__name__}; try {option}={default}."
+            )
     return REGISTRY[name](size, **options)
 
 

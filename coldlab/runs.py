@@ -46,9 +46,13 @@ def run(config, out=None, resume=False, device=None, save_every=250, log_every=2
     if save_every < 1:
         raise ColdlabError(f"--save-every {save_every}; it must be 1 or more.")
     device = pick_device(device)
-    config, images = prepare(config)
     out = Path(out or f"runs/{Path(config.dataset).stem}-{config.degradation}")
-    D, state = begin(config, out, resume, device)
+    if resume:
+        D, state, config = go_on(config, out, device)
+        images, _ = data.load(config.dataset, size=config.size, zoom=config.zoom)
+    else:
+        config, images = prepare(config)
+        D, state = begin(config, out, device)
     if compile:
         getattr(state.R, "net", state.R).compile()
     write_config(out, config, device)
@@ -108,26 +112,39 @@ def signals():
             signal.signal(number, handler)
 
 
-def begin(config, out, resume, device):
-    """(D, State): new, or from the newest whole checkpoint of the folder. Never overwrites a run."""
+def begin(config, out, device):
+    """(D, State) of a new run; refuses a folder that holds one already."""
+    there = [path.name for path in (*out.glob("step-*.pt"), *out.glob("model.safetensors"))]
+    if there:
+        raise ColdlabError(f"{out} already holds a run ({there[0]}); add --resume to go on, or choose another --out.")
+    return start(config, device)
+
+
+def go_on(config, out, device):
+    """(D, State, Config) of the newest whole checkpoint. Settings other than the defaults must be those of the run."""
     for part in out.glob(".step-*.part"):  # what a kill in the middle of writing has left
         part.unlink(missing_ok=True)
-    if not resume:
-        there = [path.name for path in (*out.glob("step-*.pt"), *out.glob("model.safetensors"))]
-        if there:
-            found = f"{out} already holds a run ({there[0]})"
-            raise ColdlabError(f"{found}; add --resume to go on, or choose another --out.")
-        return start(config, device)
     D, state, before = checkpoints.newest_state(out, device)
+    told = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    told = {name: value for name, value in told.items() if value != getattr(type(config), name)}
+    told["options"] = before.options if set(config.options) <= set(before.options) else config.options
     changed = [
-        f"{field.name}: was {getattr(before, field.name)}, now {getattr(config, field.name)}"
-        for field in dataclasses.fields(config)
-        if getattr(before, field.name) != getattr(config, field.name)
+        f"{name}: was {getattr(before, name)}, now {v}" for name, v in told.items() if v != getattr(before, name)
     ]
     if changed:
         told = ", ".join(changed)
-        raise ColdlabError(f"the run in {out} was made with other settings ({told}); give the same, or another --out.")
-    return D, state
+        raise ColdlabError(f"the run in {out} was made with other settings ({told}); leave them out, or change --out.")
+    return D, state, before
+
+
+def images_for(R, name, split="test"):
+    """uint8 images of a dataset as R was trained on them: its size, its zoom, and its number of channels."""
+    images, _ = data.load(name, split, R.config.size, R.config.zoom)
+    if images.shape[1] != R.config.channels:
+        kinds = {1: "grey", 3: "colour"}
+        found = f"{name} is {kinds[images.shape[1]]} and this network was trained on {kinds[R.config.channels]} images"
+        raise ColdlabError(f"{found}; name a network trained on such images with --pretrained.")
+    return images
 
 
 def save(out, state, config):

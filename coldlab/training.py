@@ -53,7 +53,7 @@ class Config:
     batch: int = 64
     """Images per step."""
     lr: float = 4e-3
-    """Peak learning rate of AdamW."""
+    """Learning rate of AdamW, before warm-up and decay multiply it."""
     warmup: int = 50
     """Steps over which the learning rate rises."""
     loss: str = "l1"

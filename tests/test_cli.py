@@ -146,6 +146,13 @@ def test_a_finished_run_may_be_resumed_and_stays_the_same(copy, finished):
     assert list(losses) == [line["loss"] for line in log(finished)]
 
 
+def test_resume_alone_goes_on_with_the_settings_of_the_run(copy, finished):
+    for left in ("step-0000006.pt", "model.safetensors"):
+        (copy / left).unlink()
+    assert main(["train", "--resume", "--device", "cpu", "--out", str(copy)]) == 0
+    assert same_run(copy, finished)
+
+
 def test_there_is_nothing_to_resume_in_an_empty_folder(tmp_path, capsys):
     assert "no whole checkpoint" in told(capsys, 2, *TINY, "--out", tmp_path, "--resume")
 
@@ -540,6 +547,19 @@ def test_colour_and_other_sizes_are_fitted_to_the_network(finished, tmp_path):
     with Image.open(tmp_path / "out" / "x-restored.png") as image:
         assert (image.mode, image.size) == ("L", (32, 32))
         assert abs(np.asarray(image).astype(int) - restored(R, read, 3, 4e-3)).max() <= 1
+
+
+def test_what_does_not_fit_the_network_is_told(finished, tmp_path, capsys):
+    colour = torch.randint(0, 256, (48, 40, 3), dtype=torch.uint8).numpy()
+    for k in range(12):
+        Image.fromarray(colour).save(tmp_path / f"{k}.png")
+    assert (
+        main(["restore", str(tmp_path / "0.png"), "--pretrained", str(finished), "--out", str(tmp_path / "out")]) == 0
+    )
+    words = "0.png is 40 x 48, colour; it is taken as 32 x 32, grey"
+    assert words in capsys.readouterr().err
+    line = told(capsys, 2, "evaluate", "--pretrained", finished, "--dataset", tmp_path)
+    assert all(words in line for words in ("is colour", "grey images", "--pretrained"))
 
 
 def test_several_files_are_restored_at_once_or_none_is(finished, tmp_path, capsys):

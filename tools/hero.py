@@ -7,6 +7,6 @@ from coldlab import data, plots, runs
 
 R = coldlab.load_pretrained("digits-blur")
 pictures = runs.compare(R, R.D, data.to_float(data.load("digits", "test")[0][:10]))
-pictures = {name: pictures[name] for name in ("degraded", "Algorithm 1", "Algorithm 2", "original")}
-alt = "Ten blurred digits that look like grey squares, restored by Algorithm 1 and by Algorithm 2, and the originals."
+pictures = {name: pictures[name] for name in ("degraded", "direct", "Algorithm 1", "Algorithm 2", "original")}
+alt = "Ten blurred digits that look like grey squares, restored directly, by Algorithm 1 and 2, and the originals."
 plots.rows(pictures, alt).save(Path(__file__).resolve().parent.parent / "book/static/hero.png")
