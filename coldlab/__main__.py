@@ -7,6 +7,7 @@ told in one sentence, without a traceback.
 import json
 import sys
 import warnings
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -68,8 +69,6 @@ def restore(
         out: Folder for the results.
         device: cpu, cuda, mps; by default a GPU where there is one.
     """
-    from . import plots
-
     if not images:
         raise ColdlabError("no image was given: python -m coldlab restore IMAGE...")
     if len({path.stem for path in images}) < len(images):
@@ -77,11 +76,11 @@ def restore(
     shapes = {path: data.read_image(path)[0].shape[1:] for path in images}  # all are read before one is restored
     R, D, sampler = *model(pretrained, device), choose(algorithm)
     severity = severity_of(severity, D)
-    side, kinds = R.config.size, {1: "grey", 3: "colour"}
+    side = R.config.size
     for path, (channels, height, width) in shapes.items():
         if (channels, height, width) != (R.config.channels, side, side):
-            found = f"{path} is {width} x {height}, {kinds[channels]}; it is taken as {side} x {side}, "
-            found += f"{kinds[R.config.channels]}, as {pretrained} was trained"
+            found = f"{path} is {width} x {height}, {data.KINDS[channels]}; it is taken as {side} x {side}, "
+            found += f"{data.KINDS[R.config.channels]}, as {pretrained} was trained"
             warnings.warn(found + ("." if degrade else ", which changes how degraded it is."), stacklevel=2)
     for path in images:
         x, bits = data.read_image(path, R.config.channels, R.config.size)
@@ -99,25 +98,39 @@ def restore(
         states = [(severity, x)]
         steps = sampler(restorer, D, x, z, range(severity, -1, -1))
         states += [(r, state) for r, state, _ in tqdm(steps, path.name, severity, leave=False)]
-        write_restored(plots, out, path, states, algorithm)
+        write_restored(out, path, states, algorithm)
 
 
-def write_restored(plots, out, path, states, algorithm):
+def write_restored(out, path, states, algorithm):
     from PIL import Image
 
-    try:
-        out.mkdir(parents=True, exist_ok=True)
+    from . import plots
+
+    with results(out):
         image = data.to_uint8(states[-1][1][0]).cpu()
         image = image[0] if len(image) == 1 else image.permute(1, 2, 0)
         Image.fromarray(image.numpy()).save(out / f"{path.stem}-restored.png")
-        shown = [states[i] for i in sorted({round(k * (len(states) - 1) / 9) for k in range(10)})]
+        shown = ten_of(states)
         strip = torch.cat([x for _, x in shown]).cpu()
         alt = f"{path.name} restored from severity {states[0][0]} to 0 by the {algorithm} sampler."
         plots.strip(strip, [f"t = {t}" for t, _ in shown], alt).save(out / f"{path.stem}-trajectory.png")
         plots.gif(torch.cat([x for _, x in states]).cpu(), out / f"{path.stem}.gif")
+    print(f"{path} -> {out / path.stem}-restored.png, -trajectory.png, .gif")
+
+
+@contextmanager
+def results(out):
+    """Make the folder `out` and, where it or a file in it cannot be written, say so in one sentence."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
         raise ColdlabError(f"{out} cannot be written ({error.strerror}); choose another --out.") from None
-    print(f"{path} -> {out / path.stem}-restored.png, -trajectory.png, .gif")
+
+
+def ten_of(states):
+    """At most ten states of a trajectory, evenly, the first and the last among them."""
+    return [states[i] for i in sorted({round(k * (len(states) - 1) / 9) for k in range(10)})]
 
 
 def warn_of_rounding(path, x, bits, severity):
@@ -163,14 +176,11 @@ def sample(
     z = D.draw(x0, torch.Generator(x0.device).manual_seed(0))
     states = [(D.T, pictures["degraded"])]
     states += [(r, x) for r, x, _ in sampling.improved(R, D, pictures["degraded"], z, severities)]
-    shown = [states[i] for i in sorted({round(k * (len(states) - 1) / 9) for k in range(10)})]
-    film, pictures = {f"t = {t}": x.cpu() for t, x in shown}, {name: x.cpu() for name, x in pictures.items()}
-    try:
-        out.mkdir(parents=True, exist_ok=True)
+    film = {f"t = {t}": x.cpu() for t, x in ten_of(states)}
+    pictures = {name: x.cpu() for name, x in pictures.items()}
+    with results(out):
         plots.rows(pictures, f"Rows of images: {', '.join(pictures)}.").save(out / "samples.png")
         plots.rows(film, "Algorithm 2, one row per severity, from degraded to restored.").save(out / "trajectory.png")
-    except OSError as error:
-        raise ColdlabError(f"{out} cannot be written ({error.strerror}); choose another --out.") from None
     print(f"{out}/: samples.png, trajectory.png")
 
 

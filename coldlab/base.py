@@ -135,10 +135,11 @@ def full_precision(device_type):
         with torch.autocast(device_type, enabled=False):
             yield
     finally:
-        if not backends:
+        if backends:
+            for backend, precision in zip(backends, before, strict=True):
+                backend.fp32_precision = precision
+        else:
             torch.set_float32_matmul_precision(before)
-        for backend, precision in zip(backends, before, strict=False):
-            backend.fp32_precision = precision
 
 
 def leaves(z):

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from .errors import ColdlabError, unknown
 from .files import decode, fit, fit_uint8, from_path, read, read_npy, reason
 
+KINDS = {1: "grey", 3: "colour"}  # what images of so many channels are called
 NAMES = ("digits", "mnist", "fashion-mnist", "cifar10", "celeba")
 ALIGNED = "celeba-aligned-89x109"  # a folder of aligned CelebA JPEGs at half their usual size
 

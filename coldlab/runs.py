@@ -141,8 +141,8 @@ def images_for(R, name, split="test"):
     """uint8 images of a dataset as R was trained on them: its size, its zoom, and its number of channels."""
     images, _ = data.load(name, split, R.config.size, R.config.zoom)
     if images.shape[1] != R.config.channels:
-        kinds = {1: "grey", 3: "colour"}
-        found = f"{name} is {kinds[images.shape[1]]} and this network was trained on {kinds[R.config.channels]} images"
+        theirs, its = data.KINDS[images.shape[1]], data.KINDS[R.config.channels]
+        found = f"{name} is {theirs} and this network was trained on {its} images"
         raise ColdlabError(f"{found}; name a network trained on such images with --pretrained.")
     return images
 
