@@ -269,7 +269,7 @@ for name, value in error.items():
     print(f"{name:12s} RMSE {value:.3f}")
 assert error["150 steps"] < error["50 steps"] < error["10 steps"]
 if DATASET == "digits":
-    assert list(error.values())[-1] < error["150 steps"]
+    assert 0.65 < list(error.values())[-1] / error["150 steps"] < 0.85  # about a quarter less
 
 # %% [markdown]
 # The blurred row looks the same for all ten, and yet the last rows differ: the information is there, far below what an eye or an 8-bit screen can tell apart
