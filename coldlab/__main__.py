@@ -1,10 +1,11 @@
-"""The command line: `python -m coldlab train | sample | restore | evaluate | presets`.
+"""The command line: `python -m coldlab train | sample | restore | evaluate | bench | presets`.
 
 The idea that holds this file together: a command is a function whose arguments are its flags; what a user can mend is
 told in one sentence, without a traceback.
 """
 
 import json
+import os
 import sys
 import warnings
 from contextlib import contextmanager
@@ -16,8 +17,10 @@ import torch
 import tyro
 from tqdm import tqdm
 
-from . import checkpoints, data, runs, sampling
+from . import bench as benchmarks
+from . import checkpoints, data, evaluation, runs, sampling
 from .errors import ColdlabError, unknown
+from .machine import pick_device
 from .presets import PRESETS
 from .training import EIGHT_BITS, FLOAT32, Config
 from .unet import Preconditioned
@@ -29,24 +32,22 @@ ALGORITHMS = {"improved": sampling.improved, "naive": sampling.naive}
 
 def train(
     config: Annotated[Config, tyro.conf.arg(name="")] = Config(),  # noqa: B008  (frozen)
+    options: Annotated[runs.Options, tyro.conf.arg(name="")] = runs.Options(),  # noqa: B008  (frozen)
     out: Text = None,
     resume: bool = False,
-    save_every: int = 250,
     device: Text = None,
-    compile: bool = False,
 ):
     """Train a network to undo a degradation. With no options: blurred digits, about two minutes on two CPU cores.
 
     Args:
         out: Folder of the run; by default runs/DATASET-DEGRADATION.
         resume: Go on from the folder's newest whole checkpoint, with the settings it was started with.
-        save_every: Steps between checkpoints.
         device: cpu, cuda, cuda:1, mps; by default a GPU where there is one.
-        compile: Compile the network first: slower to start, then faster.
     """
-    out = runs.run(config, out, resume, device, save_every=save_every, compile=compile)
-    print(f"{out}/: model.safetensors, log.jsonl, loss.png, samples.png")
-    print(f"Next: python -m coldlab evaluate --pretrained {out}")
+    out = runs.run(config, out, resume, device, options)
+    if os.environ.get("RANK", "0") == "0":  # of several processes one reports
+        print(f"{out}/: model.safetensors, log.jsonl, loss.png, samples.png")
+        print(f"Next: python -m coldlab evaluate --pretrained {out}")
 
 
 def restore(
@@ -169,10 +170,10 @@ def sample(
     if count < 1:
         raise ColdlabError(f"--count {count}; it must be 1 or more.")
     R, D = model(pretrained, device)
-    images = runs.images_for(R, dataset or R.config.dataset)
+    images = evaluation.images_for(R, dataset or R.config.dataset)
     x0 = data.to_float(images[:count]).to(next(R.parameters()).device)
     severities = sampling.evenly(D.T, D.T if steps is None else steps)
-    pictures = runs.compare(R, D, x0, severities)
+    pictures = evaluation.compare(R, D, x0, severities)
     z = D.draw(x0, torch.Generator(x0.device).manual_seed(0))
     states = [(D.T, pictures["degraded"])]
     states += [(r, x) for r, x, _ in sampling.improved(R, D, pictures["degraded"], z, severities)]
@@ -206,8 +207,8 @@ def evaluate(
         raise ColdlabError(f"--limit {limit}, --batch {batch}; both must be 1 or more.")
     R, D = model(pretrained, device)
     name = dataset or R.config.dataset
-    images = runs.images_for(R, name)[:limit]
-    table = runs.evaluate(R, D, images, batch)
+    images = evaluation.images_for(R, name)[:limit]
+    table = evaluation.evaluate(R, D, images, batch)
     if json_:
         print(
             json.dumps({"pretrained": pretrained, "dataset": name, "images": len(images), "metrics": table}, indent=1)
@@ -217,6 +218,28 @@ def evaluate(
     print(f"{'':12s} {'RMSE':>7s} {'PSNR':>7s} {'SSIM':>7s}")
     for row, values in table.items():
         print(f"{row:12s} {values['rmse']:7.3f} {values['psnr']:7.2f} {values['ssim']:7.3f}")
+
+
+def bench(
+    config: Annotated[Config, tyro.conf.arg(name="")] = Config(),  # noqa: B008  (frozen)
+    options: Annotated[benchmarks.Options, tyro.conf.arg(name="")] = benchmarks.Options(),  # noqa: B008  (frozen)
+    threads: Number = None,
+    json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    device: Text = None,
+):
+    """Time D, a training step and a sampling pass on random images, alone or beside the paper's official code.
+
+    Args:
+        threads: CPU threads; by default as many as torch takes.
+        json_: Print JSON instead of a table.
+        device: cpu, cuda, mps; by default a GPU where there is one.
+    """
+    if threads is not None:
+        if threads < 1:
+            raise ColdlabError(f"--threads {threads}; it must be 1 or more.")
+        torch.set_num_threads(threads)
+    report = benchmarks.run(config, options, pick_device(device))
+    print(json.dumps(report, indent=1) if json_ else benchmarks.table(report))
 
 
 def presets():
@@ -230,7 +253,7 @@ def presets():
 
 
 def model(pretrained, device):
-    R = checkpoints.load_pretrained(pretrained, runs.pick_device(device))
+    R = checkpoints.load_pretrained(pretrained, pick_device(device))
     return R, R.D
 
 
@@ -249,7 +272,7 @@ def severity_of(severity, D):
 
 def main(arguments=None):
     """Run one command; returns the exit code."""
-    commands = [train, sample, restore, evaluate, presets]
+    commands = [train, sample, restore, evaluate, bench, presets]
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *rest: print(f"coldlab: warning: {message}", file=sys.stderr)

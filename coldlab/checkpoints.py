@@ -42,10 +42,11 @@ def write(path, content):
 
 
 def save_state(path, state, config):
-    """Everything a run needs to go on: weights, averages, optimiser, step, config."""
+    """Everything a run needs to go on: weights, averages, optimiser, step, best loss, config."""
     content = {
         "config": json.dumps(dataclasses.asdict(config)),
         "step": state.step,
+        "best": state.best,
         "R": state.R.state_dict(),
         "ema": state.ema.state_dict(),
         "optimizer": state.optimizer.state_dict(),
@@ -71,7 +72,7 @@ def load_state(path, device="cpu"):
         state.R.load_state_dict(content["R"])
         state.ema.load_state_dict(content["ema"])
         state.optimizer.load_state_dict(content["optimizer"])
-        state.step = int(content["step"])
+        state.step, state.best = int(content["step"]), float(content["best"])
     except Exception as error:  # whatever a foreign or hostile content provokes
         raise refused(path, error) from None
     return D, state, config
@@ -174,7 +175,8 @@ def pretrained():
 def load_pretrained(name, device="cpu"):
     """R trained by us ("digits-blur"), or by you: a .safetensors file or a run's folder. R.config, R.D come with it.
 
-    Of a run that has not finished, the newest whole checkpoint is taken. Raises ColdlabError for anything else.
+    Of a run, also an unfinished one, the weights that did best on held-out images are taken; before there are any, the
+    newest whole checkpoint. Raises ColdlabError for anything else.
     """
     path = Path(name)
     if str(name) in pretrained():

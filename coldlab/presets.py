@@ -5,7 +5,7 @@ the same size, so that the settings stand in one table, and `--dataset mnist --d
 """
 
 import ast
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .degradations import make
 from .errors import ColdlabError, unknown
@@ -71,6 +71,16 @@ def preset(name):
     if name not in PRESETS:
         raise unknown("preset", name, PRESETS)
     return PRESETS[name]
+
+
+def resolve(config):
+    """A training.Config with what its preset knows and it does not say: options, size, zoom."""
+    preset = PRESETS.get(f"{config.dataset}-{config.degradation}")
+    if preset is None:
+        return config
+    options = tuple(f"{key}={value}" for key, value in preset.options.items())
+    options = tuple(dict.fromkeys((*options, *config.options)))
+    return replace(config, options=options, size=config.size or preset.size, zoom=config.zoom or preset.zoom)
 
 
 def parse(options):

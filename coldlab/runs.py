@@ -3,15 +3,13 @@
 The idea that holds this file together: nothing is lost. The last two checkpoints are always whole; Ctrl-C, SIGTERM and
 a loss that is no number end a run at a state that `--resume` continues bit for bit.
 
-A run's folder holds config.json, log.jsonl, step-*.pt (resumable), model.safetensors (the averaged weights), loss.png
-and samples.png.
+A run's folder holds config.json (settings and machine), log.jsonl, step-*.pt (the last two states, to resume from),
+model.safetensors (the averaged weights of the checkpoint that did best on held-out images), loss.png, and samples*.png.
 """
 
 import dataclasses
 import json
-import platform
 import signal
-import subprocess
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,72 +17,116 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from . import __version__, checkpoints, data, metrics
+from . import checkpoints, data, distributed
 from .errors import ColdlabError
-from .presets import PRESETS
-from .sampling import improved, naive
-from .training import check_finite, learning_rate, start, train
+from .evaluation import compare
+from .machine import machine
+from .presets import resolve
+from .training import check_finite, fetch, learning_rate, split, start, train, validate, warm_up
 
 
 def prepare(config):
     """(config, images uint8): the config completed from its preset and its data, and the training images."""
-    preset = PRESETS.get(f"{config.dataset}-{config.degradation}")
-    if preset is not None:
-        options = tuple(f"{key}={value}" for key, value in preset.options.items())
-        config = dataclasses.replace(
-            config,
-            options=tuple(dict.fromkeys((*options, *config.options))),
-            size=config.size or preset.size,
-            zoom=config.zoom or preset.zoom,
-        )
+    config = resolve(config)
     images, _ = data.load(config.dataset, size=config.size, zoom=config.zoom)
     return dataclasses.replace(config, size=images.shape[-1], channels=images.shape[1]), images
 
 
-def run(config, out=None, resume=False, device=None, save_every=250, log_every=25, compile=False):
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How a run is carried out; none of it changes a step."""
+
+    save_every: int = 250
+    """Steps between checkpoints; at each the held-out images are tried."""
+    log_every: int = 25
+    """Steps between lines of the log."""
+    sample_every: int | None = None
+    """Steps between pictures of restored images; by default a quarter of the run."""
+    compile: bool = False
+    """Compile the network first: slower to start, then faster."""
+    tensorboard: bool = False
+    """Write the log for TensorBoard too (pip install tensorboard)."""
+
+
+def run(config, out=None, resume=False, device=None, options=Options()):
     """Train by `config` into the folder `out`; returns the folder. See the module's docstring for what it holds."""
-    if save_every < 1:
-        raise ColdlabError(f"--save-every {save_every}; it must be 1 or more.")
-    device = pick_device(device)
-    out = Path(out or f"runs/{Path(config.dataset).stem}-{config.degradation}")
-    if resume:
-        D, state, config = go_on(config, out, device)
-        images, _ = data.load(config.dataset, size=config.size, zoom=config.zoom)
-    else:
-        config, images = prepare(config)
-        D, state = begin(config, out, device)
-    if compile:
-        getattr(state.R, "net", state.R).compile()
-    write_config(out, config, device)
-    images, clock = images.to(device), time.perf_counter()
-    log = Log(out / "log.jsonl", state.step)
-    began = clock - log.seconds
-    bar = tqdm(total=config.steps, initial=state.step, desc=out.name, unit="step", smoothing=0.1)
-    with signals() as stop, bar:
-        total, since = torch.zeros((), device=device), state.step
+    for name in ("save_every", "log_every", "sample_every"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            raise ColdlabError(f"--{name.replace('_', '-')} {getattr(options, name)}; it must be 1 or more.")
+    with distributed.group(device) as group:
+        out = Path(out or f"runs/{Path(config.dataset).stem}-{config.degradation}")
+        if resume:
+            D, state, config = go_on(config, out, group)
+            images, _ = data.load(config.dataset, size=config.size, zoom=config.zoom)
+        else:
+            config, images = prepare(config)
+            D, state = begin(config, out, group)
+        images, held = split(images, config)
+        log = Log(out, state.step, options.tensorboard) if group.first else None
+        if group.first:
+            write_config(out, config, group, len(images), len(held))
+        state.parallel = group.wrap(state.R)
+        images = place(images, group.device)
+        if options.compile:
+            some = torch.arange(group.share(config.batch)) % len(images)
+            seconds = warm_up(state, D, data.to_float(fetch(images, some, group.device)), config)
+            if group.first:
+                tqdm.write(f"compiled in {seconds:.0f} s")
         try:
-            for step, loss in train(state, D, images, config):
-                total += loss
-                bar.update()
-                due = step % save_every == 0 or step == config.steps or stop
-                if step % log_every == 0 or due:
-                    check_finite(state)
-                    mean = total.item() / (step - since)
-                    seconds = time.perf_counter() - clock
-                    speed = (step - since) * config.batch / seconds
-                    rate, spent = learning_rate(config, step - 1), time.perf_counter() - began
-                    log.add(step=step, loss=mean, lr=rate, images_per_second=round(speed, 1), seconds=round(spent, 1))
-                    bar.set_postfix_str(f"loss {mean:.4f}, {speed:.0f} images/s")
-                    total.zero_()
-                    since, clock = step, time.perf_counter()
-                if due:
-                    save(out, state, config)
-                if stop:
-                    raise Stopped(stop[0], f"stopped at step {step} of {config.steps}; go on with --resume --out {out}")
+            loop(state, D, images, held, config, out, options, group, log)
         except torch.OutOfMemoryError:
-            raise ColdlabError(f"--batch {config.batch} needs more memory than {device} has; try half of it.") from None
-    finish(out, state, D, config)
+            why = f"--batch {config.batch} needs more memory than {group.device} has"
+            raise ColdlabError(f"{why}; try half of it.") from None
+        if group.first:
+            finish(out, config, held, group.device)
     return out
+
+
+def loop(state, D, images, held, config, out, options, group, log):
+    """Train to the end or until asked to stop, and do what a step is due: log, validate and save, draw."""
+    clock, since, total = time.perf_counter(), state.step, torch.zeros((), device=group.device)
+    began = clock - (log.seconds if log else 0)
+    bar = tqdm(
+        total=config.steps, initial=state.step, desc=out.name, unit="step", smoothing=0.1, disable=not group.first
+    )
+    with signals() as stop, bar:
+        for step, loss in train(state, D, images, config, group.rank, group.ranks):
+            total += loss
+            bar.update()
+            due = step % options.save_every == 0 or step == config.steps
+            if not (due or step % options.log_every == 0 or (stop and group.ranks == 1)):
+                continue
+            stopping = group.any(stop)
+            state.first_bad = group.least(state.first_bad)
+            check_finite(state)
+            mean, seconds = group.mean(total).item() / (step - since), time.perf_counter() - clock
+            speed = (step - since) * config.batch / seconds
+            if group.first:
+                line = {"step": step, "loss": mean, "lr": learning_rate(config, step - 1)}
+                line |= {"images_per_second": round(speed, 1), "seconds": round(time.perf_counter() - began, 1)}
+                if due:
+                    line["held_out"] = validate(state.ema, D, held, config) if len(held) else None
+                log.add(**line)
+                told = f", held out {line['held_out']:.4f}" if line.get("held_out") else ""
+                bar.set_postfix_str(f"loss {mean:.4f}{told}, {speed:.0f} images/s")
+                if due:  # the weights before the state: a kill between the two then repeats the step and writes both
+                    keep_best(out, state, config, line["held_out"])
+                if due or stopping:
+                    save(out, state, config)
+                if step % (options.sample_every or max(1, config.steps // 4)) == 0 and step < config.steps:
+                    draw(out / f"samples-{step:07d}.png", state.ema, D, config, held, group.device)
+            total.zero_()
+            since, clock = step, time.perf_counter()
+            if stopping:
+                number = stop[0] if stop else signal.SIGTERM
+                raise Stopped(number, f"stopped at step {step} of {config.steps}; go on with --resume --out {out}")
+
+
+def place(images, device):
+    """The images on the device, or where they would fill more than half of its memory, in the host's (see `fetch`)."""
+    if device.type == "cuda" and images.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
+        return images
+    return images.to(device)
 
 
 class Stopped(ColdlabError):
@@ -112,19 +154,21 @@ def signals():
             signal.signal(number, handler)
 
 
-def begin(config, out, device):
+def begin(config, out, group):
     """(D, State) of a new run; refuses a folder that holds one already."""
     there = [path.name for path in (*out.glob("step-*.pt"), *out.glob("model.safetensors"))]
     if there:
         raise ColdlabError(f"{out} already holds a run ({there[0]}); add --resume to go on, or choose another --out.")
-    return start(config, device)
+    group.share(config.batch)
+    return start(config, group.device)
 
 
-def go_on(config, out, device):
+def go_on(config, out, group):
     """(D, State, Config) of the newest whole checkpoint. Settings other than the defaults must be those of the run."""
-    for part in out.glob(".step-*.part"):  # what a kill in the middle of writing has left
-        part.unlink(missing_ok=True)
-    D, state, before = checkpoints.newest_state(out, device)
+    if group.first:
+        for part in out.glob(".*.part"):  # what a kill in the middle of writing has left
+            part.unlink(missing_ok=True)
+    D, state, before = checkpoints.newest_state(out, group.device)
     told = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     told = {name: value for name, value in told.items() if value != getattr(type(config), name)}
     told["options"] = before.options if set(config.options) <= set(before.options) else config.options
@@ -134,75 +178,48 @@ def go_on(config, out, device):
     if changed:
         told = ", ".join(changed)
         raise ColdlabError(f"the run in {out} was made with other settings ({told}); leave them out, or change --out.")
+    group.share(before.batch)
     return D, state, before
 
 
-def images_for(R, name, split="test"):
-    """uint8 images of a dataset as R was trained on them: its size, its zoom, and its number of channels."""
-    images, _ = data.load(name, split, R.config.size, R.config.zoom)
-    if images.shape[1] != R.config.channels:
-        theirs, its = data.KINDS[images.shape[1]], data.KINDS[R.config.channels]
-        found = f"{name} is {theirs} and this network was trained on {its} images"
-        raise ColdlabError(f"{found}; name a network trained on such images with --pretrained.")
-    return images
+def keep_best(out, state, config, loss):
+    """The averaged weights, to use, where they do better on the held-out images than those before them."""
+    path = out / "model.safetensors"
+    if loss is None or loss < state.best or not path.exists():
+        state.best = state.best if loss is None else min(loss, state.best)
+        checkpoints.save_weights(path, state.ema, config)
 
 
 def save(out, state, config):
-    """A checkpoint of this step; of the older ones the last is kept."""
+    """The state of this step, to resume from; of the older ones the last stays."""
     checkpoints.save_state(out / f"step-{state.step:07d}.pt", state, config)
     for path in sorted(out.glob("step-*.pt"))[:-2]:
         path.unlink()
 
 
-def machine(device):
-    """The hardware and the versions that a number was made with."""
-    return {
-        "commit": commit(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
+def write_config(out, config, group, training, held_out):
+    """config.json: the settings, the number of images, and the machine and versions they ran on."""
+    content = {
+        "config": dataclasses.asdict(config),
+        "images": {"training": training, "held_out": held_out},
+        "machine": machine(group.device) | {"processes": group.ranks},
     }
-
-
-def commit():
-    """The commit of this checkout of coldlab ("+" if changed since), or its version where it was installed."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    try:  # an environment may lie inside another project's checkout, whose commit says nothing
-        subprocess.run([*git, "ls-files", "--error-unmatch", "runs.py"], capture_output=True, check=True)
-        describe = [*git, "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
-        return subprocess.run(describe, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return f"coldlab {__version__}"
-
-
-def cpu_name():
-    try:  # platform.processor() is empty on Linux
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def write_config(out, config, device):
-    """config.json: the settings, and the machine and versions they ran on."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ColdlabError(f"the folder {out} cannot be made ({error.strerror}); choose another --out.") from None
-    content = {"config": dataclasses.asdict(config), "machine": machine(device)}
     checkpoints.write(out / "config.json", (json.dumps(content, indent=1) + "\n").encode())
 
 
 class Log:
     """log.jsonl, one JSON object a line; what was logged after the step that is resumed from is dropped first."""
 
-    def __init__(self, path, step):
-        self.path = path
-        lines = path.read_text().splitlines() if path.exists() else []
+    def __init__(self, out, step, tensorboard=False):
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ColdlabError(f"the folder {out} cannot be made ({error.strerror}); choose another --out.") from None
+        self.path, self.board = out / "log.jsonl", board(out, step) if tensorboard else None
+        lines = self.path.read_text().splitlines() if self.path.exists() else []
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]  # a torn line goes
         self.seconds = json.loads(kept[-1])["seconds"] if kept else 0.0  # spent so far, over all sessions
-        checkpoints.write(path, "".join(line + "\n" for line in kept).encode())
+        checkpoints.write(self.path, "".join(line + "\n" for line in kept).encode())
 
     def add(self, **line):
         try:
@@ -211,64 +228,43 @@ class Log:
         except OSError as error:
             why = f"{self.path} cannot be written ({error.strerror})"
             raise ColdlabError(f"{why}; the last checkpoint is whole.") from None
+        if self.board:
+            for name in set(line) - {"step"}:
+                if line[name] is not None:
+                    self.board.add_scalar(name, line[name], line["step"])
+            self.board.flush()
 
 
-def finish(out, state, D, config, shown=8):
-    """Weights to use, the loss curve, and held-out images: degraded, direct, Algorithm 1, Algorithm 2, original."""
+def board(out, step):
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ColdlabError("--tensorboard needs the package: pip install tensorboard, or leave it out.") from None
+    return SummaryWriter(out, purge_step=step + 1)
+
+
+def finish(out, config, held, device):
+    """The loss curve, and held-out images restored with the weights that were kept."""
     from . import plots
 
-    checkpoints.save_weights(out / "model.safetensors", state.ema, config)
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    steps, losses = [line["step"] for line in lines], [line["loss"] for line in lines]
-    alt = f"Training loss against step, falling from {losses[0]:.3f} to {losses[-1]:.3f}."
+    series = {"training": ([line["step"] for line in lines], [line["loss"] for line in lines])}
+    tried = [line for line in lines if line.get("held_out") is not None]
+    if tried:
+        series["held out"] = ([line["step"] for line in tried], [line["held_out"] for line in tried])
+    losses = series["training"][1]
+    alt = f"Training loss against step, from {losses[0]:.3f} to {losses[-1]:.3f}."
     name = "L1 loss" if config.loss == "l1" else "L2 loss"
-    plots.curves({"training": (steps, losses)}, alt, "step", name, logy=True).save(out / "loss.png")
-
-    test, _ = data.load(config.dataset, "test", config.size, config.zoom)
-    device = next(state.ema.parameters()).device
-    pictures = compare(state.ema, D, data.to_float(test[:shown]).to(device))
-    plots.rows(pictures, f"{len(pictures)} rows of held-out images: {', '.join(pictures)}.").save(out / "samples.png")
+    plots.curves(series, alt, "step", name, logy=True).save(out / "loss.png")
+    R = checkpoints.load_weights(out / "model.safetensors", device)
+    draw(out / "samples.png", R, R.D, config, held, device)
 
 
-@torch.no_grad()
-def compare(R, D, x0, severities=None, seed=0):
-    """{"degraded", "direct", "Algorithm 1", "Algorithm 2", "original"} of a batch x0 in [-1, 1]; z from seed."""
-    severities = list(severities or range(D.T, -1, -1))
-    z = D.draw(x0, torch.Generator(x0.device).manual_seed(seed))
-    x = D(x0, severities[0], z)
-    *_, (_, first, _) = naive(R, D, x, z, severities)
-    trajectory = improved(R, D, x, z, severities)
-    _, second, direct = next(trajectory)  # its first guess is the direct restoration
-    for _, second, _ in trajectory:  # noqa: B007  (the last one counts)
-        pass
-    return {
-        "degraded": x,
-        "direct": direct,
-        "Algorithm 1": first,
-        "Algorithm 2": second,
-        "original": x0,
-    }
+def draw(path, R, D, config, held, device, shown=8):
+    """Rows of held-out (or test) images: degraded, direct, Algorithm 1, Algorithm 2, original."""
+    from . import plots
 
-
-def evaluate(R, D, images, batch=256):
-    """{row: {"rmse", "psnr", "ssim"}} for degraded, direct, Algorithm 1 and 2, against uint8 images (N, C, H, W)."""
-    device, done = next(R.parameters()).device, {}
-    for k, chunk in enumerate(tqdm(images.split(batch), "evaluate", leave=False)):
-        for row, x in compare(R, D, data.to_float(chunk).to(device), seed=k).items():
-            done.setdefault(row, []).append(data.to_unit(x.cpu()))
-    done = {row: torch.cat(parts) for row, parts in done.items()}
-    truth = done.pop("original")
-    measures = (metrics.rmse, metrics.psnr, metrics.ssim)
-    return {row: {measure.__name__: measure(x, truth).item() for measure in measures} for row, x in done.items()}
-
-
-def pick_device(name=None):
-    """The device asked for, or a GPU where there is one, else the CPU."""
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError):
-        raise ColdlabError(f"device {name!r} is not available here; --device cpu always is.") from None
-    return device
+    if len(held) < shown:
+        held, _ = data.load(config.dataset, "test", config.size, config.zoom)
+    pictures = compare(R, D, data.to_float(held[:shown]).to(device))
+    plots.rows(pictures, f"{len(pictures)} rows of held-out images: {', '.join(pictures)}.").save(path)

@@ -6,6 +6,7 @@ stopped and resumed therefore repeats the uninterrupted one bit for bit, with no
 
 import copy
 import hashlib
+import time
 from dataclasses import dataclass
 
 import torch
@@ -40,9 +41,9 @@ class Config:
     """Channels of the network's first level. The paper: 64."""
     mults: tuple[int, ...] = (1, 1, 2)
     """Channels of each level, as multiples of width. The paper: 1 2 4 8."""
-    attention: tuple[int, ...] = (1, 2)
+    attention: tuple[int, ...] = ()
     """Levels with attention, counted from 0. The paper: all of them."""
-    patch: int = 2
+    patch: int = 4
     """Fold patch x patch pixels into channels before the network. The paper: 1."""
     residual: bool = False
     """Let the network predict what to add to x_t instead of the image."""
@@ -51,8 +52,8 @@ class Config:
     steps: int = 1000
     """Steps in all; the learning rate falls to zero at the last."""
     batch: int = 64
-    """Images per step."""
-    lr: float = 4e-3
+    """Images per step, over all processes together."""
+    lr: float = 3e-3
     """Learning rate of AdamW, before warm-up and decay multiply it."""
     warmup: int = 50
     """Steps over which the learning rate rises."""
@@ -60,24 +61,30 @@ class Config:
     """l1 (the paper's: R tends to the median of what fits) or l2 (the mean)."""
     ema: float = 0.995
     """Decay of the averaged weights, the ones that are kept."""
+    late: float = 1.0
+    """How much late severities are favoured: t is the largest of so many uniform draws from 1..T. The paper: 1."""
     shift: int = 0
     """Move each image by up to so many pixels at random; its borders repeat."""
     flip: bool = False
     """Mirror half of the images: for faces and animals, not for digits and letters."""
     rounded: float = 0.0
     """Share of the images that are rounded to 8 bits after D, so that R also restores from PNG and JPEG files."""
+    held_out: int = 1000
+    """Training images set aside to choose the weights that are kept: at most a tenth; 0 keeps the last weights."""
     seed: int = 0
     """Seed of the weights and of every batch."""
 
 
 @dataclass
 class State:
-    """What a run has come to: R, the average of its weights, the optimiser, the number of steps taken."""
+    """What a run has come to: R, the average of its weights, the optimiser, the steps taken, the best loss so far."""
 
     R: torch.nn.Module
     ema: torch.nn.Module
     optimizer: torch.optim.Optimizer
     step: int = 0
+    best: float = float("inf")  # the lowest loss on held-out images, at a checkpoint
+    parallel: torch.nn.Module | None = None  # R as several processes train it together (DistributedDataParallel)
     first_bad: torch.Tensor | None = None  # on the device: the first step with a loss that is no number
 
 
@@ -105,7 +112,7 @@ def start(config, device="cpu"):
     """(D, State) at step 0 on `device`. Raises ColdlabError for settings that cannot be."""
     if config.loss not in LOSSES:
         raise unknown("loss", config.loss, LOSSES)
-    for name in ("steps", "batch", "patch", "lr"):
+    for name in ("steps", "batch", "patch", "lr", "late"):
         if getattr(config, name) <= 0:
             raise ColdlabError(f"{name} = {getattr(config, name)}; it must be above 0.")
     D, R = build(config)
@@ -117,31 +124,23 @@ def start(config, device="cpu"):
     return D, State(R, ema, optimizer)
 
 
-def train(state, D, images, config, rank=0):
+def train(state, D, images, config, rank=0, ranks=1):
     """Take steps until config.steps; yields (step, loss) after each. The loss stays on the device: reading it waits.
 
-    images: uint8 (N, C, H, W) on the device of the network. Only the average state.ema is meant for use.
+    images: uint8 (N, C, H, W) on the device of the network, or in host memory, from where each batch is copied while
+    the device works. rank, ranks: which of how many processes this is; each takes its share of config.batch, and
+    state.parallel averages their gradients. Only the average state.ema is meant for use.
     """
     parameters, averages = list(state.R.parameters()), list(state.ema.parameters())
-    device, loss_of = images.device, LOSSES[config.loss]
+    device, R = averages[0].device, state.parallel or state.R
     if state.first_bad is None:
         state.first_bad = torch.full((), torch.inf, device=device)
     while state.step < config.steps:
+        pick = torch.Generator().manual_seed(seed_of(config.seed, rank, state.step, "images"))
         draw = torch.Generator(device).manual_seed(seed_of(config.seed, rank, state.step))
-        chosen = torch.randint(len(images), (config.batch,), generator=draw, device=device)
-        x0 = augment(to_float(images.index_select(0, chosen)), config, draw)
-        t = torch.randint(1, D.T + 1, (config.batch,), generator=draw, device=device)  # T included
-        x = D(x0, t, D.draw(x0, draw))
-        known = {}
-        if config.rounded:
-            coarse = torch.rand(config.batch, generator=draw, device=device) < config.rounded
-            x = torch.where(coarse[:, None, None, None], eight_bits(x), x)
-            if isinstance(state.R, Preconditioned):
-                known["eps"] = torch.where(coarse, EIGHT_BITS, FLOAT32)
-
-        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16_pays(device)):
-            x0_hat = state.R(x, t, **known)
-        loss = loss_of(x0_hat.float(), x0)
+        chosen = torch.randint(len(images), (config.batch // ranks,), generator=pick)
+        x0 = augment(to_float(fetch(images, chosen, device)), config, draw)
+        loss = loss_of(R, D, x0, config, draw)
         loss.backward()
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(config, state.step)
@@ -156,6 +155,66 @@ def train(state, D, images, config, rank=0):
         bad = torch.where(loss.isfinite(), torch.inf, float(state.step))
         state.first_bad = torch.minimum(state.first_bad, bad)
         yield state.step, loss
+
+
+def loss_of(R, D, x0, config, draw):
+    """|R(D(x0, t, z), t) - x0|, averaged over a batch with t, z and rounding from the generator `draw`."""
+    B, device = len(x0), x0.device
+    u = torch.rand(B, generator=draw, device=device)
+    t = (D.T * u ** (1 / config.late)).ceil().clamp(1, D.T).long()  # the largest of `late` draws; T included
+    x = D(x0, t, D.draw(x0, draw))
+    told = {}
+    if config.rounded:
+        coarse = torch.rand(B, generator=draw, device=device) < config.rounded
+        x = torch.where(coarse[:, None, None, None], eight_bits(x), x)
+        if isinstance(getattr(R, "module", R), Preconditioned):
+            told["eps"] = torch.where(coarse, EIGHT_BITS, FLOAT32)
+    with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16_pays(device)):
+        x0_hat = R(x, t, **told)
+    return LOSSES[config.loss](x0_hat.float(), x0)
+
+
+def warm_up(state, D, x0, config):
+    """Compile R and run it once on x0, forward and backward, without taking a step; returns the seconds it took."""
+    began = time.perf_counter()
+    getattr(state.R, "net", state.R).compile()
+    try:
+        loss = loss_of(state.parallel or state.R, D, x0, config, torch.Generator(x0.device).manual_seed(0))
+        loss.backward()
+        loss.item()  # waits for the device
+    except torch._dynamo.exc.TorchDynamoException as error:
+        why = " ".join(str(error).split())[:150]
+        raise ColdlabError(f"the network could not be compiled ({why}); run without --compile.") from None
+    state.optimizer.zero_grad(set_to_none=True)
+    return time.perf_counter() - began
+
+
+@torch.no_grad()
+def validate(R, D, images, config):
+    """The loss on held-out images uint8 (N, C, H, W), always at the same t and z, as a float (NaN without images)."""
+    if not len(images):
+        return float("nan")
+    device, total = next(R.parameters()).device, 0.0
+    draw = torch.Generator(device).manual_seed(seed_of(config.seed, "held out"))
+    for chunk in images.split(256):
+        total += loss_of(R, D, to_float(chunk.to(device)), config, draw) * len(chunk)
+    return float(total / len(images))
+
+
+def split(images, config):
+    """(images to train on, images held out): every k-th is held out, so that sorted folders give some of each kind."""
+    count = min(config.held_out, len(images) // 10)
+    held = torch.zeros(len(images), dtype=torch.bool)
+    held[torch.linspace(0, len(images) - 1, count).long()] = True
+    return images[~held], images[held]
+
+
+def fetch(images, chosen, device):
+    """images[chosen] on `device`. From host memory the copy runs behind the work that the device still has to do."""
+    if images.device == device:
+        return images.index_select(0, chosen.to(device))
+    rows = images.index_select(0, chosen)
+    return (rows.pin_memory() if device.type == "cuda" else rows).to(device, non_blocking=True)
 
 
 def augment(x, config, draw):

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pickle
+import random
 import struct
 
 import pytest
@@ -16,6 +17,7 @@ from helpers import images, rms
 from test_training import equal_states, pictures, tiny
 
 from coldlab import ColdlabError, checkpoints, data, load_pretrained
+from coldlab.__main__ import main
 from coldlab.checkpoints import SEAL, WEIGHTS, load_state, load_weights, save_state, save_weights, write
 from coldlab.sampling import improved
 from coldlab.training import Config, start, train
@@ -122,6 +124,33 @@ def test_a_hostile_pickle_is_not_executed(tmp_path, seal):
     assert not target.exists()
     torch.load(io.BytesIO(file), weights_only=False)  # the bomb is real: a careless reader sets it off
     assert target.exists()
+
+
+@pytest.mark.filterwarnings("always::UserWarning")  # main prints them
+def test_fifty_corrupted_checkpoints_are_each_one_sentence_for_the_user(saved, weights, tmp_path, capsys):
+    """Through the command line: code 2, a sentence, no traceback, nothing executed, nothing changed."""
+    chance, target = random.Random(0), tmp_path / "executed"
+    hostile = sealed({"config": Bomb(target)}), sealed(Bomb(target)), pickle.dumps(Bomb(target)), sealed([Bomb(target)])
+    corrupted = []
+    for whole, name in ((saved, "step-0000003.pt"), (weights, "model.safetensors")):
+        corrupted += [(name, whole[: chance.randrange(len(whole))]) for _ in range(10)]
+        for _ in range(11):
+            content = bytearray(whole)
+            content[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
+            corrupted.append((name, bytes(content)))
+        corrupted += [(name, content) for content in hostile]
+    assert len(corrupted) == 50
+    for k, (name, content) in enumerate(corrupted):
+        folder = tmp_path / f"run-{k}"
+        folder.mkdir()
+        (folder / name).write_bytes(content)
+        command = ["train", "--resume", "--out"] if name.endswith(".pt") else ["evaluate", "--pretrained"]
+        assert main([*command, str(folder)]) == 2, (name, k)
+        printed = capsys.readouterr()
+        assert "coldlab: " in printed.err
+        assert "Traceback" not in printed.err + printed.out
+        assert not target.exists()
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == {name: content}
 
 
 def test_states_with_the_wrong_contents_are_refused_with_a_reason(run, saved, tmp_path):

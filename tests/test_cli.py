@@ -24,7 +24,7 @@ from coldlab.__main__ import main
 from coldlab.presets import PRESETS
 
 TINY = ["train", "--steps", "6", "--save-every", "2", "--batch", "8", "--options", "T=3", "--device", "cpu"]
-TINY += ["--width", "8", "--mults", "1", "--attention", "--patch", "4"]
+TINY += ["--width", "8", "--mults", "1", "--attention", "--patch", "4", "--sample-every", "2"]
 ROOT = Path(coldlab.__file__).parents[1]
 pytestmark = pytest.mark.filterwarnings("always::UserWarning")  # the suite's "error" would replace what main prints
 
@@ -85,19 +85,23 @@ def same_run(a, b):
 
 def test_a_run_leaves_its_settings_log_weights_states_and_pictures(finished):
     names = {"config.json", "log.jsonl", "model.safetensors", "loss.png", "samples.png"}
+    names |= {"samples-0000002.png", "samples-0000004.png"}  # asked for every other step
     assert set(contents(finished)) == names | {"step-0000004.pt", "step-0000006.pt"}  # the last two states
     config = json.loads((finished / "config.json").read_text())
     assert config["config"]["dataset"] == "digits"
     assert config["config"]["options"] == ["T=3"]
     assert (config["config"]["size"], config["config"]["channels"], config["config"]["steps"]) == (32, 1, 6)
+    assert config["images"] == {"training": 1350, "held_out": 150}
     assert config["machine"]["torch"] == torch.__version__
+    assert config["machine"]["processes"] == 1
     lines = log(finished)
     assert [line["step"] for line in lines] == [2, 4, 6]
     assert all(0 < line["loss"] < 3 and line["lr"] > 0 and line["images_per_second"] > 0 for line in lines)
     assert lines[0]["lr"] == coldlab.training.learning_rate(load_pretrained(finished).config, 1)
-    for name in ("loss.png", "samples.png"):
+    for name in ("loss.png", "samples.png", "samples-0000002.png"):
         with Image.open(finished / name) as image:
             assert min(image.size) > 100
+    assert lines[2]["held_out"] < lines[1]["held_out"] < lines[0]["held_out"]  # so that the last weights are the best
     R = load_pretrained(finished)
     averages = checkpoints.load_state(finished / "step-0000006.pt")[1].ema
     assert all(torch.equal(p, q) for p, q in zip(R.parameters(), averages.parameters(), strict=True))
@@ -218,7 +222,6 @@ def test_a_run_that_was_ended_goes_on_bit_for_bit(killed, finished, how, code, k
     out, errors, returned = killed[how] if how in killed else interrupted(tmp_path / "run", monkeypatch, capsys)
     assert returned == code, errors
     assert sorted(int(path.stem[5:]) for path in out.glob("step-*.pt")) == kept
-    assert not (out / "model.safetensors").exists()
     for path in out.glob("step-*.pt"):
         checkpoints.load_state(path)
     if code > 0:
@@ -285,7 +288,6 @@ def test_a_full_disk_ends_the_run_and_the_last_state_resumes(tmp_path, finished,
         message = told(capsys, 2, *TINY, "--out", out)
     assert "No space left" in message
     assert [path.name for path in out.glob("*.pt")] == ["step-0000002.pt"]
-    assert not (out / "model.safetensors").exists()
     assert train(out, "--resume") == 0
     assert same_run(out, finished)
 
@@ -310,7 +312,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_the_good_state_stays(tmp_pat
     assert "not a number at step" in message
     assert ("step 3" in message) or ("step 4" in message)
     assert [path.name for path in (tmp_path / "run").glob("*.pt")] == ["step-0000002.pt"]
-    assert not (tmp_path / "run" / "model.safetensors").exists()
+    load_pretrained(tmp_path / "run")  # the weights of step 2
     assert train(tmp_path / "run", "--resume") == 0
     assert same_run(tmp_path / "run", finished)
 
@@ -325,13 +327,86 @@ def test_too_little_memory_is_one_sentence(tmp_path, capsys, monkeypatch):
     assert "--batch 8 needs more memory than cpu has; try half of it" in message
 
 
-def test_compile_compiles_the_network_that_is_trained_and_nothing_else(tmp_path, monkeypatch):
+def overfitting(monkeypatch, losses):
+    """Let the held-out images say so, whatever the network has learned."""
+    losses = iter(losses)
+    monkeypatch.setattr(runs, "validate", lambda *given: next(losses))
+
+
+def test_the_weights_that_do_best_on_held_out_images_are_kept(tmp_path, monkeypatch):
+    overfitting(monkeypatch, [0.5, 0.3, 0.4])
+    assert train(tmp_path / "run") == 0
+    kept = load_pretrained(tmp_path / "run")
+    _, best, _ = checkpoints.load_state(tmp_path / "run" / "step-0000004.pt")
+    _, last, _ = checkpoints.load_state(tmp_path / "run" / "step-0000006.pt")
+    assert all(torch.equal(p, q) for p, q in zip(kept.parameters(), best.ema.parameters(), strict=True))
+    assert not all(torch.equal(p, q) for p, q in zip(kept.parameters(), last.ema.parameters(), strict=True))
+    assert (best.best, last.best) == (0.3, 0.3)
+    assert [line["held_out"] for line in log(tmp_path / "run")] == [0.5, 0.3, 0.4]
+
+
+def test_resuming_remembers_which_weights_were_best(tmp_path, monkeypatch):
+    overfitting(monkeypatch, [0.3, 0.4, 0.5])
+    assert train(tmp_path / "run") == 0
+    before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    (tmp_path / "run" / "step-0000006.pt").unlink()
+    overfitting(monkeypatch, [0.35])
+    assert train(tmp_path / "run", "--resume") == 0
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
+
+
+def test_without_held_out_images_the_last_weights_are_kept(tmp_path):
+    assert train(tmp_path / "run", "--held-out", 0) == 0
+    kept = load_pretrained(tmp_path / "run")
+    _, last, _ = checkpoints.load_state(tmp_path / "run" / "step-0000006.pt")
+    assert all(torch.equal(p, q) for p, q in zip(kept.parameters(), last.ema.parameters(), strict=True))
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["images"] == {"training": 1500, "held_out": 0}
+
+
+def test_tensorboard_gets_the_log_or_a_sentence(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)  # as where it is not installed
+    assert "pip install tensorboard" in told(capsys, 2, *TINY, "--out", tmp_path / "run", "--tensorboard")
+    written = []
+
+    class Writer:
+        def __init__(self, out, purge_step):
+            written.append((out, purge_step))
+
+        def add_scalar(self, name, value, step):
+            written.append((name, value, step))
+
+        def flush(self):
+            pass
+
+    board = type(sys)("tensorboard")
+    board.SummaryWriter = Writer
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", board)
+    assert train(tmp_path / "run", "--tensorboard") == 0
+    assert written[0] == (tmp_path / "run", 1)
+    for line in log(tmp_path / "run"):
+        for name in ("loss", "lr", "held_out", "images_per_second"):
+            assert (name, line[name], line["step"]) in written
+
+
+def test_images_too_many_for_the_device_stay_with_the_host(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 2000))
+    many, few = torch.zeros(501, dtype=torch.uint8), torch.zeros(500, dtype=torch.uint8)
+    moved = []
+    monkeypatch.setattr(torch.Tensor, "to", lambda x, device: moved.append(len(x)) or x)
+    for images in (many, few):
+        runs.place(images, torch.device("cuda"))
+    assert moved == [500]
+
+
+def test_compile_compiles_the_network_that_is_trained_and_nothing_else(tmp_path, finished, monkeypatch, capsys):
     compiled = []
     monkeypatch.setattr(
         torch.nn.Module, "compile", lambda module, *more, **options: compiled.append(type(module).__name__)
     )
-    assert train(tmp_path / "run", "--compile", "--steps", "1") == 0
+    assert train(tmp_path / "run", "--compile") == 0
     assert compiled == ["UNet"]
+    assert "compiled in" in capsys.readouterr().out
+    assert same_run(tmp_path / "run", finished)  # warming up takes no step
 
 
 def test_signals_are_as_before_after_a_run(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers import images, rms
 
-from coldlab import ColdlabError, checkpoints, data
+from coldlab import ColdlabError, checkpoints, data, training
 from coldlab.degradations import Blur
 from coldlab.sampling import improved
 from coldlab.training import (
@@ -17,10 +17,13 @@ from coldlab.training import (
     build,
     check_finite,
     eight_bits,
+    fetch,
     learning_rate,
     seed_of,
+    split,
     start,
     train,
+    validate,
 )
 from coldlab.unet import Preconditioned, UNet
 
@@ -83,6 +86,82 @@ def test_severities_are_uniform_from_1_to_T_and_both_ends_are_there():
     assert counts[0] == counts[5] == 0  # never the clean image, never beyond T
     assert len(counts) == 6
     assert all(640 / 4 * 0.75 < n < 640 / 4 * 1.25 for n in counts[1:5])
+
+
+def test_late_favours_late_severities_as_the_largest_of_so_many_draws():
+    calls, _ = recorded(tiny(batch=512, steps=8, late=3.0, options=("T=4",)))
+    t = torch.cat([t for _, t in calls])
+    counts = torch.bincount(t, minlength=5)[1:] / len(t)
+    expected = [((k + 1) / 4) ** 3 - (k / 4) ** 3 for k in range(4)]  # P(max of 3 = k + 1)
+    assert counts.tolist() == pytest.approx(expected, abs=0.02)
+
+
+def test_images_in_host_memory_are_fetched_by_the_same_numbers():
+    source = pictures(12)
+    chosen = torch.tensor([3, 3, 0, 11])
+    assert torch.equal(fetch(source, chosen, torch.device("cpu")), source[chosen])
+    there = fetch(source, chosen, torch.device("meta"))  # a device that is not where the images are
+    assert there.device.type == "meta"
+    assert there.shape == (4, 1, 16, 16)
+
+
+def test_held_out_images_are_spread_over_all_and_never_trained_on():
+    source = torch.arange(200, dtype=torch.uint8).view(200, 1, 1, 1)
+    training, held = split(source, tiny(held_out=1000))
+    assert (len(training), len(held)) == (180, 20)  # at most a tenth
+    assert sorted([*training.flatten().tolist(), *held.flatten().tolist()]) == list(range(200))
+    assert held.flatten().diff().float().mean() == pytest.approx(199 / 19, abs=0.5)  # sorted folders: some of each kind
+    assert [len(part) for part in split(source, tiny(held_out=5))] == [195, 5]
+    assert [len(part) for part in split(source, tiny(held_out=0))] == [200, 0]
+    assert [len(part) for part in split(source[:8], tiny())] == [8, 0]
+
+
+@pytest.mark.parametrize("degradation", ["blur", "mask"])
+def test_validation_is_the_loss_at_severities_that_stay_the_same(degradation):
+    config = tiny(degradation=degradation, loss="l2")
+    D, state = start(config)
+    source = pictures(300)
+    loss = validate(state.ema, D, source, config)
+    assert loss == validate(state.ema, D, source, config)
+    assert loss != validate(state.ema, D, source[:299], config)
+
+    class Oracle(torch.nn.Module):  # what it is shown, it knows
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+            self.t = []
+
+        def forward(self, x, t):
+            self.t.append(t)
+            done = sum(map(len, self.t))
+            return data.to_float(source[done - len(t) : done]) + 0.1
+
+    oracle = Oracle()
+    assert validate(oracle, D, source, config) == pytest.approx(0.01, rel=1e-4)
+    assert torch.cat(oracle.t).unique().tolist() == [1, 2, 3]
+    assert math.isnan(validate(state.ema, D, source[:0], config))
+
+
+def test_a_step_reads_nothing_back_from_the_device(monkeypatch):
+    """On a GPU every number that Python reads waits for all work; the loop must not read one (checks of t aside)."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Reads(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, arguments=(), options=None):
+            if "_local_scalar_dense" in str(function) and arguments[0].numel():
+                read.append(str(function))
+            return function(*arguments, **(options or {}))
+
+    read = []
+    config = tiny(rounded=0.5, shift=1, flip=True, late=2.0)
+    D, state = start(config)
+    monkeypatch.setattr(type(D), "check", lambda self, x0, t, z: t)  # on a GPU it does not look at t either
+    monkeypatch.setattr(training, "learning_rate", lambda config, step: 1e-3)  # a number of Python's own
+    with Reads():
+        losses = [loss for _, loss in train(state, D, pictures(), config)]
+        assert read == []
+        losses[0].item()
+        assert len(read) == 1  # the mode does see a read
 
 
 def test_batches_are_drawn_from_all_images_anew_at_each_step():

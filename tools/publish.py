@@ -1,6 +1,6 @@
 """Turn a finished run into weights that ship: half precision, with a manifest of how they were made and what they do.
 
-    python -m coldlab train --steps 2500 --rounded 0.2 --out runs/digits-blur
+    python -m coldlab train --steps 2000 --rounded 0.2 --out runs/digits-blur
     python tools/publish.py runs/digits-blur
 
 writes coldlab/weights/DATASET-DEGRADATION.safetensors and results/DATASET-DEGRADATION.json. The metrics in the manifest
@@ -12,7 +12,7 @@ import json
 import sys
 from pathlib import Path
 
-from coldlab import checkpoints, data, runs
+from coldlab import checkpoints, data, evaluation
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -36,7 +36,7 @@ def publish(run: Path) -> None:
         "images_seen": config.steps * config.batch,
         "final_training_loss": last["loss"],
         "test_images": len(images),
-        "metrics": runs.evaluate(R, R.D, images),
+        "metrics": evaluation.evaluate(R, R.D, images),
     }
     (ROOT / "results").mkdir(exist_ok=True)
     (ROOT / f"results/{name}.json").write_text(json.dumps(manifest, indent=1) + "\n")
