@@ -158,7 +158,7 @@ plots.rows(
 # Follow one digit down. At each severity we show the state and, below it, what R makes of that state. (The last state, at 0, is the result; R is not asked again.)
 
 # %%
-which = 6
+which = 7
 shown = [20, 16, 12, 8, 6, 4, 2, 1, 0] if D.T == 20 else sampling.evenly(D.T, 8)
 films = {}
 for name, sampler in {
@@ -180,8 +180,8 @@ plots.rows(
     alt="One digit from severity 20 on the left to 0 on the right, for both algorithms: "
     "the state, and the network's guess from it, and last the true image at each "
     "severity. The states of "
-    "Algorithm 2 follow the true ones, a 3; those of Algorithm 1 sharpen to another "
-    "shape, and its guesses change with them.",
+    "Algorithm 2 follow the true ones, a 9; those of Algorithm 1 sharpen to a 9 whose "
+    "hole is filled, and its guesses change with them.",
 )
 
 # %% [markdown]
@@ -469,8 +469,8 @@ assert right < at_T < wrong
 plots.rows(
     rows | {"original": x0[:10]},
     alt="Restorations from 8-bit files. With the eps of float32: blots and noise, from t "
-    "= 20 and from t = 5. With the eps of 8 bits: from t = 20 clean digits, some of "
-    "them other ones than the originals; from t = 5 the digits of the last row, the "
+    "= 20 and from t = 5. With the eps of 8 bits: from t = 20 clean digits, not "
+    "in every stroke the originals; from t = 5 the digits of the last row, the "
     "originals.",
 )
 
