@@ -14,6 +14,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
+from .data import to_float
 from .errors import ColdlabError, unknown
 from .machine import machine
 from .official import Official
@@ -53,7 +54,8 @@ def run(config, options, device):
     config = replace(config, steps=sys.maxsize, **(PAPER if options.paper or options.official else {}))
     D, state = start(config, device)
     images = torch.randint(0, 256, (config.batch, config.channels, config.size, config.size), dtype=torch.uint8)
-    x0 = images.to(device) / 127.5 - 1
+    images = images.to(device)
+    x0 = to_float(images)
     theirs = Official(options.official, D, config.channels, device) if options.official else None
     report = {
         "degradation": repr(D),
@@ -69,7 +71,7 @@ def run(config, options, device):
     if "degrade" in options.parts:
         report["degrade"] = degrading(D, x0, theirs, options.rounds)
     if "train" in options.parts:
-        report["train"] = training(D, state, images.to(device), config, theirs, options.rounds)
+        report["train"] = training(D, state, images, x0, config, theirs, options.rounds)
     if "sample" in options.parts:
         report["sample"] = sampling(D, state.ema, x0, theirs, options)
     report["peak_memory_bytes"] = peak_memory(device)
@@ -94,10 +96,9 @@ def degrading(D, x0, theirs, rounds):
     return report
 
 
-def training(D, state, images, config, theirs, rounds):
+def training(D, state, images, x0, config, theirs, rounds):
     """Seconds of a training step, its FLOPs, and their share of the rate of a large matrix product."""
     device, steps = images.device, train(state, D, images, config)
-    x0 = images / 127.5 - 1
     with FlopCounterMode(display=False) as counter:
         loss_of(state.R, D, x0, config, torch.Generator(device).manual_seed(0)).backward()
     state.optimizer.zero_grad(set_to_none=True)
