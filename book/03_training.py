@@ -259,11 +259,11 @@ for name, value in error.items():
     print(f"{name:12s} RMSE {value:.3f}")
 assert error["300 steps"] < error["50 steps"] < error["10 steps"]
 if DATASET == "digits":
-    assert 0.45 < list(error.values())[-1] / error["300 steps"] < 0.8  # a third less
+    assert 0.45 < list(error.values())[-1] / error["300 steps"] < 0.8  # a quarter less
 
 # %% [markdown]
 # The blurred row looks the same for all ten, and yet the last rows differ: the information is there, far below what an eye or an 8-bit screen can tell apart
-# (chapter 1). Ten steps show little but the random start (each network place paints 4 x 4 pixels), fifty learn the average, three hundred learn *which* strokes. After that, progress is slow: seven times the steps take about a third off the error.
+# (chapter 1). Ten steps show little but the random start (each network place paints 4 x 4 pixels), fifty learn the average, three hundred learn *which* strokes. After that, progress is slow: seven times the steps take about a quarter off the error.
 #
 # **Which severities are hard?** The loss averages over t. Split it:
 
