@@ -1,0 +1,44 @@
+"""The manifests: found by name, whole, and in agreement with the text that quotes them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from coldlab import results
+from coldlab.checkpoints import pretrained
+from coldlab.errors import ColdlabError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_every_shipped_network_has_a_manifest_of_how_it_was_made():
+    for name in pretrained():
+        manifest = results.load(name)
+        assert {"command", "config", "machine", "seconds", "metrics"} <= set(manifest), name
+        assert manifest["machine"]["commit"], name
+
+
+def test_an_unknown_name_is_told_with_the_nearest():
+    with pytest.raises(ColdlabError, match="mnist-blur"):
+        results.load("mnist-blurr")
+
+
+def test_no_name_leads_out_of_the_folder():
+    with pytest.raises(ColdlabError):
+        results.load("../pyproject")
+
+
+def test_the_recipe_s_table_shows_what_its_trials_measured():
+    table = (ROOT / "results/recipe.md").read_text().replace("*", "")
+    rows = {
+        row[0]: row
+        for row in re.findall(r"^\| ([A-Z]): .*? \| .*? \| ([\d,]+) \| (.*?) \| (.*?) \| (\d+) \|", table, re.M)
+    }
+    trials = results.load("recipe")
+    assert set(rows) == {trial["trial"] for trial in trials}
+    for trial in trials:
+        pair = ["{rmse:.4f} / {ssim:.3f}", "{rmse:.3f} / {ssim:.3f}"]
+        shown = [form.format(**trial[key]) for form, key in zip(pair, ("direct", "improved"), strict=True)]
+        expected = (trial["trial"], f"{trial['images']:,}", *shown, str(trial["seconds"]))
+        assert rows[trial["trial"]] == expected
