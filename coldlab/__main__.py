@@ -8,7 +8,6 @@ import json
 import os
 import sys
 import warnings
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +17,7 @@ import tyro
 from tqdm import tqdm
 
 from . import bench as benchmarks
-from . import checkpoints, data, evaluation, runs, sampling
+from . import checkpoints, data, evaluation, generation, pictures, runs, sampling
 from .errors import ColdlabError, unknown
 from .machine import pick_device
 from .presets import PRESETS
@@ -27,6 +26,7 @@ from .unet import Preconditioned
 
 Text = Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")]  # where None needs no telling
 Number = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")]
+STARTS = ("mixture", "mean", "test")
 ALGORITHMS = {"improved": sampling.improved, "naive": sampling.naive}
 
 
@@ -99,39 +99,7 @@ def restore(
         states = [(severity, x)]
         steps = sampler(restorer, D, x, z, range(severity, -1, -1))
         states += [(r, state) for r, state, _ in tqdm(steps, path.name, severity, leave=False)]
-        write_restored(out, path, states, algorithm)
-
-
-def write_restored(out, path, states, algorithm):
-    from PIL import Image
-
-    from . import plots
-
-    with results(out):
-        image = data.to_uint8(states[-1][1][0]).cpu()
-        image = image[0] if len(image) == 1 else image.permute(1, 2, 0)
-        Image.fromarray(image.numpy()).save(out / f"{path.stem}-restored.png")
-        shown = ten_of(states)
-        strip = torch.cat([x for _, x in shown]).cpu()
-        alt = f"{path.name} restored from severity {states[0][0]} to 0 by the {algorithm} sampler."
-        plots.strip(strip, [f"t = {t}" for t, _ in shown], alt).save(out / f"{path.stem}-trajectory.png")
-        plots.gif(torch.cat([x for _, x in states]).cpu(), out / f"{path.stem}.gif")
-    print(f"{path} -> {out / path.stem}-restored.png, -trajectory.png, .gif")
-
-
-@contextmanager
-def results(out):
-    """Make the folder `out` and, where it or a file in it cannot be written, say so in one sentence."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise ColdlabError(f"{out} cannot be written ({error.strerror}); choose another --out.") from None
-
-
-def ten_of(states):
-    """At most ten states of a trajectory, evenly, the first and the last among them."""
-    return [states[i] for i in sorted({round(k * (len(states) - 1) / 9) for k in range(10)})]
+        pictures.write_restored(out, path, states, algorithm)
 
 
 def warn_of_rounding(path, x, bits, severity):
@@ -150,39 +118,45 @@ def warn_of_rounding(path, x, bits, severity):
 def sample(
     pretrained: str = "digits-blur",
     dataset: Text = None,
-    count: int = 8,
+    start: str = "mixture",
+    count: int = 32,
+    components: Number = None,
+    sigma: float = 0.0,
     steps: Number = None,
+    seed: int = 0,
     out: Path = Path("samples"),
     device: Text = None,
 ):
-    """Degrade held-out images fully and restore them by both algorithms; writes a comparison and a film strip.
+    """Generate new images: draw what survives D at T, write it back as x_T, restore by Algorithm 2. Writes pictures.
 
     Args:
         pretrained: A name that comes with coldlab, a .safetensors file, or the folder of a run.
-        dataset: Where the images come from; by default what the network was trained on.
+        dataset: Whose images the starts resemble; by default what the network was trained on.
+        start: mixture (of all that survives D), mean (the channel means alone, as in the paper), or test: no new
+            images, but held-out ones, degraded and restored by both algorithms.
         count: How many images.
+        components: Gaussians in the mixture; by default as many as fit held-out images best, and 1 for mean.
+        sigma: White noise added to the starts, in units of [-1, 1]. The paper: 0 or 0.002.
         steps: Calls of the network per image, 1..T; T by default.
+        seed: Of all that is drawn.
         out: Folder for the results.
         device: cpu, cuda, mps; by default a GPU where there is one.
     """
-    from . import plots
-
+    if start not in STARTS:
+        raise unknown("start", start, STARTS)
     if count < 1:
         raise ColdlabError(f"--count {count}; it must be 1 or more.")
     R, D = model(pretrained, device)
-    images = evaluation.images_for(R, dataset or R.config.dataset)
-    x0 = data.to_float(images[:count]).to(next(R.parameters()).device)
     severities = sampling.evenly(D.T, D.T if steps is None else steps)
-    pictures = evaluation.compare(R, D, x0, severities)
-    z = D.draw(x0, torch.Generator(x0.device).manual_seed(0))
-    states = [(D.T, pictures["degraded"])]
-    states += [(r, x) for r, x, _ in sampling.improved(R, D, pictures["degraded"], z, severities)]
-    film = {f"t = {t}": x.cpu() for t, x in ten_of(states)}
-    pictures = {name: x.cpu() for name, x in pictures.items()}
-    with results(out):
-        plots.rows(pictures, f"Rows of images: {', '.join(pictures)}.").save(out / "samples.png")
-        plots.rows(film, "Algorithm 2, one row per severity, from degraded to restored.").save(out / "trajectory.png")
-    print(f"{out}/: samples.png, trajectory.png")
+    images = evaluation.images_for(R, dataset or R.config.dataset, "test" if start == "test" else "train")
+    if start == "test":
+        pictures.write_comparison(R, D, data.to_float(images[:count]), severities, out)
+        return
+    keep, few = (1, 1) if start == "mean" else (None, generation.COMPONENTS)
+    prior = generation.prior_of(D, images, keep=keep, components=components or few, seed=seed)
+    pictures.write_generated(R, prior, count, seed, sigma, severities, out)
+    if isinstance(prior, generation.Prior):
+        print(f"drawn from a mixture of {prior.mixture.n_components} over {prior.mixture.n_features_in_} numbers")
 
 
 def evaluate(

@@ -122,6 +122,22 @@ def rows(images, alt, title=None, scale=None):
     return Picture(fig, alt)
 
 
+def grid(images, alt, columns=10, scale=None):
+    """Images side by side in rows of `columns`, without labels: a look at many samples.
+
+    images: (N, C, H, W), floats in [-1, 1] or uint8. scale as in `rows`. Returns a Picture; raises as `rows` does.
+    """
+    if columns < 1:
+        raise ColdlabError(f"columns is {columns}; a grid has 1 or more.")
+    pixels = to_pixels(images)
+    batches = [pixels[k : k + columns] for k in range(0, len(pixels), columns)]
+    fig, _ = _blank()
+    dots = _dots(scale, pixels.shape[2], lambda dots: columns * (pixels.shape[2] * dots + 8))
+    canvas = _mosaic(batches, dots, 8, 8)
+    _show(fig, canvas, 0, 0, canvas.shape[1], canvas.shape[0])
+    return Picture(fig, alt)
+
+
 def strip(images, labels, alt, scale=None):
     """One trajectory from left to right, a label under each image.
 

@@ -499,7 +499,8 @@ def test_an_unknown_checkpoint_is_answered_with_the_nearest(capsys, tmp_path):
 
 
 def test_sample_writes_a_comparison_and_a_film_strip(finished, tmp_path, capsys):
-    arguments = ["sample", "--pretrained", str(finished), "--count", "2", "--out", str(tmp_path / "s")]
+    arguments = ["sample", "--start", "test", "--pretrained", finished, "--count", "2", "--out", tmp_path / "s"]
+    arguments = [str(argument) for argument in arguments]
     assert main([*arguments, "--steps", "2"]) == 0
     assert set(contents(tmp_path / "s")) == {"samples.png", "trajectory.png"}
     first = contents(tmp_path / "s")
@@ -512,6 +513,31 @@ def test_sample_writes_a_comparison_and_a_film_strip(finished, tmp_path, capsys)
     (tmp_path / "file").write_text("x")
     arguments[-1] = tmp_path / "file"
     assert "choose another --out" in told(capsys, 2, *arguments)
+
+
+def test_sample_generates_from_a_mixture_and_says_which(tmp_path, capsys):
+    common = ["sample", "--count", "9", "--steps", "2", "--out", str(tmp_path / "s")]
+    assert main(common) == 0
+    assert "over 9 numbers" in capsys.readouterr().out
+    first = contents(tmp_path / "s")
+    assert set(first) == {"samples.png", "trajectory.png"}
+    assert main(common) == 0
+    assert contents(tmp_path / "s") == first  # the seed decides
+    for other in (["--seed", "1"], ["--start", "mean"], ["--components", "3"], ["--sigma", "0.002"]):
+        assert main([*common, *other]) == 0
+        assert contents(tmp_path / "s")["samples.png"] != first["samples.png"], other
+    out = capsys.readouterr().out
+    assert "a mixture of 1 over 1 numbers" in out
+    assert "a mixture of 3 over 9 numbers" in out
+    assert "did you mean 'mean'?" in told(capsys, 2, "sample", "--start", "means")
+    assert "at least ten for each" in told(capsys, 2, "sample", "--components", "151")
+    assert "sigma" in told(capsys, 2, "sample", "--sigma", "-1")
+
+
+def test_sample_starts_noise_from_noise(tmp_path):
+    assert train(tmp_path / "noise", "--degradation", "noise", "--steps", "1") == 0
+    assert main(["sample", "--pretrained", str(tmp_path / "noise"), "--count", "2", "--out", str(tmp_path / "s")]) == 0
+    assert set(contents(tmp_path / "s")) == {"samples.png", "trajectory.png"}
 
 
 # ------------------------------------------------------------------------------------------------------------- restore
@@ -672,7 +698,10 @@ def test_a_random_degradation_can_only_be_undone_where_it_was_done(tmp_path, cap
     capsys.readouterr()
     assert "only --degrade" in told(capsys, 2, "restore", path, *use)
     assert main(["restore", str(path), *use, "--degrade"]) == 0
-    assert main(["sample", "--pretrained", str(out), "--count", "2", "--out", str(tmp_path / "s")]) == 0
+    start = ["sample", "--pretrained", str(out), "--count", "2", "--out", str(tmp_path / "s"), "--start"]
+    assert main([*start, "test"]) == 0
+    capsys.readouterr()
+    assert "leaves much of the image" in told(capsys, 2, *start, "mixture")
     assert main(["evaluate", "--pretrained", str(out), "--limit", "3", "--json"]) == 0
 
 

@@ -163,6 +163,18 @@ def test_rows_without_labels_have_no_margin():
     assert png(plots.rows({"": images(2)}, "Two images.", scale=1))[0].shape == (12, 28, 4)
 
 
+def test_grid_keeps_every_pixel_in_reading_order():
+    x = torch.randint(0, 256, (5, 1, 4, 4), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    pixels, _ = png(plots.grid(x, "Five images.", columns=3, scale=0.5))
+    assert pixels.shape[:2] == (2 * 4 + 8, 3 * 4 + 2 * 8)
+    for k in range(5):
+        top, left = k // 3 * 12, k % 3 * 12
+        assert (pixels[top : top + 4, left : left + 4, 0] == x[k, 0].numpy()).all()
+    assert (pixels[12:, 24:, 3] == 0).all()  # the sixth place stays empty
+    with pytest.raises(ColdlabError, match="columns"):
+        plots.grid(x, "five", columns=0)
+
+
 def test_strip_keeps_every_pixel_and_centres_labels():
     batch = images(3)
     picture = plots.strip(batch, ["t = 0", "a long label", 2], "Three images.", scale=3)

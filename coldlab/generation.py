@@ -1,0 +1,194 @@
+"""New images: draw what survives D_T, write it back as x_T, and let Algorithm 2 restore an image that never was.
+
+The idea that holds this file together: one x_T gives one image, so all variety must come from x_T, and x_T is only as
+varied as the numbers that survive D_T. For the paper's MNIST blur they are nine. A Gaussian mixture knows them well.
+"""
+
+import sys
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from tqdm import tqdm
+
+from .base import Separable
+from .data import to_float
+from .errors import ColdlabError
+from .sampling import improved
+
+FLOOR = 2e-6  # weaker than this, relative to the image, float32 does not carry it (the eps of D.inverse)
+MOST = 256  # numbers of an image, over its channels, that a mixture with full covariances can still learn
+COMPONENTS = (1, 2, 5, 10, 20, 40)  # Gaussians to choose among
+
+
+@dataclass(frozen=True)
+class Survivors:
+    """The numbers of an image that D_t leaves: c_k = <x0, V_k>, with gains g_k, so that x_t = sum_k g_k c_k U_k.
+
+    A_t = U diag(g) V^T is the singular value decomposition of D's matrix; k runs over the pairs (i, j) of its
+    directions with g_i g_j > floor, strongest first, `keep` of them if given (1: the mean alone, for a blur with
+    circular borders). Each channel has its own. Raises ColdlabError where D is no blur or pixelation.
+    """
+
+    D: Separable
+    t: int
+    keep: int | None = None
+    floor: float = FLOOR
+
+    def __post_init__(self):
+        if not isinstance(self.D, Separable):
+            name = type(self.D).__name__
+            raise ColdlabError(f"what survives {name} is no short list of numbers; this needs a blur or a pixelation.")
+        if self.keep is not None and self.keep < 1:
+            raise ColdlabError(f"keep = {self.keep}; at least 1 number must be kept.")
+
+    @cached_property
+    def pairs(self):
+        """(rows, columns, gains): which pairs of singular directions survive, strongest first; gains in float64."""
+        g = self.D.gains[self.t]
+        gains = (g[:, None] * g).flatten().cpu()
+        order = gains.argsort(descending=True, stable=True)[: int((gains > self.floor).sum())][: self.keep]
+        return order // len(g), order % len(g), gains[order]
+
+    def __len__(self):
+        """How many numbers survive per channel."""
+        return len(self.pairs[0])
+
+    def read(self, x0):
+        """Images (B, C, H, W) in [-1, 1] -> their surviving numbers (B, C, K), float64, before the gains."""
+        i, j, _ = self.pairs
+        Vt = self.directions("Vt").to(x0.device)
+        return (Vt @ x0.double() @ Vt.mT)[:, :, i, j]
+
+    def write(self, c):
+        """Numbers (B, C, K) -> the x_t (B, C, H, W), float32, that an image with these numbers has."""
+        i, j, gains = self.pairs
+        inner = torch.zeros(*c.shape[:2], self.D.size, self.D.size, dtype=torch.float64)
+        inner[:, :, i, j] = c.double() * gains
+        U = self.directions("U")
+        return (U @ inner @ U.mT).float()
+
+    def directions(self, name):
+        self.D.decompose()
+        return self.D.exact[name][self.t]
+
+
+@dataclass(frozen=True)
+class Prior:
+    """A Gaussian mixture over what survives: `sample` draws x_t."""
+
+    survivors: Survivors
+    mixture: object  # sklearn.mixture.GaussianMixture over (C K) numbers
+    channels: int
+    bic: dict  # components tried -> BIC on held-out images; empty where only one number was tried
+
+    @property
+    def D(self):
+        return self.survivors.D
+
+    @property
+    def t(self):
+        return self.survivors.t
+
+    def sample(self, count, seed=0):
+        """(x_t, None): `count` starts in float32, the same for the same seed. D needs no z."""
+        self.mixture.random_state = seed % 2**32
+        drawn = torch.from_numpy(self.mixture.sample(count)[0])  # component after component
+        drawn = drawn[torch.randperm(count, generator=torch.Generator().manual_seed(seed))]
+        return self.survivors.write(drawn.reshape(count, self.channels, -1)), None
+
+
+def fit(D, images, t=None, keep=None, components=COMPONENTS, seed=0):
+    """The Prior of uint8 images (N, C, H, W): a mixture of full-covariance Gaussians over what survives D_t (t = T).
+
+    keep: how many numbers per channel, the strongest; None takes all that survive, if they are at most 256 in all.
+    components: how many Gaussians, or several such numbers; of those the one with the lowest BIC on held-out images
+    (every fifth) is taken: BIC = -2 log L + p log N, p parameters. The paper: keep=1 and a single Gaussian.
+    """
+    from sklearn.mixture import GaussianMixture
+
+    survivors = Survivors(D, D.T if t is None else t, keep)
+    if keep is None and (found := len(survivors) * images.shape[1]) > MOST:
+        told = f"{found} numbers survive and a mixture learns at most {MOST}; the weaker ones are left out"
+        warnings.warn(f"{told}, so the starts are not quite like real ones.", stacklevel=2)
+        survivors = Survivors(D, survivors.t, MOST // images.shape[1])
+    c = torch.cat([survivors.read(to_float(chunk)) for chunk in images.split(1024)]).flatten(1)
+    tried = (components,) if isinstance(components, int) else tuple(components)
+    held = torch.arange(len(c)) % 5 == 0
+    if len(c) < 10 * max(tried) or min(tried) < 1:
+        raise ColdlabError(f"{len(c)} images for {max(tried)} components; use at least ten for each.")
+    bic = {}
+    if len(tried) > 1:
+        for k in tqdm(tried, "mixtures", leave=False, disable=not sys.stderr.isatty()):
+            bic[k] = GaussianMixture(k, random_state=seed).fit(c[~held].numpy()).bic(c[held].numpy())
+    best = min(bic, key=bic.get) if bic else tried[0]
+    return Prior(survivors, GaussianMixture(best, random_state=seed).fit(c.numpy()), images.shape[1], bic)
+
+
+@dataclass(frozen=True)
+class Latent:
+    """Where D_T leaves nothing of x0 (noise, fade, animorph) all variety lies in z: x_T = D(x0, T, z), whatever x0."""
+
+    D: torch.nn.Module
+    images: torch.Tensor  # uint8, for a z that is drawn from images (animorph)
+
+    def __post_init__(self):
+        x0 = to_float(self.images[:2])
+        z = self.D.draw(x0, torch.Generator().manual_seed(0)) if self.D.needs_z else None
+        left = (self.D(x0, self.D.T, z) - self.D(-x0, self.D.T, z)).abs().max()
+        if left > 0.1:
+            name = type(self.D).__name__
+            raise ColdlabError(f"{name} at T leaves much of the image, so there is no simple law of x_T to draw from.")
+
+    @property
+    def t(self):
+        return self.D.T
+
+    def sample(self, count, seed=0):
+        """(x_T, z), the same for the same seed."""
+        draw = torch.Generator().manual_seed(seed)
+        chosen = torch.randint(len(self.images), (count,), generator=draw)
+        x0 = to_float(self.images[chosen])
+        z = self.D.draw(x0, draw)
+        return self.D(torch.zeros_like(x0), self.D.T, z), z
+
+
+def prior_of(D, images, t=None, keep=None, components=COMPONENTS, seed=0):
+    """The law of x_T that D has: `fit` for a blur or pixelation, `Latent` where D_T forgets x0; else an error."""
+    return fit(D, images, t, keep, components, seed) if isinstance(D, Separable) else Latent(D, images)
+
+
+def starts(prior, count, seed=0, sigma=0.0):
+    """(x, z): `count` states at severity prior.t, and D's latents or None.
+
+    sigma: white noise added to x, in the units of [-1, 1] (the paper's broken symmetry: 0.002 at x_T). All is drawn
+    from seed. Raises ColdlabError for count < 1 or sigma < 0.
+    """
+    if count < 1 or sigma < 0:
+        raise ColdlabError(f"count = {count}, sigma = {sigma}; count is 1 or more and sigma not negative.")
+    x, z = prior.sample(count, seed)
+    return x + sigma * torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)), z
+
+
+def walk(R, prior, x, z=None, severities=None, fixed=False):
+    """Algorithm 2 from the starts (x, z): yields (r, x_r, x0_hat). Severities: from prior.t to 0, by default every one.
+
+    fixed: keep the z that was drawn; by default it is estimated anew at each step where D can (for noise that is DDIM).
+    """
+    latent = prior.D.infer if hasattr(prior.D, "infer") and not fixed else z
+    return improved(R, prior.D, x, latent, range(prior.t, -1, -1) if severities is None else severities)
+
+
+def generate(R, prior, count, seed=0, sigma=0.0, severities=None, fixed=False, batch=256):
+    """`count` new images (count, C, H, W), float32 in about [-1, 1]. Arguments as in `starts` and `walk`.
+
+    batch: images at once; it changes the time, not the images. Source: the paper, section 5.2.
+    """
+    (x, z), device, done = starts(prior, count, seed, sigma), next(R.parameters()).device, []
+    parts = torch.arange(count).split(batch)
+    for part in tqdm(parts, "generate", leave=False, disable=len(parts) == 1 or not sys.stderr.isatty()):
+        latent = None if z is None else z[part].to(device)
+        *_, (_, images, _) = walk(R, prior, x[part].to(device), latent, severities, fixed)
+        done.append(images.cpu())
+    return torch.cat(done)

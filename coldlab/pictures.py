@@ -1,0 +1,77 @@
+"""What the commands leave behind: pictures of restored and of generated images, film strips, GIFs.
+
+The idea that holds this file together: a trajectory is a list of (severity, images), and every picture is made of some.
+"""
+
+from contextlib import contextmanager
+
+import torch
+
+from . import data, evaluation, generation, sampling
+from .errors import ColdlabError
+
+
+def write_restored(out, path, states, algorithm):
+    from PIL import Image
+
+    from . import plots
+
+    with results(out):
+        image = data.to_uint8(states[-1][1][0]).cpu()
+        image = image[0] if len(image) == 1 else image.permute(1, 2, 0)
+        Image.fromarray(image.numpy()).save(out / f"{path.stem}-restored.png")
+        shown = ten_of(states)
+        strip = torch.cat([x for _, x in shown]).cpu()
+        alt = f"{path.name} restored from severity {states[0][0]} to 0 by the {algorithm} sampler."
+        plots.strip(strip, [f"t = {t}" for t, _ in shown], alt).save(out / f"{path.stem}-trajectory.png")
+        plots.gif(torch.cat([x for _, x in states]).cpu(), out / f"{path.stem}.gif")
+    print(f"{path} -> {out / path.stem}-restored.png, -trajectory.png, .gif")
+
+
+@contextmanager
+def results(out):
+    """Make the folder `out` and, where it or a file in it cannot be written, say so in one sentence."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise ColdlabError(f"{out} cannot be written ({error.strerror}); choose another --out.") from None
+
+
+def ten_of(states):
+    """At most ten states of a trajectory, evenly, the first and the last among them."""
+    return [states[i] for i in sorted({round(k * (len(states) - 1) / 9) for k in range(10)})]
+
+
+def write_comparison(R, D, x0, severities, out):
+    """Held-out images x0: degraded, restored directly and by both algorithms; and Algorithm 2's film strip."""
+    from . import plots
+
+    x0 = x0.to(next(R.parameters()).device)
+    rows = evaluation.compare(R, D, x0, severities)
+    z = D.draw(x0, torch.Generator(x0.device).manual_seed(0))
+    states = [(severities[0], rows["degraded"])]
+    states += [(r, x) for r, x, _ in sampling.improved(R, D, rows["degraded"], z, severities)]
+    rows = {name: x.cpu() for name, x in rows.items()}
+    write_samples(plots.rows(rows, f"Rows of images: {', '.join(rows)}."), states, out)
+
+
+def write_generated(R, prior, count, seed, sigma, severities, out):
+    """New images, and the film strip of the first eight from x_T to the image."""
+    from . import plots
+
+    images = generation.generate(R, prior, count, seed, sigma, severities)
+    device = next(R.parameters()).device
+    x, z = (None if part is None else part[:8].to(device) for part in generation.starts(prior, count, seed, sigma))
+    states = [(severities[0], x), *((r, x) for r, x, _ in generation.walk(R, prior, x, z, severities))]
+    write_samples(plots.grid(images, f"{count} generated images.", columns=8), states, out)
+
+
+def write_samples(picture, states, out):
+    from . import plots
+
+    film = {f"t = {t}": x.cpu() for t, x in ten_of(states)}
+    with results(out):
+        picture.save(out / "samples.png")
+        plots.rows(film, "Algorithm 2, one row per severity, from degraded to restored.").save(out / "trajectory.png")
+    print(f"{out}/: samples.png, trajectory.png")
