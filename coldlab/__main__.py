@@ -122,6 +122,7 @@ def sample(
     count: int = 32,
     components: Number = None,
     sigma: float = 0.0,
+    temperature: float = 1.0,
     steps: Number = None,
     seed: int = 0,
     out: Path = Path("samples"),
@@ -137,6 +138,7 @@ def sample(
         count: How many images.
         components: Gaussians in the mixture; by default as many as fit held-out images best, and 1 for mean.
         sigma: White noise added to the starts, in units of [-1, 1]. The paper: 0 or 0.002.
+        temperature: Below 1 the starts keep closer to the middle of their Gaussian: more typical, less varied.
         steps: Calls of the network per image, 1..T; T by default.
         seed: Of all that is drawn.
         out: Folder for the results.
@@ -154,7 +156,8 @@ def sample(
         return
     keep, few = (1, 1) if start == "mean" else (None, generation.COMPONENTS)
     prior = generation.prior_of(D, images, keep=keep, components=components or few, seed=seed)
-    pictures.write_generated(R, prior, count, seed, sigma, severities, out)
+    drawn = dict(count=count, seed=seed, sigma=sigma, temperature=temperature)
+    pictures.write_generated(R, prior, drawn, severities, out)
     if isinstance(prior, generation.Prior):
         print(f"drawn from a mixture of {prior.mixture.n_components} over {prior.mixture.n_features_in_} numbers")
 

@@ -19,6 +19,7 @@ from .sampling import improved
 
 FLOOR = 2e-6  # weaker than this, relative to the image, float32 does not carry it (the eps of D.inverse)
 MOST = 256  # numbers of an image, over its channels, that a mixture with full covariances can still learn
+ENOUGH = 20_000  # images for a mixture
 COMPONENTS = (1, 2, 5, 10, 20, 40)  # Gaussians to choose among
 
 
@@ -91,10 +92,15 @@ class Prior:
     def t(self):
         return self.survivors.t
 
-    def sample(self, count, seed=0):
-        """(x_t, None): `count` starts in float32, the same for the same seed. D needs no z."""
+    def sample(self, count, seed=0, temperature=1.0):
+        """(x_t, None): `count` starts in float32, the same for the same seed. D needs no z.
+
+        temperature: how far draws lie from the middle of their Gaussian; 1 is the mixture itself, 0 its means alone.
+        """
         self.mixture.random_state = seed % 2**32
-        drawn = torch.from_numpy(self.mixture.sample(count)[0])  # component after component
+        drawn, component = self.mixture.sample(count)  # component after component
+        means = self.mixture.means_[component]
+        drawn = torch.from_numpy(means + temperature * (drawn - means))
         drawn = drawn[torch.randperm(count, generator=torch.Generator().manual_seed(seed))]
         return self.survivors.write(drawn.reshape(count, self.channels, -1)), None
 
@@ -105,6 +111,7 @@ def fit(D, images, t=None, keep=None, components=COMPONENTS, seed=0):
     keep: how many numbers per channel, the strongest; None takes all that survive, if they are at most 256 in all.
     components: how many Gaussians, or several such numbers; of those the one with the lowest BIC on held-out images
     (every fifth) is taken: BIC = -2 log L + p log N, p parameters. The paper: keep=1 and a single Gaussian.
+    Of more than 20,000 images, every so many-th is used: a mixture needs no more, and would take minutes.
     """
     from sklearn.mixture import GaussianMixture
 
@@ -113,6 +120,7 @@ def fit(D, images, t=None, keep=None, components=COMPONENTS, seed=0):
         told = f"{found} numbers survive and a mixture learns at most {MOST}; the weaker ones are left out"
         warnings.warn(f"{told}, so the starts are not quite like real ones.", stacklevel=2)
         survivors = Survivors(D, survivors.t, MOST // images.shape[1])
+    images = images[:: -(-len(images) // ENOUGH)]
     c = torch.cat([survivors.read(to_float(chunk)) for chunk in images.split(1024)]).flatten(1)
     tried = (components,) if isinstance(components, int) else tuple(components)
     held = torch.arange(len(c)) % 5 == 0
@@ -145,8 +153,10 @@ class Latent:
     def t(self):
         return self.D.T
 
-    def sample(self, count, seed=0):
-        """(x_T, z), the same for the same seed."""
+    def sample(self, count, seed=0, temperature=1.0):
+        """(x_T, z), the same for the same seed. Temperatures other than 1 are for mixtures."""
+        if temperature != 1:
+            raise ColdlabError(f"temperature = {temperature}; only a mixture's starts have one, leave it at 1.")
         draw = torch.Generator().manual_seed(seed)
         chosen = torch.randint(len(self.images), (count,), generator=draw)
         x0 = to_float(self.images[chosen])
@@ -159,15 +169,17 @@ def prior_of(D, images, t=None, keep=None, components=COMPONENTS, seed=0):
     return fit(D, images, t, keep, components, seed) if isinstance(D, Separable) else Latent(D, images)
 
 
-def starts(prior, count, seed=0, sigma=0.0):
+def starts(prior, count, seed=0, sigma=0.0, temperature=1.0):
     """(x, z): `count` states at severity prior.t, and D's latents or None.
 
-    sigma: white noise added to x, in the units of [-1, 1] (the paper's broken symmetry: 0.002 at x_T). All is drawn
-    from seed. Raises ColdlabError for count < 1 or sigma < 0.
+    sigma: white noise added to x, in the units of [-1, 1] (the paper's broken symmetry: 0.002 at x_T). temperature:
+    below 1 the starts keep closer to the middle of their Gaussian, more typical and less varied. seed: of all draws.
+    Raises ColdlabError for count < 1 and for negative sigma or temperature.
     """
-    if count < 1 or sigma < 0:
-        raise ColdlabError(f"count = {count}, sigma = {sigma}; count is 1 or more and sigma not negative.")
-    x, z = prior.sample(count, seed)
+    if count < 1 or sigma < 0 or temperature < 0:
+        told = f"count = {count}, sigma = {sigma}, temperature = {temperature}"
+        raise ColdlabError(f"{told}; count is 1 or more, the others are not negative.")
+    x, z = prior.sample(count, seed, temperature)
     return x + sigma * torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)), z
 
 
@@ -180,12 +192,12 @@ def walk(R, prior, x, z=None, severities=None, fixed=False):
     return improved(R, prior.D, x, latent, range(prior.t, -1, -1) if severities is None else severities)
 
 
-def generate(R, prior, count, seed=0, sigma=0.0, severities=None, fixed=False, batch=256):
+def generate(R, prior, count, seed=0, sigma=0.0, temperature=1.0, severities=None, fixed=False, batch=256):
     """`count` new images (count, C, H, W), float32 in about [-1, 1]. Arguments as in `starts` and `walk`.
 
     batch: images at once; it changes the time, not the images. Source: the paper, section 5.2.
     """
-    (x, z), device, done = starts(prior, count, seed, sigma), next(R.parameters()).device, []
+    (x, z), device, done = starts(prior, count, seed, sigma, temperature), next(R.parameters()).device, []
     parts = torch.arange(count).split(batch)
     for part in tqdm(parts, "generate", leave=False, disable=len(parts) == 1 or not sys.stderr.isatty()):
         latent = None if z is None else z[part].to(device)

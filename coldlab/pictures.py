@@ -56,15 +56,15 @@ def write_comparison(R, D, x0, severities, out):
     write_samples(plots.rows(rows, f"Rows of images: {', '.join(rows)}."), states, out)
 
 
-def write_generated(R, prior, count, seed, sigma, severities, out):
-    """New images, and the film strip of the first eight from x_T to the image."""
+def write_generated(R, prior, drawn, severities, out):
+    """New images, and the film strip of the first eight from x_T on; `drawn`: the arguments of `generation.starts`."""
     from . import plots
 
-    images = generation.generate(R, prior, count, seed, sigma, severities)
+    images = generation.generate(R, prior, **drawn, severities=severities)
     device = next(R.parameters()).device
-    x, z = (None if part is None else part[:8].to(device) for part in generation.starts(prior, count, seed, sigma))
+    x, z = (None if part is None else part[:8].to(device) for part in generation.starts(prior, **drawn))
     states = [(severities[0], x), *((r, x) for r, x, _ in generation.walk(R, prior, x, z, severities))]
-    write_samples(plots.grid(images, f"{count} generated images.", columns=8), states, out)
+    write_samples(plots.grid(images, f"{len(images)} generated images.", columns=8), states, out)
 
 
 def write_samples(picture, states, out):

@@ -523,8 +523,8 @@ def test_sample_generates_from_a_mixture_and_says_which(tmp_path, capsys):
     assert set(first) == {"samples.png", "trajectory.png"}
     assert main(common) == 0
     assert contents(tmp_path / "s") == first  # the seed decides
-    for other in (["--seed", "1"], ["--start", "mean"], ["--components", "3"], ["--sigma", "0.002"]):
-        assert main([*common, *other]) == 0
+    for other in ("--seed 1", "--start mean", "--components 3", "--sigma 0.002", "--temperature 0.7"):
+        assert main([*common, *other.split()]) == 0
         assert contents(tmp_path / "s")["samples.png"] != first["samples.png"], other
     out = capsys.readouterr().out
     assert "a mixture of 1 over 1 numbers" in out

@@ -107,6 +107,15 @@ def test_one_start_gives_one_image_and_one_seed_one_start():
     assert (first - generation.generate(R, prior, 10, seed=3, sigma=0.1)).std() > 0.05
 
 
+def test_temperature_scales_the_distance_from_the_middle_of_the_gaussians():
+    prior = generation.fit(Blur(16, T=4), uint8(100), components=1)
+    (full, _), (half, _), (none, _) = (generation.starts(prior, 50, temperature=t) for t in (1.0, 0.5, 0.0))
+    assert (none - none[:1]).abs().max() < 1e-6  # one Gaussian has one middle
+    assert torch.allclose(half - none, 0.5 * (full - none), atol=1e-5)
+    with pytest.raises(ColdlabError, match="only a mixture"):
+        generation.starts(generation.prior_of(Noise(T=10), uint8(4)), 2, temperature=0.5)
+
+
 def test_broken_symmetry_is_white_noise_of_the_size_asked_for():
     prior = generation.fit(Blur(16, T=4), uint8(100), components=1)
     (plain, _), (noisy, _) = generation.starts(prior, 200), generation.starts(prior, 200, sigma=0.02)
@@ -162,6 +171,6 @@ def test_what_cannot_be_done_is_told():
         prior = generation.fit(Blur(16, T=1, std=0.5), x, components=1)
     assert prior.mixture.n_features_in_ == 255
     prior = generation.fit(Blur(16, T=4), x, components=1)
-    for count, sigma in ((0, 0.0), (1, -1.0)):
+    for count, sigma, temperature in ((0, 0.0, 1.0), (1, -1.0, 1.0), (1, 0.0, -1.0)):
         with pytest.raises(ColdlabError, match="count"):
-            generation.starts(prior, count, sigma=sigma)
+            generation.starts(prior, count, sigma=sigma, temperature=temperature)
