@@ -44,7 +44,7 @@ class Recipe:
 RECIPES = {
     "digits": Recipe(width=8, epochs=60),
     "mnist": Recipe(width=16, epochs=12),
-    "cifar10": Recipe(width=32, epochs=14, flip=True, shift=3, scale=0.0, turn=0.0),
+    "cifar10": Recipe(width=32, epochs=10, flip=True, shift=2, scale=0.0, turn=0.0),
 }
 
 
