@@ -13,10 +13,11 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
+from .checkpoints import WEIGHTS, read, refused, sealed, unsealed, write
 from .errors import ColdlabError, unknown
 
-WEIGHTS = Path(__file__).parent / "weights"
 BATCH = 256  # images at a time
+INCEPTION = "6726825d"  # the SHA-256 of the published weights begins so
 
 
 class Classifier(nn.Module):
@@ -27,6 +28,8 @@ class Classifier(nn.Module):
     logits, so that softmax(forward(x)) are probabilities. `dim` is the number of features, `name` that of the net.
     Built without weights it is a random net; `classifier` loads a trained one.
     """
+
+    size = 32
 
     def __init__(self, channels=1, width=16, classes=10, name="random-classifier"):
         super().__init__()
@@ -61,18 +64,10 @@ def _layer(inputs, outputs, side, stride):
 
 def save_classifier(path, net):
     """Write a Classifier as safetensors in half precision, with its shape and a digest of all as metadata."""
-    from safetensors.torch import save
-
-    from .checkpoints import digest, sorted_header, write
-
-    tensors = {
-        name: value.to("cpu", torch.float16).contiguous()
-        for name, value in net.state_dict().items()
-        if value.is_floating_point()
-    }
+    values = {name: value for name, value in net.state_dict().items() if value.is_floating_point()}
+    tensors = {name: value.to("cpu", torch.float16).contiguous() for name, value in values.items()}
     shape = {"name": net.name, "channels": net.channels, "width": net.width, "classes": net.classes}
-    metadata = {"classifier": json.dumps(shape)}
-    write(path, sorted_header(save(tensors, metadata | {"sha256": digest(tensors, metadata)})))
+    write(path, sealed(tensors, {"classifier": json.dumps(shape)}))
 
 
 def classifier(name, device="cpu"):
@@ -81,23 +76,15 @@ def classifier(name, device="cpu"):
     They ship with the package; results/NAME-classifier.json says how each was trained and how often it is right.
     Raises ColdlabError for an unknown name and for a file that is damaged or something else.
     """
-    from safetensors.torch import load
-
-    from .checkpoints import digest, read, refused
-
     path = Path(name)
     if path.suffix != ".safetensors":
-        known = classifiers()
         key = str(name).removesuffix("-classifier")
-        if key not in known:
-            raise unknown("classifier", str(name), known)
+        if key not in classifiers():
+            raise unknown("classifier", str(name), classifiers())
         path = WEIGHTS / f"{key}-classifier.safetensors"
     content = read(path)
     try:
-        tensors = load(content)
-        metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
-        if metadata.pop("sha256") != digest(tensors, metadata):
-            raise ValueError("it is damaged, its contents do not match their SHA-256")
+        tensors, metadata = unsealed(content)
         net = Classifier(**json.loads(metadata["classifier"]))
         counts = {key: value for key, value in net.state_dict().items() if not value.is_floating_point()}
         net.load_state_dict({key: value.float() for key, value in tensors.items()} | counts)
@@ -109,3 +96,107 @@ def classifier(name, device="cpu"):
 def classifiers():
     """The names that `classifier` knows."""
     return sorted(path.stem.removesuffix("-classifier") for path in WEIGHTS.glob("*-classifier.safetensors"))
+
+
+# ------------------------------------------------------------------------------------------------------- any net
+
+
+@torch.no_grad()
+def extract(net, images, batch=BATCH):
+    """The features (N, net.dim), float32 on the CPU, of images (N, C, H, W): uint8, or floats in [0, 1]."""
+    return torch.cat([net.features(x).float().cpu() for x in _batches(net, images, batch)])
+
+
+@torch.no_grad()
+def predict(net, images, batch=BATCH):
+    """The class probabilities (N, classes), float32 on the CPU, that a Classifier gives to images as in `extract`."""
+    return torch.cat([net(x).softmax(1).cpu() for x in _batches(net, images, batch)])
+
+
+def frechet_name(net):
+    """What a Fréchet distance of this net's features is called: "FID" for the official Inception weights only."""
+    return "FID" if net.name == "inception" else f"Fréchet ({net.name})"
+
+
+def _batches(net, images, batch):
+    """Checked images as the net wants them: floats, its channels and, where it has one, its size, on its device."""
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or len(images) == 0:
+        raise ColdlabError(f"images have shape {tuple(images.shape)}; features are made of (N, C, H, W) with C 1 or 3.")
+    if images.is_floating_point():
+        low, high = images.min().item(), images.max().item()
+        if not (low >= -1e-4 and high <= 1 + 1e-4):  # `not` catches NaN
+            found = f"from {low:.6g} to {high:.6g}"
+            raise ColdlabError(f"images are {found}; features take [0, 1]: use coldlab.data.to_unit.")
+    elif images.dtype != torch.uint8:
+        raise ColdlabError(f"images are {images.dtype}; features take uint8, or floats in [0, 1].")
+    device = next(net.parameters()).device
+    for part in tqdm(images.split(batch), f"features of {net.name}", delay=2, leave=False, disable=None):
+        x = part.to(device).float() / (1 if images.is_floating_point() else 255)
+        if x.shape[1] > net.channels:
+            x = (x * torch.tensor([0.299, 0.587, 0.114], device=device).view(3, 1, 1)).sum(1, keepdim=True)  # BT.601
+        x = x.expand(-1, net.channels, -1, -1)
+        if net.size and x.shape[-2:] != (net.size, net.size):
+            x = F.interpolate(x, (net.size, net.size), mode="bilinear", antialias=True)
+        yield x.clamp(0, 1)
+
+
+# ------------------------------------------------------------------------------------------------------- Inception
+
+
+class Inception(nn.Module):
+    """The Inception network of FID, as torch-fidelity builds it: 2048 pool features of images (B, 3, H, W) in [0, 1].
+
+    Images are rounded to 8 bits, as if they came from PNG files, and enlarged to 299 x 299 the way TensorFlow 1 did.
+    `name` is "inception" for the published weights, recognised by their SHA-256, and tells of other weights otherwise.
+    """
+
+    channels, dim, size = 3, 2048, None
+
+    def __init__(self, extractor, name):
+        super().__init__()
+        self.extractor, self.name = extractor, name
+
+    def features(self, x):
+        """The features (B, 2048) of images (B, 3, H, W) in [0, 1]."""
+        return self.extractor((x * 255).round().to(torch.uint8))[0]
+
+
+def inception(weights=None, device="cpu"):
+    """Inception from torch-fidelity (pip install "coldlab[fid]"); its licence and its download are the user's business.
+
+    weights: a file in torch-fidelity's format (weights-inception-2015-12-05-6726825d.pth); None lets torch-fidelity
+    download it into torch's cache folder, 96 MB. Raises ColdlabError where the library or the weights are missing, and
+    for a file that is something else; a file is checked to hold tensors only before anything in it is used.
+    """
+    try:
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+    except ImportError:
+        raise ColdlabError(
+            'Inception features need torch-fidelity: pip install "coldlab[fid]"; the shipped classifiers need nothing.'
+        ) from None
+    name = "inception"
+    if weights is not None:
+        path = Path(weights).expanduser()
+        try:
+            with open(path, "rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            torch.load(path, map_location="cpu", weights_only=True)
+        except OSError as error:
+            raise ColdlabError(f"{path} could not be read ({error.strerror}).") from None
+        except Exception as error:  # whatever a foreign or hostile content provokes
+            raise ColdlabError(f"{path} holds no Inception weights ({type(error).__name__}).") from None
+        if not digest.startswith(INCEPTION):
+            name = "inception with other weights"
+    try:
+        extractor = FeatureExtractorInceptionV3(
+            "inception-v3-compat", ["2048"], feature_extractor_weights_path=weights and str(path)
+        )
+    except (OSError, RuntimeError, TypeError, AttributeError) as error:
+        told = " ".join(str(error).split())[:120]
+        if weights is not None:
+            raise ColdlabError(f"{path} holds no Inception weights in torch-fidelity's format ({told}).") from None
+        raise ColdlabError(
+            f"the Inception weights could not be downloaded ({told}); give their file with weights=, or use a "
+            "classifier that ships."
+        ) from None
+    return Inception(extractor, name).to(device).requires_grad_(False).eval()
