@@ -78,7 +78,7 @@ def _distance(mean_a, cov_a, mean_b, cov_b):
 
 
 def square_root(matrix):
-    """The symmetric root of a symmetric matrix (F, F) without negative eigenvalues (those of rounding count as zero)."""
+    """The symmetric root of a symmetric matrix (F, F) without negative eigenvalues (rounding's count as zero)."""
     values, vectors = torch.linalg.eigh(matrix)
     return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
 

@@ -1,8 +1,9 @@
 """How far two batches of images lie apart: RMSE, PSNR and SSIM, as the paper measures them, with their uncertainty.
 
 The idea: every metric takes images in [0, 1] and refuses others, because a metric of images in [-1, 1] is a plausible
-number that is wrong. Sums run in float64 over chunks, so that the result depends neither on the batch nor on its order. Distances of whole sets, through the features of a net, are reached from
-here and live in coldlab.frechet, coldlab.features and coldlab.diversity.
+number that is wrong. Sums run in float64 over chunks, so that the result depends neither on the batch nor on its order.
+Distances of whole sets, through the features of a net, are reached from here and live in coldlab.frechet,
+coldlab.features and coldlab.diversity.
 """
 
 import torch
