@@ -8,6 +8,7 @@ The 10,000 test images are degraded by the blur of mnist-blur and restored direc
 
 import argparse
 import hashlib
+import json
 import time
 from importlib.metadata import version
 from pathlib import Path
