@@ -123,20 +123,25 @@ def frechet_interval(a, b, level=0.95, resamples=100, seed=0, paired=True):
     return max(0.0, low), high
 
 
-def against_samples(a, b, sizes, repeats=5, seed=0):
+def against_samples(a, b, sizes, repeats=5, seed=0, paired=False):
     """{n: distances (repeats,)}: the Fréchet distance of n images from features a to n images from b, drawn anew.
 
-    Draws are without replacement, from a and b independently. Raises ColdlabError for an n above either set.
+    Draws are without replacement, from a and b independently, or, if paired, the same images of both: restored images
+    and their originals, as the paper compares them. Raises ColdlabError for an n above either set.
     """
     a, b = check(a), check(b)
     generator = torch.Generator().manual_seed(seed)
+    if paired and len(a) != len(b):
+        raise ColdlabError(f"sets of {len(a)} and {len(b)} images are no pairs; give one original per image.")
     found = {}
     for n in sizes:
         if not 2 <= n <= min(len(a), len(b)):
             raise ColdlabError(f"n = {n} images cannot be drawn from sets of {len(a)} and {len(b)}; n starts at 2.")
         every, distances = torch.arange(n), []
         for _ in range(repeats):
-            x, y = (v[torch.randperm(len(v), generator=generator)[:n]] for v in (a, b))
+            chosen = torch.randperm(len(a), generator=generator)[:n]
+            other = chosen if paired else torch.randperm(len(b), generator=generator)[:n]
+            x, y = a[chosen], b[other]
             distances.append(_distance(*_weighted(x, every), *_weighted(y, every)))
         found[n] = torch.stack(distances)
     return found

@@ -154,6 +154,10 @@ def test_extrapolation_comes_nearer_to_the_truth_than_any_sample():
     assert abs(metrics.extrapolate(found)[0] - truth) < 0.5 * (means[2] - truth)
     with pytest.raises(ColdlabError, match="n = 5000 images cannot be drawn from sets of 4000 and 4000"):
         against_samples(a, b, (5000,))
+    assert against_samples(a, a, (50,), paired=True)[50].max() < 1e-9  # the same images of both
+    assert against_samples(a, a, (50,))[50].min() > 0.01
+    with pytest.raises(ColdlabError, match="4000 and 3000 images are no pairs"):
+        against_samples(a, b[:3000], (50,), paired=True)
 
 
 @pytest.mark.parametrize("paired", [True, False])

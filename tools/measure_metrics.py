@@ -71,9 +71,11 @@ def by_count(seen, train):
     """The distance against the number of images, its line in 1/n, and what the law of Gaussians predicts."""
     sizes = (128, 256, 512, 1024, 2048, 4096)
     truth, found = seen["original"], {}
-    pairs = {"real": (train, truth), "direct": (seen["direct"], truth), "Algorithm 2": (seen["Algorithm 2"], truth)}
-    for name, (a, b) in pairs.items():
-        curve = against_samples(a, b, sizes, repeats=10)
+    sets = {"real": (train, truth, False)}
+    for row in ("direct", "Algorithm 2"):
+        sets |= {f"{row}, other images": (seen[row], truth, False), row: (seen[row], truth, True)}
+    for name, (a, b, paired) in sets.items():
+        curve = against_samples(a, b, sizes, repeats=10, paired=paired)
         limit, slope = metrics.extrapolate({n: v for n, v in curve.items() if n >= 512})
         found[name] = {
             "sizes": sizes,
