@@ -252,9 +252,9 @@ def lines_of(values, intervals):
         f"{name.upper() if name in forms else name:>{w}s}" for name, w in zip(names, widths, strict=True)
     )
     for row in values:
-        shown = [format(values[row][name], forms.get(name, ".4g")) for name in names]
+        shown = [format(values[row][name], forms.get(name, ".2f")) for name in names]
         yield f"{row:12s}" + "".join(f"{cell:>{w}s}" for cell, w in zip(shown, widths, strict=True))
-        spans = ["..".join(format(v, forms.get(n, ".4g")) for v in intervals[row].get(n, ())) for n in names]
+        spans = ["..".join(format(v, forms.get(n, ".2f")) for v in intervals[row].get(n, ())) for n in names]
         if any(spans):
             yield f"{'':12s}" + "".join(f"{cell:>{w}s}" for cell, w in zip(spans, widths, strict=True))
 
