@@ -342,7 +342,7 @@ for n, predicted in zip(sizes, law, strict=True):
     print(f"n = {n:3d}: measured {found[n].mean():.2f}, predicted {predicted:.2f}")
 print(f"extrapolated to n = infinity: {limit:.2f}")
 means = [v.mean().item() for v in found.values()]
-assert all(a > b for a, b in zip(means, means[1:], strict=False)) and means[-1] > 0.1
+assert means == sorted(means, reverse=True) and means[-1] > 0.1
 if DATASET == "digits":
     assert all(0.6 < m / p < 1.4 for m, p in zip(means[:3], law[:3], strict=True))
     assert abs(limit) < means[-1]
@@ -380,7 +380,11 @@ for label, curve in curves.items():
 for row in ("direct", "Algorithm 2"):
     apart, together = curves[f"{row}, other images"]["mean"], curves[row]["mean"]
     assert apart[0] > together[0] > together[-1]
-    assert apart[0] - apart[-1] > 1.3 * (together[0] - together[-1])
+    assert apart[0] - apart[-1] > 2 * (together[0] - together[-1])
+real, law = curves["real"], curves["gaussian_bias"]
+assert abs(real["limit"]) < 0.1 and all(0.7 < m / p < 1.3 for m, p in zip(real["mean"], law, strict=True))
+few, many = ([curves[label]["mean"][k] for label in ("direct, other images", "direct")] for k in (0, -1))
+assert few[0] > 2.5 * few[1] and abs(many[0] / many[1] - 1) < 0.1
 
 # %%
 plots.curves(
@@ -399,8 +403,8 @@ plots.curves(
 )
 
 # %% [markdown]
-# Test against training images, two sets that should not differ, follow the law over the whole range, and their extrapolation ends within 0.1 of zero. A restoration compared with *other* images carries that bias on top of its own distance; compared with its own originals it carries much less, so the curve is flatter.
-# **A FID against the same images and a FID against other images are two different quantities**, at any $n$ that one can afford.
+# Test against training images, two sets that should hardly differ, follow the law to within a quarter over the whole range, and their extrapolation ends within 0.1 of zero. A restoration compared with *other* images carries that bias on top of its own distance; compared with its own originals it carries much less. At 128 images the two protocols give 4.7 and 1.7
+# for the same restorations; at 4,096 they have met. With 64 features, that is. With Inception's 2,048 even ten thousand images are few, so expect **a FID against the same images and a FID against other images to be two different quantities**.
 #
 # ### With the net
 #
@@ -416,12 +420,13 @@ for label, value in measured["nets"].items():
 for label, ranking in order.items():
     print(f"{label:20s} {' < '.join(ranking)}")
 trained = [order[label] for label in order if label.endswith("-classifier") and not label.startswith("random")]
-assert all(ranking == ["direct", "Algorithm 2", "Algorithm 1"] for ranking in trained)
+assert all(ranking == ["direct", "Algorithm 2", "Algorithm 1"] for ranking in [*trained, order["pixels"]])
 ratios = [value["Algorithm 2"] / value["direct"] for label, value in measured["nets"].items() if not label.startswith("random")]
 assert min(ratios) < 1.5 and max(ratios) > 2
+assert order["random-classifier"] == ["Algorithm 2", "direct", "Algorithm 1"]
 
 # %% [markdown]
-# The trained nets agree on the order, and on nothing else. The values live on scales of their own. How much worse Algorithm 2 is than direct restoration depends on who looks: a fifth for one classifier, more than twice for another. A number from one net says nothing about a number from another, and a small gain under one may be a loss under the next.
+# The trained nets and the plain pixels agree on the order, and on nothing else. The values live on scales of their own. How much worse Algorithm 2 is than direct restoration depends on who looks: a fifth for one classifier, more than twice for another. A number from one net says nothing about a number from another, and a small gain under one may be a loss under the next: the random net even puts Algorithm 2 before direct restoration.
 #
 # ### With resizing and rounding
 #
@@ -552,6 +557,7 @@ if DATASET == "digits":
     assert judged["ones"]["entropy"] < 0.05 < 0.9 < judged["ten"]["entropy"]
     assert judged["ten"]["precision"] == 1 and judged["ten"]["recall"] < 0.1 and judged["ten"]["recognised"] > 0.99
     assert judged["blends"]["precision"] < 0.3 and judged["blends"]["recognised"] < 0.6
+    assert 0.55 < judged["held-out"]["precision"] < 0.75  # about a third falls outside
     assert judged["blends"]["recall"] > 0.7 and judged["blends"]["entropy"] > 0.85
 
 # %% [markdown]
@@ -562,7 +568,7 @@ if DATASET == "digits":
 # - **Ten** has every class, equally often, and a precision of 1. Only *recall* (and the copies' distance 0) says that nearly everything is missing.
 # - **Blends** have every class and a high recall; *precision* and *recognised* say that they are no digits.
 #
-# Judge *nearest* against the held-out row, not against zero: real digits of other people also have neighbours.
+# Judge every number against the held-out row, not against 0 or 1: real digits of other people have neighbours, too, and with 297 balls in 32 dimensions a third of them falls into none.
 #
 # ## What goes wrong
 #
@@ -634,19 +640,22 @@ assert 25e6 < 10_000 * large / small < 40e6
 # Real features are far from independent: a few directions hold most of the variance, and the bias of FID is smaller.
 
 # %% [markdown]
-# > **Exercise 3.** The first half of the test digits against the second half: measure the distance, subtract what the law predicts for a common source, and compare with the extrapolation. Do both halves come from the same source? (The test digits are sorted by writer.)
+# > **Exercise 3.** Test digits and training digits lie some distance apart (*held-out*, in the table above). The writers are others, and the net was trained on one of the two sets. Is the distance more than chance? Mix both sets, split the mixture at random into sets of the same sizes, 200 times, and see how often chance does as much. What does the law predict?
 
 # %% tags=["hide-cell", "solution", "nbval-ignore-output"]
-first, second = seen[:148].double(), seen[148:296].double()
-between = metrics.frechet(first, second).item()
-pooled = (metrics.moments(first).cov + metrics.moments(second).cov) / 2
-expected = metrics.gaussian_bias(pooled, 148, 148).item()
-mixed = frechet.against_samples(seen, seen.flip(0), (148,), repeats=20)[148]
-line = metrics.extrapolate(frechet.against_samples(first, second, (40, 60, 90, 148), repeats=20))[0]
-print(f"between {between:.2f}, by chance {expected:.2f}; what is left {between - expected:.2f}, extrapolated {line:.2f}")
-# What is left is far above zero: the writers differ. Random halves do not show it.
+distance = metrics.frechet(seen, every).item()
+pool = torch.cat([seen, every]).double()
+generator, chance = torch.Generator().manual_seed(0), []
+for _ in range(200):
+    mixed = pool[torch.randperm(len(pool), generator=generator)]
+    chance.append(metrics.frechet(mixed[: len(seen)], mixed[len(seen) :]).item())
+law_says = metrics.gaussian_bias(metrics.moments(pool).cov, len(seen), len(every)).item()
+share = np.mean([c >= distance for c in chance])
+print(f"measured {distance:.2f}; by chance {np.mean(chance):.2f} on average (the law: {law_says:.2f}), as much or more in {share:.0%} of the splits")
+# About one split in ten does as much: with so few digits we cannot tell that the sets differ.
+assert abs(law_says / np.mean(chance) - 1) < 0.25
 if DATASET == "digits":
-    assert between > 1.5 * expected and line > 0 and mixed.mean() < between
+    assert 0.02 < share < 0.25
 
 # %% [markdown]
 # > **Exercise 4.** Restored digits can be recognised and still be wrong. Measure three things for *direct* and for both algorithms: the share recognised, the share that is recognised *as the right class*, and the Fréchet distance. Which of them would you report?
