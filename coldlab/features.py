@@ -16,7 +16,6 @@ from tqdm import tqdm
 from .checkpoints import WEIGHTS, read, refused, sealed, unsealed, write
 from .errors import ColdlabError, unknown
 
-BATCH = 256  # images at a time
 INCEPTION = "6726825d"  # the SHA-256 of the published weights begins so
 
 
@@ -29,7 +28,7 @@ class Classifier(nn.Module):
     Built without weights it is a random net; `classifier` loads a trained one.
     """
 
-    size = 32
+    size, batch = 32, 256
 
     def __init__(self, channels=1, width=16, classes=10, name="random-classifier"):
         super().__init__()
@@ -102,20 +101,24 @@ def classifiers():
 
 
 @torch.no_grad()
-def extract(net, images, batch=BATCH):
-    """The features (N, net.dim), float32 on the CPU, of images (N, C, H, W): uint8, or floats in [0, 1]."""
+def extract(net, images, batch=None):
+    """The features (N, net.dim), float32 on the CPU, of images (N, C, H, W): uint8, or floats in [0, 1].
+
+    Grey images are repeated for a net of colour, and colour ones are turned to grey (luma); a net with a size gets them
+    resized to it, bilinearly and antialiased. batch: images at a time. Raises ColdlabError for other images.
+    """
     return torch.cat([net.features(x).float().cpu() for x in _batches(net, images, batch)])
 
 
 @torch.no_grad()
-def predict(net, images, batch=BATCH):
+def predict(net, images, batch=None):
     """The class probabilities (N, classes), float32 on the CPU, that a Classifier gives to images as in `extract`."""
     return torch.cat([net(x).softmax(1).cpu() for x in _batches(net, images, batch)])
 
 
 def frechet_name(net):
     """What a Fréchet distance of this net's features is called: "FID" for the official Inception weights only."""
-    return "FID" if net.name == "inception" else f"Fréchet ({net.name})"
+    return "FID" if isinstance(net, Inception) and net.official else f"Fréchet ({net.name})"
 
 
 def _batches(net, images, batch):
@@ -130,7 +133,7 @@ def _batches(net, images, batch):
     elif images.dtype != torch.uint8:
         raise ColdlabError(f"images are {images.dtype}; features take uint8, or floats in [0, 1].")
     device = next(net.parameters()).device
-    for part in tqdm(images.split(batch), f"features of {net.name}", delay=2, leave=False, disable=None):
+    for part in tqdm(images.split(batch or net.batch), f"features of {net.name}", delay=2, leave=False, disable=None):
         x = part.to(device).float() / (1 if images.is_floating_point() else 255)
         if x.shape[1] > net.channels:
             x = (x * torch.tensor([0.299, 0.587, 0.114], device=device).view(3, 1, 1)).sum(1, keepdim=True)  # BT.601
@@ -150,11 +153,12 @@ class Inception(nn.Module):
     `name` is "inception" for the published weights, recognised by their SHA-256, and tells of other weights otherwise.
     """
 
-    channels, dim, size = 3, 2048, None
+    channels, dim, size, batch = 3, 2048, None, 32
 
-    def __init__(self, extractor, name):
+    def __init__(self, extractor, official):
         super().__init__()
-        self.extractor, self.name = extractor, name
+        self.extractor, self.official = extractor, official
+        self.name = "inception" if official else "inception with other weights"
 
     def features(self, x):
         """The features (B, 2048) of images (B, 3, H, W) in [0, 1]."""
@@ -164,39 +168,45 @@ class Inception(nn.Module):
 def inception(weights=None, device="cpu"):
     """Inception from torch-fidelity (pip install "coldlab[fid]"); its licence and its download are the user's business.
 
-    weights: a file in torch-fidelity's format (weights-inception-2015-12-05-6726825d.pth); None lets torch-fidelity
-    download it into torch's cache folder, 96 MB. Raises ColdlabError where the library or the weights are missing, and
-    for a file that is something else; a file is checked to hold tensors only before anything in it is used.
+    weights: a file in torch-fidelity's format (weights-inception-2015-12-05-6726825d.pth); None downloads that one into
+    torch's cache folder, 96 MB. Raises ColdlabError where the library or the weights are missing, and for a file that
+    is something else; a file is checked to hold tensors only before anything in it is used.
     """
     try:
-        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+        from torch_fidelity import feature_extractor_inceptionv3 as fidelity
     except ImportError:
         raise ColdlabError(
             'Inception features need torch-fidelity: pip install "coldlab[fid]"; the shipped classifiers need nothing.'
         ) from None
-    name = "inception"
-    if weights is not None:
-        path = Path(weights).expanduser()
-        try:
-            with open(path, "rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            torch.load(path, map_location="cpu", weights_only=True)
-        except OSError as error:
-            raise ColdlabError(f"{path} could not be read ({error.strerror}).") from None
-        except Exception as error:  # whatever a foreign or hostile content provokes
-            raise ColdlabError(f"{path} holds no Inception weights ({type(error).__name__}).") from None
-        if not digest.startswith(INCEPTION):
-            name = "inception with other weights"
+    path = _download(fidelity.URL_INCEPTION_V3) if weights is None else Path(weights).expanduser()
     try:
-        extractor = FeatureExtractorInceptionV3(
-            "inception-v3-compat", ["2048"], feature_extractor_weights_path=weights and str(path)
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        torch.load(path, map_location="cpu", weights_only=True)
+        extractor = fidelity.FeatureExtractorInceptionV3(
+            "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
         )
-    except (OSError, RuntimeError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise ColdlabError(f"{path} could not be read ({error.strerror}).") from None
+    except Exception as error:  # whatever a foreign or hostile content provokes
         told = " ".join(str(error).split())[:120]
-        if weights is not None:
-            raise ColdlabError(f"{path} holds no Inception weights in torch-fidelity's format ({told}).") from None
+        raise ColdlabError(f"{path} holds no Inception weights in torch-fidelity's format ({told}).") from None
+    net = Inception(extractor, official=digest.startswith(INCEPTION))
+    return net.to(device).requires_grad_(False).eval()
+
+
+def _download(url):
+    """The published weights in torch's cache folder; a file is kept only if its SHA-256 is the right one."""
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    if path.exists():
+        return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=INCEPTION)
+    except (OSError, RuntimeError) as error:
+        told = " ".join(str(error).split())[:120]
         raise ColdlabError(
-            f"the Inception weights could not be downloaded ({told}); give their file with weights=, or use a "
-            "classifier that ships."
+            f"the Inception weights could not be downloaded ({told}); give a file that you have, or use a classifier "
+            "that ships."
         ) from None
-    return Inception(extractor, name).to(device).requires_grad_(False).eval()
+    return path

@@ -76,7 +76,8 @@ def interval(metric, x, y, level=0.95, resamples=1000, seed=0):
     draws = bootstrap(each.square() if squares else each, resamples, seed)
     draws = draws.sqrt() if squares else draws
     draws = -20 * draws.log10() if metric is psnr else draws
-    low, high = torch.quantile(draws, torch.tensor([1 - level, 1 + level], dtype=torch.float64) / 2).tolist()
+    ends = torch.tensor([1 - level, 1 + level], dtype=torch.float64) / 2
+    low, high = torch.quantile(draws, ends, interpolation="nearest").tolist()  # infinite PSNRs stay
     return low, high
 
 

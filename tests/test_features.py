@@ -1,6 +1,7 @@
 """features.py: the classifiers that ship, files that are refused, and Inception wired without its weights."""
 
 import json
+import shutil
 import sys
 
 import chapters
@@ -100,7 +101,9 @@ def test_other_files_are_refused(tmp_path):
 
 
 def test_a_classifier_survives_its_file(tmp_path):
-    net = features.Classifier(3, 4, 7, "mine").eval()
+    net = features.Classifier(3, 4, 7, "inception").eval()
+    assert metrics.frechet_name(net) == "Fréchet (inception)"  # a name alone makes no FID
+    net.name = "mine"
     features.save_classifier(tmp_path / "mine.safetensors", net)
     again = metrics.classifier(tmp_path / "mine.safetensors")
     assert (again.name, again.channels, again.dim, again.classes) == ("mine", 3, 16, 7)
@@ -167,13 +170,27 @@ def test_a_hostile_inception_file_is_not_executed(tmp_path):
         metrics.inception(tmp_path / "hostile.pth")
 
 
-def test_no_download_and_no_library_are_told(monkeypatch):
-    def offline(*args, **kwargs):
+def test_no_download_and_no_library_are_told(monkeypatch, tmp_path):
+    def offline(url, path, hash_prefix):
+        assert hash_prefix == features.INCEPTION
         raise OSError("Name or service not known")
 
-    monkeypatch.setattr(fidelity, "load_state_dict_from_url", offline)
-    with pytest.raises(ColdlabError, match=r"could not be downloaded \(Name or service not known\); give their file"):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    with pytest.raises(ColdlabError, match=r"could not be downloaded \(Name or service not known\); give a file"):
         metrics.inception()
     monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", None)
+    monkeypatch.delattr("torch_fidelity.feature_extractor_inceptionv3")
     with pytest.raises(ColdlabError, match=r'pip install "coldlab\[fid\]"'):
         metrics.inception()
+
+
+def test_a_download_is_used_from_the_cache(random_weights, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(
+        torch.hub, "download_url_to_file", lambda url, path, hash_prefix: shutil.copy(random_weights, path)
+    )
+    assert not metrics.inception().official
+    assert [path.name for path in (tmp_path / "hub/checkpoints").iterdir()] == [
+        "weights-inception-2015-12-05-6726825d.pth"
+    ]

@@ -156,6 +156,7 @@ def test_intervals_hold_the_value_and_narrow_with_more_images(metric):
     assert low < metric(x, y).item() < high
     wide = metrics.interval(metric, x[::4], y[::4])
     assert wide[1] - wide[0] > 1.3 * (high - low)
+    assert metrics.interval(metric, x, x) == pytest.approx((metric(x, x).item(),) * 2)
     inside = metrics.interval(metric, x, y, level=0.5)
     assert low < inside[0] < inside[1] < high
 

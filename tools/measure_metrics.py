@@ -57,7 +57,7 @@ def by_net(rows):
 class Pixels(nn.Module):
     """No net: the means of 8 x 8 patches of 4 x 4 pixels."""
 
-    name, channels, dim, size = "pixels", 1, 64, 32
+    name, channels, dim, size, batch = "pixels", 1, 64, 32, 500
 
     def __init__(self):
         super().__init__()
