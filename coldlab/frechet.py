@@ -52,7 +52,7 @@ def moments(features):
 
 
 def frechet(a, b):
-    """Fréchet distance of two sets: |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a^1/2 C_b C_a^1/2)^1/2), a float64 scalar >= 0.
+    """Fréchet distance of two sets, a float64 scalar: ``|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a^1/2 C_b C_a^1/2)^1/2)``.
 
     a, b: Moments, or features (N, F). It is the squared Wasserstein-2 distance of two Gaussians (Dowson, Landau 1982);
     on the pool features of Inception it is FID (Heusel et al. 2017), on others it is named after their net. The root is
@@ -164,8 +164,8 @@ def extrapolate(found):
 def gaussian_bias(cov, n, m):
     """The mean Fréchet distance of n and m draws from *one* Gaussian of covariance cov (F, F), to first order.
 
-    (1/n + 1/m) [tr C + 1/2 sum_ij l_i l_j / (l_i + l_j) + tr C / 4], l the eigenvalues of C. For C = c I it is
-    (1/n + 1/m) c F (F + 5) / 4: with F features the bias grows as F^2, and falls as 1/n.
+    ``(1/n + 1/m) [5/4 tr C + 1/2 sum_ij l_i l_j / (l_i + l_j)]``, l the eigenvalues of C. For C = c I it is
+    ``(1/n + 1/m) c F (F + 5) / 4``: with F features the bias grows as F^2, and falls as 1/n.
     """
     l = torch.linalg.eigvalsh(cov.double()).clamp(min=0)  # noqa: E741
     pairs = l[:, None] * l / (l[:, None] + l).clamp(min=torch.finfo(l.dtype).tiny)
