@@ -17,8 +17,9 @@ import tyro
 from tqdm import tqdm
 
 from . import bench as benchmarks
-from . import checkpoints, data, evaluation, generation, pictures, runs, sampling
+from . import checkpoints, data, evaluation, generation, metrics, pictures, runs, sampling
 from .errors import ColdlabError, unknown
+from .features import classifiers
 from .machine import pick_device
 from .presets import PRESETS
 from .training import EIGHT_BITS, FLOAT32, Config
@@ -167,34 +168,72 @@ def evaluate(
     dataset: Text = None,
     limit: Number = None,
     batch: int = 256,
+    features: Text = None,
+    resamples: int = 1000,
     json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
     device: Text = None,
 ):
-    """RMSE, PSNR and SSIM of degraded, direct, naive and improved images on the test set.
+    """RMSE, PSNR, SSIM and a Fréchet distance of degraded, direct, naive and improved images on the test set.
 
     Args:
         pretrained: A name that comes with coldlab, a .safetensors file, or the folder of a run.
         dataset: Whose test images; by default what the network was trained on.
         limit: Use only the first images.
         batch: Images at a time.
+        features: Net of the Fréchet distance: digits, mnist, cifar10 (classifiers that ship), inception (FID), a file
+            of Inception weights, or none. By default the dataset's own classifier, if there is one.
+        resamples: Draws of the bootstrap over images for the 95 % intervals; 0 for none.
         json_: Print JSON instead of a table.
         device: cpu, cuda, mps; by default a GPU where there is one.
     """
     if batch < 1 or (limit is not None and limit < 1):
         raise ColdlabError(f"--limit {limit}, --batch {batch}; both must be 1 or more.")
+    if resamples < 0:
+        raise ColdlabError(f"--resamples {resamples}; it must be 0 (no intervals) or more.")
     R, D = model(pretrained, device)
     name = dataset or R.config.dataset
+    net = net_for(features, name, next(R.parameters()).device)  # before the restoration, which takes long
     images = evaluation.images_for(R, name)[:limit]
-    table = evaluation.evaluate(R, D, images, batch)
+    few = net is not None and len(images) <= net.dim
+    rows = evaluation.restored(R, D, images, batch)
+    values, intervals = evaluation.table(rows, None if few else net, resamples)
+    note = f"no {metrics.frechet_name(net)}: {len(images)} images for {net.dim} features are too few" if few else None
     if json_:
-        print(
-            json.dumps({"pretrained": pretrained, "dataset": name, "images": len(images), "metrics": table}, indent=1)
-        )
+        report = {"pretrained": pretrained, "dataset": name, "images": len(images), "metrics": values}
+        report |= {"intervals": intervals} if resamples else {}
+        print(json.dumps(report | ({"note": note} if few else {}), indent=1, ensure_ascii=False))
         return
     print(f"{pretrained} on {len(images):,} test images of {name}, {R.config.degradation} with T = {D.T}")
-    print(f"{'':12s} {'RMSE':>7s} {'PSNR':>7s} {'SSIM':>7s}")
-    for row, values in table.items():
-        print(f"{row:12s} {values['rmse']:7.3f} {values['psnr']:7.2f} {values['ssim']:7.3f}")
+    print("\n".join(lines_of(values, intervals)))
+    if resamples:
+        print(f"Below each value: its 95 % interval over images ({resamples:,} bootstrap draws).")
+    if few:
+        print(note)
+
+
+def net_for(features, dataset, device):
+    """The net of the Fréchet distance that --features names."""
+    if features == "none" or (features is None and dataset not in classifiers()):
+        return None
+    if features == "inception" or (features and Path(features).suffix in (".pth", ".pt")):
+        return metrics.inception(None if features == "inception" else features, device)
+    return metrics.classifier(features or dataset, device)
+
+
+def lines_of(values, intervals):
+    """A table of values with, below each, its interval."""
+    forms = {"rmse": ".3f", "psnr": ".2f", "ssim": ".3f"}
+    names = list(next(iter(values.values())))
+    widths = [max(15, len(name) + 2) for name in names]
+    yield f"{'':12s}" + "".join(
+        f"{name.upper() if name in forms else name:>{w}s}" for name, w in zip(names, widths, strict=True)
+    )
+    for row in values:
+        shown = [format(values[row][name], forms.get(name, ".2f")) for name in names]
+        yield f"{row:12s}" + "".join(f"{cell:>{w}s}" for cell, w in zip(shown, widths, strict=True))
+        spans = ["..".join(format(v, forms.get(n, ".2f")) for v in intervals[row].get(n, ())) for n in names]
+        if any(spans):
+            yield f"{'':12s}" + "".join(f"{cell:>{w}s}" for cell, w in zip(spans, widths, strict=True))
 
 
 def bench(

@@ -117,12 +117,27 @@ def config_from(values, path):
 
 def save_weights(path, R, config, half=False):
     """Weights as safetensors, in half precision if so wished, with the config and a digest of all as metadata."""
-    from safetensors.torch import save
-
     kind = torch.float16 if half else torch.float32
     tensors = {name: value.to("cpu", kind).contiguous() for name, value in R.state_dict().items()}
-    metadata = {"config": json.dumps(dataclasses.asdict(config))}
-    write(path, sorted_header(save(tensors, metadata | {"sha256": digest(tensors, metadata)})))
+    write(path, sealed(tensors, {"config": json.dumps(dataclasses.asdict(config))}))
+
+
+def sealed(tensors, metadata):
+    """The bytes of a safetensors file with metadata and a digest of all."""
+    from safetensors.torch import save
+
+    return sorted_header(save(tensors, metadata | {"sha256": digest(tensors, metadata)}))
+
+
+def unsealed(content):
+    """(tensors, metadata) of bytes that `sealed` made; raises ValueError, or what safetensors raises, for others."""
+    from safetensors.torch import load
+
+    tensors = load(content)
+    metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+    if metadata.pop("sha256") != digest(tensors, metadata):
+        raise ValueError("it is damaged, its contents do not match their SHA-256")
+    return tensors, metadata
 
 
 def sorted_header(content):
@@ -135,14 +150,9 @@ def sorted_header(content):
 
 def load_weights(path, device="cpu"):
     """R from a file of `save_weights`, ready to use: R.config is its Config, R.D its degradation."""
-    from safetensors.torch import load
-
     content = read(path)
     try:
-        tensors = load(content)
-        metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
-        if metadata.pop("sha256") != digest(tensors, metadata):
-            raise ValueError("it is damaged, its contents do not match their SHA-256")
+        tensors, metadata = unsealed(content)
         config = config_from(json.loads(metadata["config"]), path)
         D, R = build(config)
         R.load_state_dict({name: value.float() for name, value in tensors.items()})
@@ -169,7 +179,7 @@ def digest(tensors, metadata):
 
 def pretrained():
     """The names that `load_pretrained` knows, DATASET-DEGRADATION."""
-    return sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
+    return sorted(path.stem for path in WEIGHTS.glob("*.safetensors") if not path.stem.endswith("-classifier"))
 
 
 def load_pretrained(name, device="cpu"):

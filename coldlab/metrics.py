@@ -1,13 +1,22 @@
-"""How far two batches of images lie apart: RMSE, PSNR and SSIM, as the paper measures them.
+"""How far two batches of images lie apart: RMSE, PSNR and SSIM, as the paper measures them, with their uncertainty.
 
 The idea: every metric takes images in [0, 1] and refuses others, because a metric of images in [-1, 1] is a plausible
 number that is wrong. Sums run in float64 over chunks, so that the result depends neither on the batch nor on its order.
+Distances of whole sets, through the features of a net, are reached from here and live in coldlab.frechet,
+coldlab.features and coldlab.diversity.
 """
 
 import torch
 import torch.nn.functional as F
 
+from .diversity import class_entropy, class_histogram, nearest, precision_recall, recognised
 from .errors import ColdlabError
+from .features import Classifier, classifier, extract, frechet_name, inception, predict
+from .frechet import Moments, extrapolate, frechet, frechet_interval, gaussian_bias, moments
+
+__all__ = ["Classifier", "Moments", "bootstrap", "class_entropy", "class_histogram", "classifier", "extract"]
+__all__ += ["extrapolate", "frechet", "frechet_interval", "frechet_name", "gaussian_bias", "inception", "interval"]
+__all__ += ["moments", "nearest", "precision_recall", "predict", "psnr", "recognised", "rmse", "ssim"]
 
 CHUNK = 256  # images whose float64 copies are in memory at once
 
@@ -42,6 +51,34 @@ def ssim(x, y, per_image=False):
         raise ColdlabError(f"SSIM's window is 11 x 11 and the images are {x.shape[-2]} x {x.shape[-1]}; enlarge them.")
     values = _chunked(_structure, x, y)
     return values if per_image else values.mean()
+
+
+def bootstrap(values, resamples=1000, seed=0):
+    """The means (resamples,) of values (N,) of images drawn with replacement, N each time; float64."""
+    values = torch.as_tensor(values).double().flatten().cpu()
+    if len(values) == 0:
+        raise ColdlabError("there are no values to draw from; give one per image.")
+    generator = torch.Generator().manual_seed(seed)
+    parts = (min(50, resamples - done) for done in range(0, resamples, 50))
+    draws = [values[torch.randint(len(values), (n, len(values)), generator=generator)].mean(1) for n in parts]
+    return torch.cat(draws)
+
+
+def interval(metric, x, y, level=0.95, resamples=1000, seed=0):
+    """(low, high): the bootstrap's interval of rmse, psnr or ssim over the images of x and y.
+
+    It says how far the number would move with other images of the same kind. It does not speak of another training run.
+    """
+    each = metric(x, y, per_image=True)
+    squares = metric is not ssim  # these two average squared errors, not themselves
+    if metric is psnr:
+        each = rmse(x, y, per_image=True)
+    draws = bootstrap(each.square() if squares else each, resamples, seed)
+    draws = draws.sqrt() if squares else draws
+    draws = -20 * draws.log10() if metric is psnr else draws
+    ends = torch.tensor([1 - level, 1 + level], dtype=torch.float64) / 2
+    low, high = torch.quantile(draws, ends, interpolation="nearest").tolist()  # infinite PSNRs stay
+    return low, high
 
 
 def _structure(x, y):

@@ -484,6 +484,39 @@ def test_evaluate_prints_a_table(finished, capsys):
     assert float(values["degraded"][0]) == pytest.approx(rms(blurred - truth) / 2, abs=6e-4)
 
 
+def test_evaluate_adds_a_distance_and_intervals(finished, capsys):
+    command = ["evaluate", "--pretrained", str(finished), "--limit", "40", "--resamples", "50", "--device", "cpu"]
+    assert main([*command, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    R, truth = load_pretrained(finished), data.to_float(data.load("digits", "test")[0][:40])
+    net = metrics.classifier("digits")
+    x, y = (metrics.extract(net, data.to_unit(v)) for v in (R.D(truth, 3), truth))
+    name = "Fréchet (digits-classifier)"
+    assert report["metrics"]["degraded"][name] == pytest.approx(metrics.frechet(x, y).item(), rel=1e-3)
+    for row, values in report["metrics"].items():
+        assert set(values) == set(report["intervals"][row]) == {"rmse", "psnr", "ssim", name}
+        for measure, value in values.items():
+            low, high = report["intervals"][row][measure]
+            assert low < value < high
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "95 % interval over images (50 bootstrap draws)" in out
+    assert name in out
+    assert main([*command, "--features", "none", "--resamples", "0"]) == 0
+    assert not any(word in capsys.readouterr().out for word in ("Fréchet", "FID", "interval"))
+    assert main([*command, "--limit", "32"]) == 0
+    assert f"no {name}: 32 images for 32 features are too few" in capsys.readouterr().out
+
+
+def test_evaluate_names_the_nets_it_knows(finished, capsys, tmp_path):
+    assert "unknown classifier 'mnits'; did you mean 'mnist'" in told(
+        capsys, 2, "evaluate", "--pretrained", finished, "--features", "mnits"
+    )
+    missing = told(capsys, 2, "evaluate", "--pretrained", finished, "--features", tmp_path / "none.pth")
+    assert "could not be read" in missing
+    assert "--resamples -1" in told(capsys, 2, "evaluate", "--pretrained", finished, "--resamples", "-1")
+
+
 @pytest.mark.parametrize("option", ["--limit", "--batch"])
 def test_evaluate_of_nothing_is_refused(finished, capsys, option):
     assert option in told(capsys, 2, "evaluate", "--pretrained", finished, option, "0")

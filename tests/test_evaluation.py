@@ -6,7 +6,8 @@ from helpers import draw, images, rms
 
 from coldlab import data, metrics
 from coldlab.degradations import Blur, Mask
-from coldlab.evaluation import compare, evaluate
+from coldlab.evaluation import compare, evaluate, restored, table
+from coldlab.features import Classifier
 from coldlab.sampling import improved, naive
 
 
@@ -71,3 +72,22 @@ def test_an_oracle_restores_without_error():
 def test_the_latent_is_drawn_from_the_seed():
     D, x0 = Mask(16, 5), images()
     assert torch.equal(compare(Guess(x0), D, x0)["degraded"], D(x0, D.T, draw(D, x0, seed=0)))
+
+
+def test_the_table_has_the_distance_of_its_net_and_intervals():
+    D, uint8 = Blur(16, 4, 5, 1.0), data.to_uint8(images(40, 1))
+    rows = restored(Guess(data.to_float(uint8)), D, uint8, batch=40)
+    net = Classifier(1, 4).eval()
+    values, intervals = table(rows, net, resamples=40)
+    name = metrics.frechet_name(net)
+    expected = metrics.frechet(metrics.extract(net, rows["degraded"]), metrics.extract(net, rows["original"])).item()
+    assert values["degraded"][name] == pytest.approx(expected)
+    assert expected > 10 * values["direct"][name] >= 0
+    low, high = intervals["degraded"]["rmse"]
+    assert low < values["degraded"]["rmse"] < high
+    assert set(intervals["degraded"]) == {"rmse", "psnr", "ssim", name}
+    plain, none = table(rows)
+    assert plain == {row: {k: v for k, v in measures.items() if k != name} for row, measures in values.items()}
+    assert none == {row: {} for row in values}
+    net.dim = 300  # as if it were a large net: a bootstrap of large covariances takes too long
+    assert name not in table(rows, net, resamples=40)[1]["direct"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from pytorch_msssim import ssim as reference_ssim
+from torchmetrics.functional.image import structural_similarity_index_measure as torchmetrics_ssim
 
 from coldlab import data, metrics
 from coldlab.errors import ColdlabError
@@ -126,3 +127,44 @@ def test_ssim_needs_the_window():
     x, y = pair(height=10, width=32)
     with pytest.raises(ColdlabError, match="window is 11 x 11 and the images are 10 x 32"):
         metrics.ssim(x, y)
+
+
+def test_ssim_is_torchmetrics_without_the_border():
+    """torchmetrics averages over reflected windows, too: all but (22 / 32)^2 of those of a 32 x 32 image."""
+    x, y = pair(4, 1, 32, 32)
+    _, everywhere = torchmetrics_ssim(x.double(), y.double(), data_range=1.0, return_full_image=True)
+    assert everywhere.shape[-2:] == (32, 32)
+    assert everywhere[..., 5:-5, 5:-5].mean().item() == pytest.approx(metrics.ssim(x, y).item(), rel=1e-12)
+
+
+def test_the_bootstrap_draws_means_of_images():
+    values = torch.randn(400, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    draws = metrics.bootstrap(values, 2000, seed=1)
+    assert draws.shape == (2000,)
+    assert draws.mean().item() == pytest.approx(values.mean().item(), abs=0.01)
+    assert draws.std().item() == pytest.approx(values.std(correction=0).item() / 20, rel=0.06)
+    assert torch.equal(draws, metrics.bootstrap(values, 2000, seed=1))
+    assert not torch.equal(draws, metrics.bootstrap(values, 2000, seed=2))
+    with pytest.raises(ColdlabError, match="no values"):
+        metrics.bootstrap(torch.zeros(0))
+
+
+@pytest.mark.parametrize("metric", ALL)
+def test_intervals_hold_the_value_and_narrow_with_more_images(metric):
+    x, y = pair(40, 1)
+    low, high = metrics.interval(metric, x, y)
+    assert low < metric(x, y).item() < high
+    wide = metrics.interval(metric, x[::4], y[::4])
+    assert wide[1] - wide[0] > 1.3 * (high - low)
+    assert metrics.interval(metric, x, x) == pytest.approx((metric(x, x).item(),) * 2)
+    inside = metrics.interval(metric, x, y, level=0.5)
+    assert low < inside[0] < inside[1] < high
+
+
+def test_intervals_cover_as_often_as_they_say():
+    """Of 200 samples of 60 images from one source, about 95 % of the intervals hold the source's RMSE."""
+    generator = torch.Generator().manual_seed(3)
+    size = torch.rand(200, 60, 1, 1, 1, generator=generator)  # image errors, uniform in 0..1, so the RMSE is sqrt(1/3)
+    x = torch.zeros(60, 1, 2, 2)
+    held = [lo < math.sqrt(1 / 3) < hi for lo, hi in (metrics.interval(metrics.rmse, x + s, x) for s in size)]
+    assert 0.88 < sum(held) / len(held) < 0.99
