@@ -37,9 +37,10 @@ def error_law(D, errors, severities=None, z=None, start=None):
 
 
 def check_affine(D, like, t, z=None):
-    """Raise ColdlabError unless D(x, t, z) = B x + c on a random image x, its opposite and 0, to 1e-4."""
-    x = torch.rand(like.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(like) * 2 - 1
-    off = ((D(x, t, z) + D(-x, t, z)) / 2 - D(torch.zeros_like(x), t, z)).abs().max().item()
+    """Raise ColdlabError unless D(., t, z) maps the middle of two random images to the middle of theirs, to 1e-4."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.rand(2, *like.shape, generator=generator, dtype=torch.float64) * 2 - 1).to(like)
+    off = (D((x + y) / 2, t, z) - (D(x, t, z) + D(y, t, z)) / 2).abs().max().item()
     if off > 1e-4:
         raise ColdlabError(
             f"{type(D).__name__} is not affine in the image at severity {t} (off by {off:.2g}); the law needs a D that "
@@ -49,10 +50,11 @@ def check_affine(D, like, t, z=None):
 
 @torch.no_grad()
 def white_fraction(D, shape, severities=None, z=None):
-    """sqrt(sum_s ||B_r - B_s||_F^2 / n): what Algorithm 2 keeps of white errors, independent from step to step.
+    """sqrt(sum_s ||B_r - B_s||_F^2 / CHW): what Algorithm 2 keeps of white errors, independent from step to step.
 
-    shape: (C, H, W) of one image, n = C H W. z: the latent of one image (a batch of one). Algorithm 1 keeps 1, always.
-    For blur and pixelate the norm comes from the (H, H) tables; else from n images of one lit pixel each.
+    shape: (C, H, W) of one image. z: the latent of one image (a batch of one). Algorithm 1 keeps 1, always.
+    For blur and pixelate the norm comes from the (H, H) tables; else from CHW images of one lit pixel each.
+    Returns a float. Raises ColdlabError as `error_law` does. Source: ours (chapter 5).
     """
     steps, n = descending(D, severities), torch.Size(shape).numel()
     if isinstance(D, Separable):
