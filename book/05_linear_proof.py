@@ -4,11 +4,11 @@
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/coldlab/blob/main/book/05_linear_proof.ipynb)
 #
 # **After this chapter you can** prove when the result of Algorithm 2 does not depend on R, find the R that breaks it
-# when it does, compute from R's errors where either algorithm ends, and say what DDIM, InDI and flow matching have to do
-# with it.
+# when it does, compute from R's errors where either algorithm ends, and say what DDIM, InDI and flow matching have to
+# do with it.
 #
-# **You need** chapter 4: both algorithms. A little linear algebra: matrices, and that they need not commute. **It takes**
-# 35 minutes to read; the cells run in about @@ s on two CPU cores, measured.
+# **You need** chapter 4: both algorithms. A little linear algebra: matrices, and that they need not commute. **It
+# takes** 35 minutes to read; the cells run in about @@ s on two CPU cores, measured.
 
 # %% tags=["colab", "hide-cell"]
 # This cell does nothing where coldlab is installed. In Colab or a bare kernel it installs coldlab and whatever coldlab
@@ -31,6 +31,8 @@ if util.find_spec("coldlab") is None:
     importlib.invalidate_caches()
 
 # %%
+from itertools import pairwise
+
 import torch
 from sklearn.datasets import load_sample_images
 
@@ -64,9 +66,9 @@ def rms(x):
 # ## A puzzle first
 #
 # For degradations of one form, $D(x, s) = x + s\,e$, the paper shows that Algorithm 2 gives the image back *whatever R
-# returns*, and takes this as the reason why it does well on others. How far does the reason carry? Let R be a fraud: it never
-# looks at what it is given and returns grey noise, each pixel uniform in $[-1, 1]$, new in every step. Algorithm 2 starts from
-# the true $x_T$ of eight images, under four degradations:
+# returns*, and takes this as the reason why it does well on others. How far does the reason carry? Let R be a fraud:
+# it never looks at what it is given and returns grey noise, each pixel uniform in $[-1, 1]$, new in every step.
+# Algorithm 2 starts from the true $x_T$ of eight images, under four degradations:
 #
 # - $D(x, s) = x + s\,e$, with one fixed picture $e$, here a ramp from dark to light;
 # - snow;
@@ -107,7 +109,8 @@ for name, D in four.items():
     ends[name] = last(sampling.improved(fraud(), D, D(x0, D.T, z), z))
 plots.rows(
     {"original": x0} | ends,
-    alt="Five rows of eight digits, all restored by Algorithm 2 from noise as predictions. Original: clean digits. x + s "
+    alt="Five rows of eight digits, all restored by Algorithm 2 from noise as predictions. Original: clean digits. "
+    "x + s "
     "e: the same digits, clean. Snow: the digits can be read, with grey streaks and grains over them. Mask: "
     "the digits are clean outside of one large, grainy grey spot each. Blur: noise, nothing to be read.",
 )
@@ -122,25 +125,26 @@ if DATASET == "digits":
     assert 0.2 < ((ends["snow"] - x0).abs() < 1e-9).double().mean() < 0.3
 
 # %% [markdown]
-# The paper's formula works perfectly, and the paper's *blur* fails perfectly. Snow looks like the hard case: it is the one
-# degradation of the course that no matrix describes. Yet with a fraud for R a quarter of its pixels come back exactly, and the
-# digits can be read. By the end of the chapter you will know which pixels those are.
+# The paper's formula works perfectly, and the paper's *blur* fails perfectly. Snow looks like the hard case: it is the
+# one degradation of the course that no matrix describes. Yet with a fraud for R a quarter of its pixels come back
+# exactly, and the digits can be read. By the end of the chapter you will know which pixels those are.
 
 # %% [markdown]
 # ## The paper's argument, word by word
 #
-# Take $D(x, s) = x + s\,e$ and follow one step of Algorithm 2 from severity $s$ to $s - 1$. Write $p$ for the prediction.
+# Take $D(x, s) = x + s\,e$ and follow one step of Algorithm 2 from severity $s$ to $s - 1$. Write $p$ for the
+# prediction.
 #
 # 1. *What is subtracted* is $D(p, s) = p + s\,e$. *What is added* is $D(p, s - 1) = p + (s - 1)\,e$.
 # 2. **The prediction cancels**: $x_{s-1} = x_s - (p + s\,e) + (p + (s-1)\,e) = x_s - e$. This is the whole trick.
-# 3. So every step takes one $e$ away, no matter what $p$ is. From $x_T = x_0 + T e$ we come to $x_0 + (T - 1)\,e$, then to
-#    $x_0 + (T - 2)\,e$, and after $T$ steps to $x_0$.
+# 3. So every step takes one $e$ away, no matter what $p$ is. From $x_T = x_0 + T e$ we come to $x_0 + (T - 1)\,e$,
+#    then to $x_0 + (T - 2)\,e$, and after $T$ steps to $x_0$.
 # 4. Nothing was asked of R. It may be wrong, random, or hostile.
 # 5. *Why this D?* For a small $s$ every smooth $D$ looks like it: $D(x, s) \approx x + s\,e$ is the first-order Taylor
 #    expansion in the severity around $s = 0$, and $e$ is the direction in which the image starts to move.
 #
-# Steps 1 to 4 are a proof. A computer algebra system can do them with an R of which nothing is known, not even that it is
-# made of numbers. Algorithm 2 below is the package's own; it only needs things that can be added.
+# Steps 1 to 4 are a proof. A computer algebra system can do them with an R of which nothing is known, not even that it
+# is made of numbers. Algorithm 2 below is the package's own; it only needs things that can be added.
 
 # %% tags=["nbval-ignore-output"]
 import sympy
@@ -166,36 +170,38 @@ for T in range(1, 5):
     assert two == x_0 and one.func == R
 
 # %% [markdown]
-# Step 5 is where a sentence went missing. In the Taylor expansion of a blur, $e$ is the direction in which *this* image starts
-# to move: $e = e(x)$, the detail that blurring takes from $x$. Then step 1 reads $D(p, s) = p + s\,e(p)$, and step 2 leaves
-# $x_{s-1} = x_s - e(p)$. The prediction is back. What cancels is $p$; what stays is *how p moves*.
+# Step 5 is where a sentence went missing. In the Taylor expansion of a blur, $e$ is the direction in which *this*
+# image starts to move: $e = e(x)$, the detail that blurring takes from $x$. Then step 1 reads $D(p, s) = p + s\,e(p)$,
+# and step 2 leaves $x_{s-1} = x_s - e(p)$. The prediction is back. What cancels is $p$; what stays is *how p moves*.
 #
-# So the question is not whether D is linear, as one can read here and there. Blur is linear. The question is whether all images
-# move alike.
+# So the question is not whether D is linear, as one can read here and there. Blur is linear. The question is whether
+# all images move alike.
 
 # %% [markdown]
 # ## One identity for every D
 #
-# Some letters, for the rest of the chapter. $z$ is fixed, and $D_s(x)$ is short for $D(x, s, z)$; $D_0(x) = x$. A sampler goes
-# down a **path** of severities $T = s_0 > s_1 > \dots > 0$, every one of $T, T - 1, \dots, 0$ or only some. One step goes from
-# $s$ to the next lower $r$. In it R is asked once, at $s$; it answers $p_s$, and how it came to $p_s$ is its own business. The
-# **increment** of the step is $\Delta_s(x) = D_s(x) - D_r(x)$: what the degradation does to $x$ between $r$ and $s$.
+# Some letters, for the rest of the chapter. $z$ is fixed, and $D_s(x)$ is short for $D(x, s, z)$; $D_0(x) = x$. A
+# sampler goes down a **path** of severities $T = s_0 > s_1 > \dots > 0$, every one of $T, T - 1, \dots, 0$ or only
+# some. One step goes from $s$ to the next lower $r$. In it R is asked once, at $s$; it answers $p_s$, and how it came
+# to $p_s$ is its own business. The **increment** of the step is $\Delta_s(x) = D_s(x) - D_r(x)$: what the degradation
+# does to $x$ between $r$ and $s$.
 #
-# In these letters one step of Algorithm 2 is $x_r = x_s - \Delta_s(p_s)$: *it takes back what would have happened to the
-# prediction*. Real degradation did $\Delta_s(x_0)$. The error is the difference of the two, summed over the steps:
+# In these letters one step of Algorithm 2 is $x_r = x_s - \Delta_s(p_s)$: *it takes back what would have happened to
+# the prediction*. Real degradation did $\Delta_s(x_0)$. The error is the difference of the two, summed over the steps:
 #
 # > **Lemma (any D, linear or not).** Start at $x_T = D_T(x_0) + n$, with some error $n$. Then
 # >
 # > - Algorithm 2 ends at $x_0 + n + \sum_s \big[\Delta_s(x_0) - \Delta_s(p_s)\big]$,
 # > - Algorithm 1 ends at $p_s$ of its last step.
 # >
-# > **Proof.** Algorithm 2 subtracts $\Delta_s(p_s)$ in each step, so it ends at $x_T - \sum_s \Delta_s(p_s)$. The increments of
-# > $x_0$ itself add up to everything between $0$ and $T$: $\sum_s \Delta_s(x_0) = D_T(x_0) - D_0(x_0) = D_T(x_0) - x_0$, since each
-# > $D_r$ is added by one step and subtracted by the next. Put $x_T = x_0 + \sum_s \Delta_s(x_0) + n$ into the first sentence.
-# > The last step of Algorithm 1 goes to $r = 0$ and gives $D_0(p_s) = p_s$. ∎
+# > **Proof.** Algorithm 2 subtracts $\Delta_s(p_s)$ in each step, so it ends at $x_T - \sum_s \Delta_s(p_s)$. The
+# > increments of $x_0$ itself add up to everything between $0$ and $T$:
+# > $\sum_s \Delta_s(x_0) = D_T(x_0) - D_0(x_0) = D_T(x_0) - x_0$, since each $D_r$ is added by one step and subtracted
+# > by the next. Put $x_T = x_0 + \sum_s \Delta_s(x_0) + n$ into the first sentence. The last step of Algorithm 1 goes
+# > to $r = 0$ and gives $D_0(p_s) = p_s$. ∎
 #
-# Check it on everything the package has, snow included, with an R that looks at the state in some crooked way, and on a path that
-# leaves severities out:
+# Check it on everything the package has, snow included, with an R that looks at the state in some crooked way, and on
+# a path that leaves severities out:
 
 
 # %%
@@ -209,7 +215,7 @@ def watch(sampler, R, D, x0, z=None, path=None, n=0.0):
     """Run a sampler from D(x0, T) + n: its states {r: x_r}, and the errors of R in that very run, {s: p_s - x0}."""
     path = sampling.descending(D, path)
     states, errors = {}, {}
-    for s, (r, x, p) in zip(path, sampler(R, D, D(x0, path[0], z) + n, z, path)):
+    for s, (r, x, p) in zip(path[:-1], sampler(R, D, D(x0, path[0], z) + n, z, path), strict=True):
         states[r], errors[s] = x, p - x0
     return states, errors
 
@@ -221,10 +227,11 @@ for name in sorted(degradations.REGISTRY):
     z = D.draw(colours, FIRST())
     path = [D.T, *sorted({D.T // 2, D.T // 3, 1} - {D.T}, reverse=True), 0]
     states, e = watch(sampling.improved, crooked(), D, colours, z, path, n)
-    increment = lambda x, s, r: D(x, s, z) - D(x, r, z)
-    total = sum(
-        increment(colours, s, r) - increment(colours + e[s], s, r) for s, r in zip(path, path[1:])
-    )
+    total = 0
+    for s, r in pairwise(path):
+        happened = D(colours, s, z) - D(colours, r, z)
+        taken_back = D(colours + e[s], s, z) - D(colours + e[s], r, z)
+        total = total + happened - taken_back
     assert (states[0] - colours - n - total).abs().max() < 1e-12
     states, e = watch(sampling.naive, crooked(), D, colours, z, path, n)
     assert (states[0] - colours - e[path[-2]]).abs().max() < 1e-12
@@ -233,38 +240,42 @@ for name in sorted(degradations.REGISTRY):
 # %% [markdown]
 # ## When R does not matter
 #
-# Now "whatever R returns" can be made exact. Two things need care: *which* R we allow, and what "does not matter" means.
+# Now "whatever R returns" can be made exact. Two things need care: *which* R we allow, and what "does not matter"
+# means.
 #
-# > **Theorem 1.** Let $P$ be a set of images, and let R be anything that returns images of $P$. Algorithm 2, started from one
-# > given $x_T$, ends at the same image for every such R **if and only if**, for each step of the path, the increment $\Delta_s$
-# > is constant on $P$: there is an image $k_s$ with $\Delta_s(p) = k_s$ for all $p$ in $P$.
+# > **Theorem 1.** Let $P$ be a set of images, and let R be anything that returns images of $P$. Algorithm 2, started
+# > from one given $x_T$, ends at the same image for every such R **if and only if**, for each step of the path, the
+# > increment $\Delta_s$ is constant on $P$: there is an image $k_s$ with $\Delta_s(p) = k_s$ for all $p$ in $P$.
 # >
 # > The common end is then $x_T - \sum_s k_s$. If $x_0$ lies in $P$ and $x_T = D_T(x_0)$, it is $x_0$.
 # >
 # > **Proof.** *If.* Algorithm 2 ends at $x_T - \sum_s \Delta_s(p_s) = x_T - \sum_s k_s$, which no longer contains R.
 # >
-# > *Only if.* Suppose that for some step $s$ there are $p$ and $q$ in $P$ with $\Delta_s(p) \neq \Delta_s(q)$. Take two frauds. One
-# > always says $p$. The other says $q$ when asked at $s$, and $p$ at every other severity. Both return images of $P$. Their ends
-# > differ by $\Delta_s(p) - \Delta_s(q)$, which is not zero.
+# > *Only if.* Suppose that for some step $s$ there are $p$ and $q$ in $P$ with $\Delta_s(p) \neq \Delta_s(q)$. Take
+# > two frauds. One always says $p$. The other says $q$ when asked at $s$, and $p$ at every other severity. Both return
+# > images of $P$. Their ends differ by $\Delta_s(p) - \Delta_s(q)$, which is not zero.
 # >
-# > *The end.* If $x_0$ lies in $P$, then "always say $x_0$" is one of the allowed R. The lemma with $p_s = x_0$ and $n = 0$ says
-# > that it ends at $x_0$. All others end where it ends. ∎
+# > *The end.* If $x_0$ lies in $P$, then "always say $x_0$" is one of the allowed R. The lemma with $p_s = x_0$ and
+# > $n = 0$ says that it ends at $x_0$. All others end where it ends. ∎
 #
 # What the quantifiers say:
 #
 # - **If R may return anything** ($P$ = all images), the theorem reads: R does not matter exactly when
-#   $D_s(x) - D_r(x)$ does not depend on $x$. Adding up the steps from 0, that is $D_s(x) = x + c_s$ on the path, with images $c_s$
-#   that may depend on the severity and on $z$, but not on $x$. The paper's $s\,e$ is one such $c_s$; it need not grow evenly.
-# - **One image decides.** The condition does not mention $x_T$. If R does not matter for one start, it matters for none.
+#   $D_s(x) - D_r(x)$ does not depend on $x$. Adding up the steps from 0, that is $D_s(x) = x + c_s$ on the path, with
+#   images $c_s$ that may depend on the severity and on $z$, but not on $x$. The paper's $s\,e$ is one such $c_s$; it
+#   need not grow evenly.
+# - **One image decides.** The condition does not mention $x_T$. If R does not matter for one start, it matters for
+#   none.
 # - **One lie is enough.** With $p = x_0$, the second R of the proof tells the truth except at a single severity.
-# - **What counts is what R can say**, not what it was meant to say. If $P$ is small, the increments need to be constant on $P$ only.
-# - **The same is not the right one.** If R cannot say $x_0$, all R may agree on a wrong image. Take an R that only returns flat
-#   images, all pixels alike, and a blur with circular borders. A blur leaves flat images alone, all $\Delta_s$ are 0 on $P$, and
-#   every such R ends at the same image: $x_T$.
+# - **What counts is what R can say**, not what it was meant to say. If $P$ is small, the increments need to be
+#   constant on $P$ only.
+# - **The same is not the right one.** If R cannot say $x_0$, all R may agree on a wrong image. Take an R that only
+#   returns flat images, all pixels alike, and a blur with circular borders. A blur leaves flat images alone, all
+#   $\Delta_s$ are 0 on $P$, and every such R ends at the same image: $x_T$.
 #
-# The next cell is the proof at work on the paper's blur of MNIST. R is an oracle that lies once, at one severity. (One need not
-# know the proof: among the tests of the book is a random search for an R that breaks this blur. What it comes back with, after
-# making it as simple as it can, is an R that lies once.)
+# The next cell is the proof at work on the paper's blur of MNIST. R is an oracle that lies once, at one severity. (One
+# need not know the proof: among the tests of the book is a random search for an R that breaks this blur. What it comes
+# back with, after making it as simple as it can, is an R that lies once.)
 
 # %%
 D = make("blur", SIZE)
@@ -285,23 +296,26 @@ same = [last(sampling.improved(grey(v), D, xT)) for v in (-1.0, 0.2, 0.7)]
 assert all((end - xT).abs().max() < 1e-12 for end in same) and rms(same[0] - x0) > 0.3  # alike, and wrong
 
 # %% [markdown]
-# A lie at $s = 20$ costs next to nothing, a lie at $s = 1$ nearly everything. Keep that; it is the next section in one line.
+# A lie at $s = 20$ costs next to nothing, a lie at $s = 1$ nearly everything. Keep that; it is the next section in one
+# line.
 #
-# Two corollaries. Call D **affine** (given $z$) if $D_s(x) = B_s x + c_s$ with a matrix $B_s$, and **linear** if $c_s = 0$
-# (chapter 1). An image is a long column of numbers here, so $B_s$ has as many columns as the image has pixels.
+# Two corollaries. Call D **affine** (given $z$) if $D_s(x) = B_s x + c_s$ with a matrix $B_s$, and **linear** if
+# $c_s = 0$ (chapter 1). An image is a long column of numbers here, so $B_s$ has as many columns as the image has
+# pixels.
 #
-# > **Corollary 1.** Let R be free to return any image with values in $[-1, 1]$. For an affine D, it does not matter exactly when
-# > $B_s = I$ at every severity of the path.
+# > **Corollary 1.** Let R be free to return any image with values in $[-1, 1]$. For an affine D, it does not matter
+# > exactly when $B_s = I$ at every severity of the path.
 # >
-# > **Proof.** $\Delta_s(x) = (B_s - B_r)\,x + c_s - c_r$ is constant on these $x$ exactly when $B_s = B_r$: at $x = 0$ and at an image with
-# > one lit pixel it can agree only if that pixel's column of $B_s - B_r$ is 0. Begin at $B_0 = I$ and go up. ∎
+# > **Proof.** $\Delta_s(x) = (B_s - B_r)\,x + c_s - c_r$ is constant on these $x$ exactly when $B_s = B_r$: at $x = 0$
+# > and at an image with one lit pixel it can agree only if that pixel's column of $B_s - B_r$ is 0. Begin at $B_0 = I$
+# > and go up. ∎
 #
 # > **Corollary 2.** Where no R matters, none is needed: $x_0 = x_T - c_T$.
 #
-# The second one takes the shine off. Wherever Algorithm 2 is perfect for *every* R, a subtraction does the same without any R. The
-# theorem is not a reason to trust a bad network. It tells where there was nothing to restore.
+# The second one takes the shine off. Wherever Algorithm 2 is perfect for *every* R, a subtraction does the same
+# without any R. The theorem is not a reason to trust a bad network. It tells where there was nothing to restore.
 #
-# Does anything in the package satisfy $B_s = I$? No matrix of the next table does, except one:
+# Does anything in the package satisfy $B_s = I$? No degradation does. One comes close:
 #
 # | D, given $z$ | $B_s$ | $c_s$ | class |
 # |---|---|---|---|
@@ -315,9 +329,10 @@ assert all((end - xT).abs().max() < 1e-12 for end in same) and rms(same[0] - x0)
 # | snow, without its clip | $I$ | $2\,(S_s + S_s')$ | affine, **R does not matter** |
 # | snow | none: it clips to $[-1, 1]$ | none | neither |
 #
-# There is the surprise of the puzzle. Falling snow adds light that does not depend on the picture. Up to the clip it *is* the paper's
-# formula, with a $c_s$ that grows unevenly. Only where a flake meets a pixel that is too bright to take it does R matter at all. The cell
-# checks the table, and the claim:
+# There is the surprise of the puzzle. Falling snow adds light that does not depend on the picture. Up to the clip it
+# *is* the paper's formula, with a $c_s$ that grows unevenly. Only where a flake meets a pixel that is too bright to
+# take it does R matter at all. (That is the package's default. With `fix_brightness=False` the day is greyed first,
+# which is not linear either.) The cell checks the classes:
 
 # %%
 found = {}
@@ -350,17 +365,17 @@ assert {name for name, kind in found.items() if kind == "neither"} == {"snow"}
 # > - **Algorithm 2 ends at** $x_0 + n + \sum_s (B_r - B_s)\, e_s$, the sum over the steps $s \to r$ of the path;
 # > - **Algorithm 1 ends at** $x_0 + e_s$ of its last step, at $s = 1$ if no severity is left out.
 # >
-# > On the way, at severity $r$, Algorithm 2 is off from $D_r(x_0)$ by $n$ plus the sum over the steps done so far, and Algorithm 1 by
-# > $B_r e_s$ of the step just done.
+# > On the way, at severity $r$, Algorithm 2 is off from $D_r(x_0)$ by $n$ plus the sum over the steps done so far, and
+# > Algorithm 1 by $B_r e_s$ of the step just done.
 # >
-# > **Proof.** In the lemma, $\Delta_s(x_0) - \Delta_s(x_0 + e_s) = -(B_s - B_r)\, e_s$, since the $c$ cancel. Write the lemma for the
-# > part of the path from $T$ to $r$ only: the increments of $x_0$ then add up to $D_T(x_0) - D_r(x_0)$. Algorithm 1 has just set its
-# > state to $D_r(x_0 + e_s) = D_r(x_0) + B_r e_s$. ∎
+# > **Proof.** In the lemma, $\Delta_s(x_0) - \Delta_s(x_0 + e_s) = -(B_s - B_r)\, e_s$, since the $c$ cancel. Write
+# > the lemma for the part of the path from $T$ to $r$ only: the increments of $x_0$ then add up to
+# > $D_T(x_0) - D_r(x_0)$. Algorithm 1 has just set its state to $D_r(x_0 + e_s) = D_r(x_0) + B_r e_s$. ∎
 #
-# If no severity is left out, $r = s - 1$, and the sum is $\sum_{s=1}^{T} (B_{s-1} - B_s)\,e_s$. Mind the sign and the order: the *lower*
-# severity comes first. The premises are worth a second look, too. $B_0 = I$ exactly, or Algorithm 2 has nowhere right to end.
-# $z$ fixed, or there is no $B_s$. And $e_s$ are the errors *in the run itself*: if $n$ makes R err differently, that is in the
-# $e_s$.
+# If no severity is left out, $r = s - 1$, and the sum is $\sum_{s=1}^{T} (B_{s-1} - B_s)\,e_s$. Mind the sign and the
+# order: the *lower* severity comes first. The premises are worth a second look, too. $B_0 = I$ exactly, or Algorithm 2
+# has nowhere right to end. $z$ fixed, or there is no $B_s$. And $e_s$ are the errors *in the run itself*: if $n$ makes
+# R err differently, that is in the $e_s$.
 #
 # First the algebra, with matrices that do not commute, an unknown R, and an unknown $n$. R is asked about the states
 # that the algorithm really comes to, so its errors are formulas within formulas:
@@ -370,9 +385,9 @@ letter = lambda name: sympy.Symbol(name, commutative=False)
 X, N, R = letter("x0"), letter("n"), sympy.Function("R", commutative=False)
 for T in range(1, 5):
     B = [sympy.Integer(1), *(letter(f"B{t}") for t in range(1, T + 1))]
-    D = Symbolic(T, lambda x, s: B[s] * x)
+    D = Symbolic(T, lambda x, s, B=B: B[s] * x)
     steps = list(sampling.improved(R, D, B[T] * X + N))
-    E = {s: p - X for s, (_, _, p) in zip(range(T, 0, -1), steps)}
+    E = {s: p - X for s, (_, _, p) in zip(range(T, 0, -1), steps, strict=True)}
     law = X + N + sum((B[s - 1] - B[s]) * E[s] for s in E)
     false = X + N + sum((B[s] - B[s - 1]) * E[s] for s in E)
     assert sympy.expand(steps[-1][1] - law) == 0
@@ -382,8 +397,8 @@ for T in range(1, 5):
     print(f"T = {T}: both laws hold, for all matrices, all R and all n")
 
 # %% [markdown]
-# Then the numbers: every affine degradation of the package, an arbitrary R, a wrong start, the full path and a short one. `error_law` is
-# the theorem as code, and short enough to read:
+# Then the numbers: every affine degradation of the package, an arbitrary R, a wrong start, the full path and a short
+# one. `error_law` is the theorem as code, and short enough to read:
 
 # %%
 import inspect
@@ -415,11 +430,12 @@ print(len(cases), "degradations, two paths, two algorithms, every state: the law
 #
 # $$x_{\text{end}} = B_T\, x_0 + \sum_s (B_r - B_s)\, p_s .$$
 #
-# For a blur, $B_r - B_s$ keeps the detail that is there at severity $r$ and gone at $s$: a **band** of frequencies. Each band of the
-# result is cut out of the prediction made at that step. Each other band of that prediction is thrown away.
+# For a blur, $B_r - B_s$ keeps the detail that is there at severity $r$ and gone at $s$: a **band** of frequencies.
+# Each band of the result is cut out of the prediction made at that step. Each other band of that prediction is thrown
+# away.
 #
-# Here is a test of the reader. R believes that the picture is a flower as long as the severity is above 12, and a pagoda
-# from then on. We start from the blurred *flower*. **What does Algorithm 2 return, and what Algorithm 1?**
+# Here is a test of the reader. R believes that the picture is a flower as long as the severity is above 12, and a
+# pagoda from then on. We start from the blurred *flower*. **What does Algorithm 2 return, and what Algorithm 1?**
 
 # %%
 pagoda, flower = photos[:1], photos[1:]
@@ -434,19 +450,22 @@ plots.strip(
     torch.cat([start, flower, pagoda, one, two]),
     ["start, t = 40", "R, above 12", "R, from 12 down", "Algorithm 1", "Algorithm 2"],
     scale=1.5,
-    alt="Five pictures. The start: soft patches of orange and green. What R says first: an orange flower. What R says later: a "
-    "pagoda. Algorithm 1: the pagoda. Algorithm 2: the edges of the pagoda, drawn over the soft colours of the flower.",
+    alt="Five pictures. The start: soft patches of orange and green. What R says first: an orange flower. What R "
+    "says later: a "
+    "pagoda. Algorithm 1: the pagoda. Algorithm 2: the edges of the pagoda, drawn over the soft colours of the "
+    "flower.",
 )
 
 # %% [markdown]
 # Algorithm 1 has R's last word and nothing else. Algorithm 2 returns
-# $B_{12}\,\text{flower} + (I - B_{12})\,\text{pagoda}$: coarse shapes from the early predictions, edges from the late ones. Step back from
-# the screen and the flower comes forward. Such *hybrid images* are known from the study of vision (Oliva, Torralba and Schyns, 2006); here
-# a sampler makes one by itself.
+# $B_{12}\,\text{flower} + (I - B_{12})\,\text{pagoda}$: coarse shapes from the early predictions, edges from the late
+# ones. Step back from the screen and the flower comes forward. Such *hybrid images* are known from the study of vision
+# (Oliva, Torralba and Schyns, 2006); here a sampler makes one by itself.
 #
-# With a circular border a blur is diagonal in Fourier space, $B_s$ multiplies each frequency by its gain $g_s$, and the law says
-# of each frequency: *a weighted sum of the $T$ predictions, with weights $g_{s-1} - g_s$*, and $g_T$ of the truth. The weights and $g_T$
-# add up to 1. Which predictions have the say? Two blurs of the paper, five frequencies each:
+# With a circular border a blur is diagonal in Fourier space, $B_s$ multiplies each frequency by its gain $g_s$, and
+# the law says of each frequency: *a weighted sum of the $T$ predictions, with weights $g_{s-1} - g_s$*, and $g_T$ of
+# the truth. The weights and $g_T$ add up to 1. Which predictions have the say? Two blurs of the paper, five
+# frequencies each:
 
 
 # %%
@@ -461,26 +480,33 @@ blurs = {
     "blur of CIFAR-10": make("blur", 32, T=50, schedule="special_6"),  # the paper's has reflecting borders
 }
 fig, axes = plots.figure(7.2, 2.9, cols=2)
-for ax, (name, D) in zip(axes.flat, blurs.items()):
+for ax, (name, D) in zip(axes.flat, blurs.items(), strict=True):
     w, rest = weights(D)
     assert torch.allclose(w.sum(0) + rest, torch.ones(17, dtype=torch.float64))
     for f in (1, 2, 4, 8, 16):
         ax.plot(range(1, D.T + 1), w[:, f], marker="o" if D.T <= 20 else "", markersize=3, label=f"{f}")
     ax.set(title=name, xlabel="prediction made at severity s", ylabel="weight")
 axes.flat[1].legend(title="waves across", fontsize=9, title_fontsize=9)
-assert (weights(blurs["blur of CIFAR-10"])[0] > -1e-12).all()  # here it is a weighted mean
+w = weights(blurs["blur of CIFAR-10"])[0]
+assert (w > -1e-12).all()  # here it is a weighted mean
+assert [int(w[:, f].argmax()) + 1 for f in (16, 8, 4)] == [6, 9, 16]  # the severity that has most say
+assert (w[:, 1:].sum(0) ** 2 / w[:, 1:].square().sum(0) > 12).all()  # shared by more than a dozen predictions
 assert (weights(blurs["blur of MNIST"])[0][0, 3:] > 0.8).all()  # one step has all the say
 plots.Picture(
     fig,
-    "Two panels: the weight of each prediction in the result against the severity at which it was made, for 1, 2, 4, 8 and 16 waves "
-    "across the image. Blur of MNIST: all weights but those of one wave are concentrated at s = 1 and 2. Blur of CIFAR-10: broad humps; "
-    "16 waves near s = 10, 8 waves near s = 25, slower waves grow to the end.",
+    "Two panels: the weight of each prediction in the result against the severity at which it was made, for 1, 2, "
+    "4, 8 and 16 waves "
+    "across the image. Blur of MNIST: 4, 8 and 16 waves have a weight near 1 at s = 1 and next to none elsewhere; 2 "
+    "waves fall off within five steps, 1 wave slowly. Blur of CIFAR-10: broad humps; "
+    "16 waves around s = 6, 8 waves around 9, 4 waves around 16, 2 waves around 32, 1 wave grows to the end.",
 )
 
 # %% [markdown]
-# On the right, Algorithm 2 listens to many predictions: fine detail is decided around severity 10, coarser detail higher up, and every band
-# is a mean over a dozen steps. On the left there is little to share. The blur of MNIST is so strong that its *first* application removes nearly
-# everything, so the sampler's *last* step gives nearly everything back, from one prediction.
+# On the right, Algorithm 2 listens to many predictions: the finest detail is decided around severity 6, coarser detail
+# higher up, and every band is a mean over more than a dozen steps. On the left there is little to share (and some
+# weights are negative: the kernel is nearly a box, and a box turns some waves upside down). The blur of MNIST is so
+# strong that its *first* application removes nearly everything, so the sampler's *last* step gives nearly everything
+# back, from one prediction.
 #
 # Our trained network shows it. The law tells how much of the final error each prediction is responsible for:
 
@@ -504,27 +530,27 @@ if DATASET == "digits":
 #
 # ### What averages away, and what does not
 #
-# Suppose R's errors are **white**: in every step new noise of size $\sigma$, independent of all other steps. Then the squares of the
-# terms add, and the law gives the RMS error of the result:
+# Suppose R's errors are **white**: in every step new noise of size $\sigma$, independent of all other steps. Then the
+# squares of the terms add, and the law gives the RMS error of the result:
 #
 # $$\sigma \sqrt{\tfrac1d \textstyle\sum_s \lVert B_r - B_s \rVert_F^2},$$
 #
-# with $d$ the number of values in an image and $\lVert\cdot\rVert_F^2$ the sum of all squared entries. ($M e$ has the mean square
-# $\sigma^2 \lVert M \rVert_F^2 / d$ if $e$ is white.) Algorithm 1 keeps its last error whole: 1. And suppose, the other
-# extreme, that R errs **always alike**, by the same image $e$ in each step. Then the sum telescopes to $(I - B_T)\,e$: nothing
-# averages. Guess the two numbers for either blur before you run the cell.
+# with $d$ the number of values in an image and $\lVert\cdot\rVert_F^2$ the sum of all squared entries. ($M e$ has the
+# mean square $\sigma^2 \lVert M \rVert_F^2 / d$ if $e$ is white.) Algorithm 1 keeps its last error whole: 1. And
+# suppose, the other extreme, that R errs **always alike**, by the same image $e$ in each step. Then the sum telescopes
+# to $(I - B_T)\,e$: nothing averages. Guess the two numbers for either blur before you run the cell.
 
 # %%
 size = (3, 32, 32)
 generator = torch.Generator().manual_seed(1)
-crops = torch.rand(16, *size, generator=generator, dtype=torch.float64) * 2 - 1  # any images do; the law does not look at them
+crops = torch.rand(16, *size, generator=generator, dtype=torch.float64) * 2 - 1  # any images will do
 for name in ("cifar10-blur", "mnist-blur"):
     D = presets.PRESETS[name].build()
     fraction = linear_proof.white_fraction(D, size)
     white = lambda x, s: crops + 0.1 * torch.randn(crops.shape, generator=generator, dtype=torch.float64)
     measured = rms(last(sampling.improved(white, D, D(crops, D.T))) - crops) / 0.1
     same = 0.1 * torch.randn(crops.shape, generator=generator, dtype=torch.float64)
-    alike = last(sampling.improved(lambda x, s: crops + same, D, D(crops, D.T))) - crops
+    alike = last(sampling.improved(lambda x, s, e=same: crops + e, D, D(crops, D.T))) - crops
     assert (alike - (same - D(same, D.T))).abs().max() < 1e-12
     print(f"{name:13} white errors keep {fraction:.3f}, always the same error keeps {rms(alike) / rms(same):.2f}")
     assert abs(measured - fraction) < 0.02 * fraction
@@ -532,9 +558,9 @@ for name in ("cifar10-blur", "mnist-blur"):
     assert abs(rms(alike) / rms(same) - 1) < 0.02
 
 # %% [markdown]
-# The same sampler, the same errors: **0.27 of their size for the blur of CIFAR-10, 0.995 for the blur of MNIST.** Fifty gentle steps average. One
-# violent step does not, and no number of small ones after it makes up for it. An error that repeats itself is kept either way, in all bands that D
-# removes.
+# The same sampler, the same errors: **0.27 of their size for the blur of CIFAR-10, 0.995 for the blur of MNIST.**
+# Fifty gentle steps average. One violent step does not, and no number of small ones after it makes up for it. An error
+# that repeats itself is kept either way, in all bands that D removes.
 #
 # Does one then gain by more steps? Follow the fraction from one call of R to all of them:
 
@@ -553,12 +579,15 @@ for name, (D, size, z) in kinds.items():
     lines[name] = (calls, [linear_proof.white_fraction(D, size, p, z) for p in path])
 lines["1 / root of calls"] = ([1, 2, 5, 10, 20, 50], [k**-0.5 for k in (1, 2, 5, 10, 20, 50)])
 assert max(lines["pixelate"][1]) - min(lines["pixelate"][1]) < 1e-12  # flat
-assert all(b < a for name in ("mask", "noise, z kept", "blur of CIFAR-10") for a, b in zip(lines[name][1], lines[name][1][1:]))
+for name in ("mask", "noise, z kept", "blur of CIFAR-10"):
+    assert all(more < fewer for fewer, more in pairwise(lines[name][1]))  # falling
 assert 0.85 < lines["blur of CelebA"][1][-1] < 1
 picture = plots.curves(
     lines,
-    alt="Fraction of white errors that Algorithm 2 keeps, against the number of calls, both axes logarithmic. Noise with a kept z falls "
-    "from 1 to 0.16, just above one over the root of the calls; mask starts at 0.7 and joins it at 5 calls; blur of CIFAR-10 stays near 1 up to 3 calls and falls to 0.27 at 50. "
+    alt="Fraction of white errors that Algorithm 2 keeps, against the number of calls, both axes logarithmic. Noise "
+    "with a kept z falls "
+    "from 1 to 0.16, just above one over the root of the calls; mask starts at 0.7 and joins it at 5 calls; blur of "
+    "CIFAR-10 stays near 1 up to 3 calls and falls to 0.27 at 50. "
     "Pixelate and the blur of CelebA stay at 1.",
     xlabel="calls of R",
     ylabel="white errors kept",
@@ -572,19 +601,22 @@ ax.minorticks_off()
 picture
 
 # %% [markdown]
-# For noise, each pixel is a weighted mean of all predictions, and the error falls nearly with the root of their number. The blur of CelebA has 200
-# severities, and 50 calls average next to nothing: its first application is a strong one, too. Pixelate does not gain at all, and now
-# we can say why: its $B_s$ are projections, each inside the one before, so that $B_r - B_s$ projects on a band that no other step
-# touches. Every band comes from exactly one prediction. There is nothing to average.
+# For noise, each pixel is a weighted mean of all predictions, and the error falls nearly with the root of their
+# number. The blur of CelebA has 200 severities, and 50 calls average next to nothing: its first application is a
+# strong one, too. Pixelate does not gain at all, and now we can say why: its $B_s$ are projections, each inside the
+# one before, so that $B_r - B_s$ projects on a band that no other step touches. Every band comes from exactly one
+# prediction. There is nothing to average.
 #
-# And a trained network? The states of neighbouring steps are nearly the same image, and so are R's mistakes: above, their correlation is
-# almost 1. A deterministic network is near the "always alike" end, and no number of steps will average its mistakes away.
+# And a trained network? The states of neighbouring steps are nearly the same image, and so are R's mistakes: above,
+# their correlation is almost 1. A deterministic network is near the "always alike" end, and no number of steps will
+# average its mistakes away.
 #
 # ### An error in x_T
 #
-# $n$ is added whole. Algorithm 2 never looks back: what it does not trust to R it copies, and it copies errors as faithfully as signal. For a small $n$ that is harmless
-# in itself. A blurred image rounded to 8 bits has an $n$ of 0.002. But R looks at $x_T$, too, and through R the same rounding may change the $e_s$ as much as it likes
-# (chapter 4, "An 8-bit file instead of a float").
+# $n$ is added whole. Algorithm 2 never looks back: what it does not trust to R it copies, and it copies errors as
+# faithfully as signal. For a small $n$ that is harmless in itself. A blurred image rounded to 8 bits has an $n$ of
+# 0.002. But R looks at $x_T$, too, and through R the same rounding may change the $e_s$ as much as it likes (chapter
+# 4, "An 8-bit file instead of a float").
 
 # %%
 D = make("blur", SIZE)
@@ -597,19 +629,21 @@ assert (rounded - plain - n8).abs().max() < 1e-12 and 0.001 < rms(n8) < 0.004
 # %% [markdown]
 # ## Break it yourself
 #
-# Choose a degradation and a way to be wrong. The figure follows both algorithms from $t = T$ on the left to the end on the right: lines are the measured distance of the state from $D(x_0, t)$, rings are what the law computes from R's errors. Predict before you
-# move: *where will the rings leave the lines?*
+# Choose a degradation and a way to be wrong. The figure follows both algorithms from $t = T$ on the left to the end on
+# the right: lines are the measured distance of the state from $D(x_0, t)$, rings are what the law computes from R's
+# errors. Predict before you move: *where will the rings leave the lines?*
 #
 # R is one of
 #
 # - **oracle**: it says $x_0$;
-# - **trained**: for the blur our network, for the others a memory: the one of 100 training images that, degraded alike, comes closest to the state;
+# - **trained**: for the blur our network, for the others a memory: the one of 100 training images that, degraded
+#   alike, comes closest to the state;
 # - **biased**: half of $x_0$ and half of another image, the same in each step;
 # - **noisy**: $x_0$ and fresh white noise of size 0.5 in each step;
 # - **random**: the fraud of the puzzle.
 #
-# "Gentle blur" is the blur of CIFAR-10. For snow, the rings are the law of snow *without its clip*. The page holds all combinations; with a kernel, change an R or a D
-# in the cell and run it again.
+# "Gentle blur" is the blur of CIFAR-10. For snow, the rings are the law of snow *without its clip*. The page holds all
+# combinations; with a kernel, change an R or a D in the cell and run it again.
 
 # %% tags=["nbval-ignore-output"]
 gallery = data.to_float(data.load(DATASET, "train", network.config.size, network.config.zoom)[0][:100]).double()
@@ -661,13 +695,13 @@ def figure(name, D, z, who, R, law_of):
         ax.plot([r / D.T for r in every], [rings[r] for r in every], **ring)
     ax.set(xlim=(1.02, -0.05), ylim=(-0.04, 1.3), xlabel="severity t / T", ylabel="RMS error of the state")
     ax.legend(loc="upper left", bbox_to_anchor=(-0.02, 1.17), ncols=2, fontsize=9, columnspacing=1.2, handlelength=2)
-    for row, (label, pictures) in enumerate(zip(("truth", "Alg. 1", "Alg. 2"), outcome)):
-        cell = fig.add_axes((0.67, 0.575 - 0.265 * row, 0.32, 0.245))
-        cell.set_axis_off()
-        side_by_side = torch.nn.functional.pad(data.to_unit(pictures), (1, 1), value=float("nan"))
-        side_by_side = side_by_side.mean(1).transpose(0, 1).flatten(1)  # (H, 3 W)
-        cell.imshow(side_by_side.numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
-        fig.text(0.665, 0.7 - 0.265 * row, label, fontsize=9, rotation=90, va="center", ha="right")
+    grid = torch.nn.functional.pad(data.to_unit(torch.cat(outcome)), (1, 1, 1, 1), value=float("nan")).mean(1)
+    grid = torch.cat([torch.cat(list(line), 1) for line in grid.split(3)])  # three rows of three images
+    cell = fig.add_axes((0.67, 0.045, 0.32, 0.775))
+    cell.set_axis_off()
+    cell.imshow(grid.numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
+    for row, label in enumerate(("truth", "Alg. 1", "Alg. 2")):
+        fig.text(0.665, 0.7 - 0.26 * row, label, fontsize=9, rotation=90, va="center", ha="right")
     return plots.Picture(fig, f"{name}, {who}: errors of both algorithms and the law."), gap
 
 
@@ -676,8 +710,8 @@ DEGRADATIONS = {
     "blur": network.D,
     "gentle blur": make("blur", SIZE, T=50, schedule="special_6", padding="reflect"),
     "mask": make("mask", SIZE),
-    "noise, z kept": make("noise", SIZE, T=50),
-    "snow": make("snow", SIZE, T=50),
+    "noise, z kept": make("noise", SIZE, T=25),
+    "snow": make("snow", SIZE, T=25),
 }
 frames, gaps = [], {}
 for name, D in DEGRADATIONS.items():
@@ -692,24 +726,29 @@ assert gaps["snow", "oracle"]["Algorithm 2"] < 1e-12 < 0.1 < gaps["snow", "rando
 widgets.knobs(
     frames,
     {"D": list(DEGRADATIONS), "R": ["oracle", "trained", "biased", "noisy", "random"]},
-    alt="The error of the states of both algorithms from t = T to 0, with rings where the law puts it, and three restored images of "
+    alt="The error of the states of both algorithms from t = T to 0, with rings where the law puts it, and three "
+    "restored images of "
     "each. Two sliders choose D and R. The rings lie on the lines for every R, except for snow.",
 )
 
 # %% [markdown]
 # For five of the six the rings lie on the lines, for every R, to twelve digits. Try these:
 #
-# - *Gentle blur, noisy*: Algorithm 2 ends at about a quarter of 0.5, Algorithm 1 at all of it. *Blur, noisy*: no difference. That is 0.27 and 0.995.
-# - *Biased*, blur or noise: both algorithms end with the same ghost of another image. Gentle blur: Algorithm 2 has the ghost's edges, but not its coarse shape, which D keeps.
-# - *Noise, random*: the noise averages away and leaves grey. The fraud's error is noise *and* a constant part, $-x_0$, and that one is kept.
+# - *Gentle blur, noisy*: Algorithm 2 ends at about a quarter of 0.5, Algorithm 1 at all of it. *Blur, noisy*: no
+#   difference. That is 0.27 and 0.995.
+# - *Biased*, blur or noise: both algorithms end with the same ghost of another image. Gentle blur: Algorithm 2 has the
+#   ghost's edges, but not its coarse shape, which D keeps.
+# - *Noise, random*: the noise averages away and leaves grey. The fraud's error is noise *and* a constant part, $-x_0$,
+#   and that one is kept.
 # - *Snow*: the rings of Algorithm 2 stay at 0, and the line leaves them.
 
 # %% [markdown]
 # ## Where the law ends
 #
-# Snow is clipped, and a clip is not affine. How far is the law off, and where? Without the clip, no R matters (corollary 1), and all
-# error is **remainder**. Follow one pixel and one step from $s$ to $r$. The step is harmless if the light that falls on the pixel does not change, or
-# if neither the true value nor the predicted one is too bright for it: then both increments are the same. A pixel that has only harmless steps is safe from R.
+# Snow is clipped, and a clip is not affine. How far is the law off, and where? Without the clip, no R matters
+# (corollary 1), and all error is **remainder**. Follow one pixel and one step from $s$ to $r$. The step is harmless if
+# the light that falls on the pixel does not change, or if neither the true value nor the predicted one is too bright
+# for it: then both increments are the same. A pixel that has only harmless steps is safe from R.
 
 # %%
 D, z = four["snow"], latents["snow"]
@@ -721,29 +760,34 @@ for who, R in {"random": fraud(), "noisy": lambda x, s: noisy(x, s).clamp(-1, 1)
     states, e = watch(sampling.improved, R, D, x0, z)
     safe = torch.ones_like(x0, dtype=torch.bool)
     for s in range(D.T, 0, -1):
-        most = torch.maximum(light[s], light[s - 1])
-        fits = lambda x: (x + 1) / 2 + most <= 1
-        safe &= (light[s] == light[s - 1]) | (fits(x0) & fits(x0 + e[s]))
+        room = 1 - torch.maximum(light[s], light[s - 1])
+        fits = ((x0 + 1) / 2 <= room) & ((x0 + e[s] + 1) / 2 <= room)
+        safe &= (light[s] == light[s - 1]) | fits
     off = (states[0] - x0).abs()
     assert off[safe].max() < 1e-12
-    print(f"{who:6} {safe.double().mean():.0%} of the pixels are safe, their error is below 1e-12; in all the RMS error is {rms(off):.2f}")
+    print(f"{who:6} {safe.double().mean():.0%} of the pixels are safe and exact; RMS error of all {rms(off):.2f}")
     if who == "random":
-        shown = {"original": x0, "x_T, in snow": D(x0, D.T, z), "restored": states[0], "safe pixels": safe.double() * 2 - 1}
+        shown = {"original": x0, "x_T, in snow": D(x0, D.T, z), "restored": states[0]}
+        shown["safe pixels"] = safe.double() * 2 - 1
         if DATASET == "digits":
-            assert torch.equal(states[0], ends["snow"]) and torch.equal(safe, off < 1e-9)  # those of the puzzle, all of them
+            assert torch.equal(states[0], ends["snow"])  # the run of the puzzle
+            assert torch.equal(safe, off < 1e-9)  # its exact pixels, all of them
             assert rms(off) < 0.4
 plots.rows(
     shown,
-    alt="Four rows. Eight digits; the same in snow; what Algorithm 2 makes of it with noise as predictions: grainy digits that can be "
+    alt="Four rows. Eight digits; the same in snow; what Algorithm 2 makes of it with noise as predictions: grainy "
+    "digits that can be "
     "read; and the safe pixels in white on black: patches in the background, on which the third row is clean.",
 )
 
 # %% [markdown]
-# The last two rows fit together: a pixel comes back exactly *if and only if* it is safe, and these are the pixels of the puzzle. In snow a network earns its keep only where the light is too much. On mostly black images that
-# is a part of the picture; on bright photographs it is more.
+# The last two rows fit together: a pixel comes back exactly *if and only if* it is safe, and these are the pixels of
+# the puzzle. In snow a network earns its keep only where the light is too much. On mostly black images that is a part
+# of the picture; on bright photographs it is more.
 #
-# The other clip that one meets is the image file. Noise goes beyond $[-1, 1]$; a file does not. Two cases, with different answers. If only $x_T$ was clipped, D is still affine: the clip is an $n$ like any other, and the law is exact. If D itself
-# clips, at every severity, the law is out, `error_law` says so, and the remainder can be measured:
+# The other clip that one meets is the image file. Noise goes beyond $[-1, 1]$; a file does not. Two cases, with
+# different answers. If only $x_T$ was clipped, D is still affine: the clip is an $n$ like any other, and the law is
+# exact. If D itself clips, at every severity, the law is out, `error_law` says so, and the remainder can be measured:
 
 
 # %%
@@ -769,8 +813,9 @@ assert (states[0] - x0 - law).abs().max() < 1e-12
 
 states, e = watch(sampling.improved, R, Clipped(D), x0, z)
 *_, (_, _, law) = linear_proof.error_law(D, e, z=z)
-print(f"D clipped in every step: error {rms(states[0] - x0):.3f}, the law says {rms(law):.3f}, remainder {rms(states[0] - x0 - law):.3f}")
-assert rms(states[0] - x0 - law) > 0.02
+remainder = rms(states[0] - x0 - law)
+print(f"D clipped in every step: error {rms(states[0] - x0):.3f}, the law says {rms(law):.3f}, remainder {remainder:.3f}")
+assert remainder > 0.02
 try:
     next(linear_proof.error_law(Clipped(D), e, z=z))
 except coldlab.ColdlabError as message:
@@ -779,16 +824,20 @@ except coldlab.ColdlabError as message:
 # %% [markdown]
 # ## Algorithm 2 as an equation, and its relatives
 #
-# Let the severity be a real number for a moment. One step of Algorithm 2 moves the state by $D(p, r) - D(p, s)$. With $p$ held fixed, that is the integral of
-# $\partial_u D(p, u)$ from $s$ to $r$. So Algorithm 2 solves the differential equation
+# Let the severity be a real number for a moment. One step of Algorithm 2 moves the state by $D(p, r) - D(p, s)$. With
+# $p$ held fixed, that is the integral of $\partial_u D(p, u)$ from $s$ to $r$. So Algorithm 2 solves the differential
+# equation
 #
 # $$\frac{dx}{ds} = \frac{\partial D}{\partial s}\big(R(x, s),\, s\big)$$
 #
-# from $T$ down to 0, with R's answer frozen over each step and *everything else exact*. Euler's method would freeze the whole right-hand side: $x_r = x_s + (r - s)\,\partial_s D(p, s)$. The two agree exactly where $D(p, s)$ is affine in $s$, along a
-# straight line. Elsewhere they differ: Algorithm 2 follows the curve of D, and only R's answer is out of date.
+# from $T$ down to 0, with R's answer frozen over each step and *everything else exact*. Euler's method would freeze
+# the whole right-hand side: $x_r = x_s + (r - s)\,\partial_s D(p, s)$. The two agree exactly where $D(p, s)$ is affine
+# in $s$, along a straight line. Elsewhere they differ: Algorithm 2 follows the curve of D, and only R's answer is out
+# of date.
 #
-# Several well-known samplers can be read in this way. What differs is D, and whether $z$ is *kept* or *estimated anew* in each step from the state and the prediction, such that $D(p, s, \hat z) = x_s$.
-# With an estimated $z$ nothing is left unexplained, $x_s - D(p, s, \hat z) = 0$, and Algorithms 1 and 2 are one (chapter 4).
+# Several well-known samplers can be read in this way. What differs is D, and whether $z$ is *kept* or *estimated anew*
+# in each step from the state and the prediction, such that $D(p, s, \hat z) = x_s$. With an estimated $z$ nothing is
+# left unexplained, $x_s - D(p, s, \hat z) = 0$, and Algorithms 1 and 2 are one (chapter 4).
 #
 # | sampler | D | z | one step | Algorithm |
 # |---|---|---|---|---|
@@ -798,8 +847,9 @@ except coldlab.ColdlabError as message:
 # | rectified flow, flow matching, Euler | the same | estimated | $x_s + \frac{r - s}{T}\,v$, $v = (x_s - p)\,/\,u$ | 1 = 2 |
 # | Euler along the straight line | the same | kept | $x_s + \frac{r-s}{T}\,(z - p)$ | 2 |
 #
-# (InDI's degraded image is our $z$. Flow matching counts time the other way round, from noise at 0 to data at 1, and its network returns $v$; $p = x_s - u\,v$ is the
-# image that it implies.) Each row is an equation, so each can be checked with an arbitrary R:
+# (InDI's degraded image is our $z$. Flow matching counts time the other way round, from noise at 0 to data at 1, and
+# its network returns $v$; $p = x_s - u\,v$ is the image that it implies.) Each row is an equation, so each can be
+# checked with an arbitrary R:
 
 
 # %%
@@ -826,7 +876,7 @@ start = torch.randn(x0.shape, generator=FIRST(), dtype=torch.float64)
 mix, noise = Mix(T), make("noise", SIZE, T=T)
 ddim = indi = flow = straight = start
 z = x0.roll(2, 0)
-for s, r in zip(path, path[1:]):
+for s, r in pairwise(path):
     a_s, b_s, a_r, b_r = (noise.exact[k][t] for t in (s, r) for k in "ab")
     p = R(ddim, s)
     ddim = a_r * p + b_r * (ddim - a_s * p) / b_s  # DDIM: predict the noise, then go down
@@ -843,11 +893,17 @@ assert not same(straight, indi) and not same(last(sampling.naive(R, mix, start, 
 print("DDIM, InDI, rectified flow and Euler along the straight line: all equal to 1e-12")
 
 # %% [markdown]
-# Does Algorithm 2 take Euler's step? Where D is affine in $s$ (straight line, desaturate, $x + s\,e$), any difference of two severities *is* the slope. For a blur it is not:
+# Does Algorithm 2 take Euler's step? Where D is affine in $s$ (straight line, desaturate, $x + s\,e$), any difference
+# of two severities *is* the slope. For a blur it is not:
 
 # %%
-desaturate, drift, blur = make("desaturate", 32), Drift(torch.ones(3, 32, 32).double() / 20, 20), make("blur", 32, std=1.0)
-for name, D, z in (("straight line", Mix(20), colours.flip(0)), ("desaturate", desaturate, None), ("x + s e", drift, None), ("blur", blur, None)):
+lines = {
+    "straight line": (Mix(20), colours.flip(0)),
+    "desaturate": (make("desaturate", 32), None),
+    "x + s e": (Drift(torch.ones(3, 32, 32).double() / 20, 20), None),
+    "blur": (make("blur", 32, std=1.0), None),
+}
+for name, (D, z) in lines.items():
     _, x, p = next(sampling.improved(crooked(), D, colours, z, [20, 12, 0]))
     slope = D(p, 20, z) - D(p, 19, z)
     is_euler = bool((x - (colours + (12 - 20) * slope)).abs().max() < 1e-12)
@@ -857,15 +913,20 @@ for name, D, z in (("straight line", Mix(20), colours.flip(0)), ("desaturate", d
 # %% [markdown]
 # Two remarks on the table, since it is easy to read too much into it.
 #
-# *The theorems of this chapter are about a kept z.* With an estimated one, $c_s$ depends on the prediction and does not cancel. DDIM and InDI end at R's last prediction exactly, like Algorithm 1: their last step goes to severity 0, where $D_0(p) = p$.
+# *The theorems of this chapter are about a kept z.* With an estimated one, $c_s$ depends on the prediction and does
+# not cancel. DDIM and InDI end at R's last prediction exactly, like Algorithm 1: their last step goes to severity 0,
+# where $D_0(p) = p$.
 #
-# *Equal steps are not an equal purpose.* If D is affine in $x_0$ (and in $z$, where that is estimated) and R was trained with the L2 loss, R is the mean of all images that fit the state. Then $\partial_s D(R(x, s), s)$ is the mean velocity of all paths through $x$: the field that flow matching learns, which
-# moves the *distribution* of states from severity to severity. With the paper's L1 loss R is a median, pixel by pixel, and that guarantee is gone.
+# *Equal steps are not an equal purpose.* If D is affine in $x_0$ (and in $z$, where that is estimated) and R was
+# trained with the L2 loss, R is the mean of all images that fit the state. Then $\partial_s D(R(x, s), s)$ is the mean
+# velocity of all paths through $x$: the field that flow matching learns, which moves the *distribution* of states from
+# severity to severity. With the paper's L1 loss R is a median, pixel by pixel, and that guarantee is gone.
 
 # %% [markdown]
 # ## What goes wrong
 #
-# **A new z in every step.** With one $z$ per trajectory the increments of $x_0$ add up to $D_T(x_0) - x_0$. With a new one in each step they add up to nothing in particular, and even the oracle fails:
+# **A new z in every step.** With one $z$ per trajectory the increments of $x_0$ add up to $D_T(x_0) - x_0$. With a new
+# one in each step they add up to nothing in particular, and even the oracle fails:
 
 # %%
 D = make("mask", SIZE)
@@ -873,16 +934,20 @@ z = D.draw(x0, FIRST())
 dice = torch.Generator().manual_seed(5)
 redrawn = lambda x, p, s: D.draw(p, dice)
 kept, lost = (last(sampling.improved(lambda x, s: x0, D, D(x0, D.T, z), latent)) for latent in (z, redrawn))
-print(f"oracle, z kept: exact to 1e-12: {bool((kept - x0).abs().max() < 1e-12)}   z drawn anew: RMS error {rms(lost - x0):.2f}")
+print("an oracle, z kept: exact to 1e-12:", bool((kept - x0).abs().max() < 1e-12))
+print(f"an oracle, z drawn anew: RMS error {rms(lost - x0):.2f}")
 assert (kept - x0).abs().max() < 1e-12 and rms(lost - x0) > 0.1
 plots.rows(
     {"x_T": D(x0, D.T, z), "z kept": kept, "z new each step": lost},
-    alt="Three rows of eight digits. x_T: digits with a grey spot over a part. z kept: clean digits. z new in each step: the digits show through, but "
+    alt="Three rows of eight digits. x_T: digits with a grey spot over a part. z kept: clean digits. z new in each "
+    "step: the digits show through, but "
     "a paler, mottled spot is left on each.",
 )
 
 # %% [markdown]
-# **A sign, or an index.** $(B_s - B_{s-1})$ instead of $(B_{s-1} - B_s)$, or the error of the next prediction instead of this one: both formulas look right. Neither survives a random R. Test laws with errors that differ from step to step; with a constant error the shifted law passes.
+# **A sign, or an index.** $(B_s - B_{s-1})$ instead of $(B_{s-1} - B_s)$, or the error of the next prediction instead
+# of this one: both formulas look right. Neither survives a random R. Test laws with errors that differ from step to
+# step; with a constant error the shifted law passes.
 
 # %%
 D = make("blur", SIZE)
@@ -898,7 +963,9 @@ print({name: "holds" if v < 1e-12 else "fails" for name, v in off.items()})
 assert off["right"] < 1e-12 and min(off["false sign"], off["shifted by one"]) > 1e-3
 
 # %% [markdown]
-# **Errors from another run.** $e_s$ are R's errors at the states that *this* sampler came to. Measuring R on true states $D(x_0, s)$, as in training, and putting those errors into the law, is tempting and wrong: R sees other images in the sampler.
+# **Errors from another run.** $e_s$ are R's errors at the states that *this* sampler came to. Measuring R on true
+# states $D(x_0, s)$, as in training, and putting those errors into the law, is tempting and wrong: R sees other images
+# in the sampler.
 
 # %% tags=["nbval-ignore-output"]
 D = network.D
@@ -914,11 +981,14 @@ if DATASET == "digits":
     assert end["errors on true states"] < 0.7 * end["errors of this run"]
 
 # %% [markdown]
-# The second number is what R could do if it were always shown true states. The gap is what a sampler's own mistakes cost.
+# The second number is what R could do if it were always shown true states. The gap is what a sampler's own mistakes
+# cost.
 #
 # ## Exercises
 #
-# > **Exercise 1.** A mask hides a spot and leaves the far pixels nearly alone. Show with the law how much of R's error a pixel with the factor $F_T$ can receive if R errs by at most $m$ in each step, and check it. Which pixels does R not touch?
+# > **Exercise 1.** A mask hides a spot and leaves the far pixels nearly alone. Show with the law how much of R's error
+# > a pixel with the factor $F_T$ can receive if R errs by at most $m$ in each step, and check it. Which pixels does R
+# > not touch?
 
 # %% tags=["hide-cell", "solution"]
 # B_s multiplies a pixel by F_s, and F_s falls with s. So the weights F_r - F_s are not negative and add up to 1 - F_T:
@@ -932,7 +1002,8 @@ print("pixels with F_T above 0.95, which get less than a twentieth of m:", int((
 assert (F_T > 0.95).any() and F_T.max() < 1  # and none gets nothing
 
 # %% [markdown]
-# > **Exercise 2.** For desaturate $a_s = 1 - s/T$. You may call R five times, and its errors are white. Which path keeps least of them? Prove it, and let 300 random paths try to beat it.
+# > **Exercise 2.** For desaturate $a_s = 1 - s/T$. You may call R five times, and its errors are white. Which path
+# > keeps least of them? Prove it, and let 300 random paths try to beat it.
 
 # %% tags=["hide-cell", "solution"]
 # B_r - B_s = (a_r - a_s)(I - M), so the fraction is proportional to sqrt(sum of squares of the weights a_r - a_s). The five
@@ -947,7 +1018,8 @@ print(f"even path {best:.4f}, best of 300 random paths {min(others):.4f}")
 assert abs(best - (2 / 3 / 5) ** 0.5) < 1e-12 and min(others) >= best - 1e-12
 
 # %% [markdown]
-# > **Exercise 3.** $n$ "is added whole", but a clever R might err on purpose so as to cancel it. With a circular blur, which part of $n$ can no R cancel? Show it with an R of your choice.
+# > **Exercise 3.** $n$ "is added whole", but a clever R might err on purpose so as to cancel it. With a circular blur,
+# > which part of $n$ can no R cancel? Show it with an R of your choice.
 
 # %% tags=["hide-cell", "solution"]
 # The end is x0 + n + sum (B_r - B_s) e_s. A circular blur keeps the mean, so every (B_r - B_s) e has mean 0: the mean of n
@@ -966,7 +1038,9 @@ end = last(sampling.improved(crooked(), D, D(x0, D.T) + n))
 assert ((end - x0 - n).mean((2, 3))).abs().max() < 1e-12  # no R moves the mean
 
 # %% [markdown]
-# > **Exercise 4.** Find a D that is *not* of the form $x + c_s$, and a set $P$ of images larger than a single one, such that R does not matter as long as it returns images of $P$. (Theorem 1 allows it.) What would you do to a network so that it stays in $P$?
+# > **Exercise 4.** Find a D that is *not* of the form $x + c_s$, and a set $P$ of images larger than a single one,
+# > such that R does not matter as long as it returns images of $P$. (Theorem 1 allows it.) What would you do to a
+# > network so that it stays in $P$?
 
 # %% tags=["hide-cell", "solution"]
 # D(x, s) = x + s m(x) u, with m(x) the mean of x and u a fixed image of mean 0. The increment is m(p) u: constant on
@@ -995,20 +1069,30 @@ def kept_in_P(x, s):
 
 
 free, within = (last(sampling.improved(R, D, xT)) for R in (any_R, kept_in_P))
-print(f"any R: RMS error {rms(free - x0):.2f}; with the right mean: exact to 1e-12: {bool((within - x0).abs().max() < 1e-12)}")
+print(f"any R: RMS error {rms(free - x0):.2f}")
+print("shifted to the right mean: exact to 1e-12:", bool((within - x0).abs().max() < 1e-12))
 assert rms(free - x0) > 0.05 and (within - x0).abs().max() < 1e-12
 
 # %% [markdown]
 # ## Recap
 #
-# - In one step Algorithm 2 takes back what would have happened to the *prediction*. Its error is the sum of the differences to what happened to the image: $\sum_s [\Delta_s(x_0) - \Delta_s(p_s)]$, for any D.
-# - R does not matter exactly when all images move alike, $D_s(x) = x + c_s$. Then one could as well subtract. Being linear is neither enough nor the point; snow, which is not linear, comes closer than any blur.
-# - For affine D, Algorithm 2 ends at $x_0 + n + \sum_s (B_r - B_s)\,e_s$ and Algorithm 1 at $x_0 + e_s$ of its last step. Each band is taken from the step that gives it back.
-# - White errors keep 0.27 of their size under the blur of CIFAR-10 and 0.995 under the blur of MNIST; an error that repeats itself is kept, and an error in $x_T$ is added whole.
-# - Algorithm 2 follows $dx/ds = \partial_s D(R(x, s), s)$ with R frozen over each step. With $z$ estimated it is DDIM, InDI, or the Euler sampler of flow matching.
+# - In one step Algorithm 2 takes back what would have happened to the *prediction*. Its error is the sum of the
+#   differences to what happened to the image: $\sum_s [\Delta_s(x_0) - \Delta_s(p_s)]$, for any D.
+# - R does not matter exactly when all images move alike, $D_s(x) = x + c_s$. Then one could as well subtract. Being
+#   linear is neither enough nor the point; snow, which is not linear, comes closer than any blur.
+# - For affine D, Algorithm 2 ends at $x_0 + n + \sum_s (B_r - B_s)\,e_s$ and Algorithm 1 at $x_0 + e_s$ of its last
+#   step. Each band is taken from the step that gives it back.
+# - White errors keep 0.27 of their size under the blur of CIFAR-10 and 0.995 under the blur of MNIST; an error that
+#   repeats itself is kept, and an error in $x_T$ is added whole.
+# - Algorithm 2 follows $dx/ds = \partial_s D(R(x, s), s)$ with R frozen over each step. With $z$ estimated it is DDIM,
+#   InDI, or the Euler sampler of flow matching.
 #
-# **Further reading.** A. Bansal et al., [Cold Diffusion](https://arxiv.org/abs/2208.09392), section 3.3: the argument of this chapter's first part. S. Chen, G. Daras, A. Dimakis,
-# [Restoration-Degradation Beyond Linear Diffusions](https://arxiv.org/abs/2303.03384): convergence of such samplers, for D that are not linear. M. Delbracio, P. Milanfar,
-# [Inversion by Direct Iteration](https://arxiv.org/abs/2303.11435). J. Song, C. Meng, S. Ermon, [Denoising Diffusion Implicit Models](https://arxiv.org/abs/2010.02502).
-# Y. Lipman et al., [Flow Matching for Generative Modeling](https://arxiv.org/abs/2210.02747), and X. Liu, C. Gong, Q. Liu, [Flow Straight and Fast](https://arxiv.org/abs/2209.03003).
-# A. Oliva, A. Torralba, P. G. Schyns, *Hybrid images*, ACM Transactions on Graphics 25 (2006).
+# **Further reading.** A. Bansal et al., [Cold Diffusion](https://arxiv.org/abs/2208.09392), section 3.3: the argument
+# of this chapter's first part. S. Chen, G. Daras, A. Dimakis,
+# [Restoration-Degradation Beyond Linear Diffusions](https://arxiv.org/abs/2303.03384): convergence of such samplers,
+# for D that are not linear. M. Delbracio, P. Milanfar,
+# [Inversion by Direct Iteration](https://arxiv.org/abs/2303.11435). J. Song, C. Meng, S. Ermon,
+# [Denoising Diffusion Implicit Models](https://arxiv.org/abs/2010.02502). Y. Lipman et al.,
+# [Flow Matching for Generative Modeling](https://arxiv.org/abs/2210.02747), and X. Liu, C. Gong, Q. Liu,
+# [Flow Straight and Fast](https://arxiv.org/abs/2209.03003). A. Oliva, A. Torralba, P. G. Schyns, *Hybrid images*, ACM
+# Transactions on Graphics 25 (2006).
