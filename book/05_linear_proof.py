@@ -8,7 +8,7 @@
 # do with it.
 #
 # **You need** chapter 4: both algorithms. A little linear algebra: matrices, and that they need not commute. **It
-# takes** 35 minutes to read; the cells run in about @@ s on two CPU cores, measured.
+# takes** 35 minutes to read; the cells take about 30 s of CPU time, measured.
 
 # %% tags=["colab", "hide-cell"]
 # This cell does nothing where coldlab is installed. In Colab or a bare kernel it installs coldlab and whatever coldlab
@@ -109,10 +109,10 @@ for name, D in four.items():
     ends[name] = last(sampling.improved(fraud(), D, D(x0, D.T, z), z))
 plots.rows(
     {"original": x0} | ends,
-    alt="Five rows of eight digits, all restored by Algorithm 2 from noise as predictions. Original: clean digits. "
-    "x + s "
-    "e: the same digits, clean. Snow: the digits can be read, with grey streaks and grains over them. Mask: "
-    "the digits are clean outside of one large, grainy grey spot each. Blur: noise, nothing to be read.",
+    alt="Five rows of eight digits, all restored by Algorithm 2 from noise as predictions. Original: clean "
+    "digits. x + s e: the same digits, clean. Snow: the digits can be read, with grey streaks and grains over "
+    "them. Mask: the digits are clean outside of one large, grainy grey spot each. Blur: noise, nothing to be "
+    "read.",
 )
 
 # %% tags=["nbval-ignore-output"]
@@ -431,8 +431,8 @@ print(len(cases), "degradations, two paths, two algorithms, every state: the law
 # $$x_{\text{end}} = B_T\, x_0 + \sum_s (B_r - B_s)\, p_s .$$
 #
 # For a blur, $B_r - B_s$ keeps the detail that is there at severity $r$ and gone at $s$: a **band** of frequencies.
-# Each band of the result is cut out of the prediction made at that step. Each other band of that prediction is thrown
-# away.
+# Each band of the result is cut out of the prediction made at that step, and the rest of that prediction is thrown
+# away. (Bands overlap; the figure after the next shows by how much.)
 #
 # Here is a test of the reader. R believes that the picture is a flower as long as the severity is above 12, and a
 # pagoda from then on. We start from the blurred *flower*. **What does Algorithm 2 return, and what Algorithm 1?**
@@ -451,9 +451,8 @@ plots.strip(
     ["start, t = 40", "R, above 12", "R, from 12 down", "Algorithm 1", "Algorithm 2"],
     scale=1.5,
     alt="Five pictures. The start: soft patches of orange and green. What R says first: an orange flower. What R "
-    "says later: a "
-    "pagoda. Algorithm 1: the pagoda. Algorithm 2: the edges of the pagoda, drawn over the soft colours of the "
-    "flower.",
+    "says later: a pagoda. Algorithm 1: the pagoda. Algorithm 2: the edges of the pagoda, drawn over the soft "
+    "colours of the flower.",
 )
 
 # %% [markdown]
@@ -494,10 +493,9 @@ assert (w[:, 1:].sum(0) ** 2 / w[:, 1:].square().sum(0) > 12).all()  # shared by
 assert (weights(blurs["blur of MNIST"])[0][0, 3:] > 0.8).all()  # one step has all the say
 plots.Picture(
     fig,
-    "Two panels: the weight of each prediction in the result against the severity at which it was made, for 1, 2, "
-    "4, 8 and 16 waves "
-    "across the image. Blur of MNIST: 4, 8 and 16 waves have a weight near 1 at s = 1 and next to none elsewhere; 2 "
-    "waves fall off within five steps, 1 wave slowly. Blur of CIFAR-10: broad humps; "
+    "Two panels: the weight of each prediction in the result against the severity at which it was made, for 1, "
+    "2, 4, 8 and 16 waves across the image. Blur of MNIST: 4, 8 and 16 waves have a weight near 1 at s = 1 and "
+    "next to none elsewhere; 2 waves fall off within five steps, 1 wave slowly. Blur of CIFAR-10: broad humps; "
     "16 waves around s = 6, 8 waves around 9, 4 waves around 16, 2 waves around 32, 1 wave grows to the end.",
 )
 
@@ -584,11 +582,10 @@ for name in ("mask", "noise, z kept", "blur of CIFAR-10"):
 assert 0.85 < lines["blur of CelebA"][1][-1] < 1
 picture = plots.curves(
     lines,
-    alt="Fraction of white errors that Algorithm 2 keeps, against the number of calls, both axes logarithmic. Noise "
-    "with a kept z falls "
-    "from 1 to 0.16, just above one over the root of the calls; mask starts at 0.7 and joins it at 5 calls; blur of "
-    "CIFAR-10 stays near 1 up to 3 calls and falls to 0.27 at 50. "
-    "Pixelate and the blur of CelebA stay at 1.",
+    alt="Fraction of white errors that Algorithm 2 keeps, against the number of calls, both axes logarithmic. "
+    "Noise with a kept z falls from 1 to 0.16, just above one over the root of the calls; mask starts at 0.7 and "
+    "joins it at 5 calls; blur of CIFAR-10 stays near 1 up to 3 calls and falls to 0.27 at 50. Pixelate and the "
+    "blur of CelebA stay at 1.",
     xlabel="calls of R",
     ylabel="white errors kept",
     logx=True,
@@ -727,8 +724,8 @@ widgets.knobs(
     frames,
     {"D": list(DEGRADATIONS), "R": ["oracle", "trained", "biased", "noisy", "random"]},
     alt="The error of the states of both algorithms from t = T to 0, with rings where the law puts it, and three "
-    "restored images of "
-    "each. Two sliders choose D and R. The rings lie on the lines for every R, except for snow.",
+    "restored images of each. Two sliders choose D and R. The rings lie on the lines for every R, except for "
+    "snow.",
 )
 
 # %% [markdown]
@@ -775,9 +772,9 @@ for who, R in {"random": fraud(), "noisy": lambda x, s: noisy(x, s).clamp(-1, 1)
             assert rms(off) < 0.4
 plots.rows(
     shown,
-    alt="Four rows. Eight digits; the same in snow; what Algorithm 2 makes of it with noise as predictions: grainy "
-    "digits that can be "
-    "read; and the safe pixels in white on black: patches in the background, on which the third row is clean.",
+    alt="Four rows. Eight digits; the same in snow; what Algorithm 2 makes of it with noise as predictions: "
+    "grainy digits that can be read; and the safe pixels in white on black: patches in the background, on which "
+    "the third row is clean.",
 )
 
 # %% [markdown]
@@ -939,9 +936,8 @@ print(f"an oracle, z drawn anew: RMS error {rms(lost - x0):.2f}")
 assert (kept - x0).abs().max() < 1e-12 and rms(lost - x0) > 0.1
 plots.rows(
     {"x_T": D(x0, D.T, z), "z kept": kept, "z new each step": lost},
-    alt="Three rows of eight digits. x_T: digits with a grey spot over a part. z kept: clean digits. z new in each "
-    "step: the digits show through, but "
-    "a paler, mottled spot is left on each.",
+    alt="Three rows of eight digits. x_T: digits with a grey spot over a part. z kept: clean digits. z new in "
+    "each step: the digits show through, but a paler, mottled spot is left on each.",
 )
 
 # %% [markdown]
