@@ -640,9 +640,9 @@ assert (rounded - plain - n8).abs().max() < 1e-12 and 0.001 < rms(n8) < 0.004
 # - **random**: the fraud of the puzzle.
 #
 # "Gentle blur" is the blur of CIFAR-10. For snow, the rings are the law of snow *without its clip*. The page holds all
-# combinations; with a kernel, change an R or a D in the cell and run it again.
+# combinations; with a kernel, change an R or a D in the cells and run them again.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input"]
 gallery = data.to_float(data.load(DATASET, "train", network.config.size, network.config.zoom)[0][:100]).double()
 three = x0[:3]  # the images of the figure
 
@@ -702,6 +702,7 @@ def figure(name, D, z, who, R, law_of):
     return plots.Picture(fig, f"{name}, {who}: errors of both algorithms and the law."), gap
 
 
+# %% tags=["nbval-ignore-output"]
 DEGRADATIONS = {
     "x + s e": Drift(ramp / 20, T=20),
     "blur": network.D,
