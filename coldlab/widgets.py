@@ -9,16 +9,18 @@ import base64
 import html
 import io
 import json
+import math
 
 import numpy as np
 import torch
 
 from .errors import ColdlabError
-from .plots import check_alt, to_pixels
+from .plots import Picture, check_alt, to_pixels
 
 GAP = 2  # transparent image pixels around each image, so that no neighbour shows at the window's edge
 COLUMNS = 8  # images side by side in one frame; more continue below
 POSITIONS = 41  # the most severities that `explore` draws on its own
+PICTURE_DPI = 150  # dots per inch of a picture in a frame; the page shows 100
 
 
 class Slider:
@@ -60,6 +62,27 @@ def slider(frames, captions, alt, scale=3):
     return Slider(_html(_data_uri(strip), captions, alt, height, width, scale), alt, strip)
 
 
+def knobs(frames, choices, alt):
+    """Several sliders that choose one frame together, one for each of `choices`.
+
+    frames: plots.Pictures of one size, one for each combination, the last choice running fastest. What a combination is
+    must stand in the picture: where handlers are stripped, all of them are shown below each other. choices: {label:
+    names}. Returns a Slider. Raises ColdlabError for no choices, unequal numbers or sizes, or an empty alt.
+    """
+    names, alt = [[str(name) for name in of] for of in choices.values()], check_alt(alt)
+    positions = math.prod(map(len, names))
+    if not names or not positions or len(frames) != positions:
+        raise ColdlabError(f"{len(frames)} frames for {positions} combinations; give one picture for each.")
+    if not all(isinstance(frame, Picture) for frame in frames):
+        raise ColdlabError("a frame is no Picture; make it with coldlab.plots, with its combination written in it.")
+    pictures = [_drawn(frame) for frame in frames]
+    shapes = sorted({picture.shape[:2] for picture in pictures})
+    if len(shapes) > 1:
+        raise ColdlabError(f"pictures have sizes {shapes}; all must be alike.")
+    (height, width), strip = shapes[0], np.concatenate(pictures)
+    return Slider(_html_knobs(_palette_uri(strip), list(choices), names, alt, height, width), alt, strip)
+
+
 def explore(D, images, z=None, severities=None, alt=None, scale=3):
     """A slider over the severity t of D(x0, t, z).
 
@@ -83,6 +106,16 @@ def explore(D, images, z=None, severities=None, alt=None, scale=3):
         or f"{len(x0)} images under {name}; the slider moves the severity t from {severities[0]} to {severities[-1]}."
     )
     return slider(frames, [f"t = {t} of {D.T}" for t in severities], alt, scale)
+
+
+def _drawn(picture):
+    """A Picture as RGBA uint8 (height, width, 4), with a transparent line below."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    picture.figure.savefig(buffer, format="png", dpi=PICTURE_DPI)
+    pixels = np.asarray(Image.open(buffer).convert("RGBA"))
+    return np.pad(pixels, ((0, GAP), (0, 0), (0, 0)))
 
 
 def _arrange(images):
@@ -112,6 +145,15 @@ def _data_uri(strip):
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
+def _palette_uri(strip):
+    """A PNG of at most 256 colours: drawings lose nothing that is seen, and the file is a fraction of the exact one."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(strip).quantize(256, method=Image.Quantize.FASTOCTREE).save(buffer, "png")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
 def _html(uri, captions, alt, height, width, scale):
     n, room = len(captions), max(map(len, captions))
     move = (
@@ -133,5 +175,36 @@ filter:none;image-rendering:pixelated">
 aria-valuetext="{first}" data-captions="{html.escape(json.dumps(captions))}" oninput="{html.escape(move)}" \
 style="flex:1 1 10em;min-width:0;margin:0;height:28px;accent-color:#388DC4;cursor:pointer">
 <output aria-live="off" style="min-width:min(100%,{room}ch);font-variant-numeric:tabular-nums">{first}</output>
+</div>
+</figure>"""
+
+
+def _html_knobs(uri, labels, names, alt, height, width):
+    n = math.prod(map(len, names))
+    move = (
+        "const f=this.closest('figure');let i=0;for(const k of f.querySelectorAll('input')){"
+        "const c=JSON.parse(k.dataset.names);i=i*c.length+Number(k.value);"
+        "k.nextElementSibling.value=c[k.value];k.setAttribute('aria-valuetext',c[k.value])}"
+        f"f.querySelector('img').style.transform='translateY('+-100*i/{n}+'%)'"
+    )
+    alt, rows = html.escape(alt), []
+    for label, of in zip(labels, names, strict=True):
+        label, first, room = html.escape(label), html.escape(of[0]), max(map(len, of))
+        rows.append(
+            f"""<div style="display:flex;flex-wrap:wrap;align-items:center;gap:.2em .8em;color:inherit">
+<span style="min-width:{max(map(len, labels))}ch">{label}</span>
+<input type="range" min="0" max="{len(of) - 1}" value="0" step="1" autocomplete="off" aria-label="{label}" \
+aria-valuetext="{first}" data-names="{html.escape(json.dumps(of))}" oninput="{html.escape(move)}" \
+style="flex:1 1 8em;min-width:0;margin:0;height:28px;accent-color:#388DC4;cursor:pointer">
+<output aria-live="off" style="min-width:min(100%,{room}ch)">{first}</output>
+</div>"""
+        )
+    # The controls stand above the picture: two of them under a tall one would leave a phone's screen.
+    return f"""<figure style="margin:.5em 0;max-width:100%;width:{width * 100 / PICTURE_DPI:g}px">
+{chr(10).join(rows)}
+<div style="overflow:hidden;aspect-ratio:{width}/{height};margin-top:.4em">
+<img class="dark-light" src="{uri}" alt="{alt}" width="{width}" height="{height * n}" \
+style="display:block;width:100%;height:auto;max-width:none;margin:0;padding:0;border-radius:0;background:none;\
+filter:none">
 </div>
 </figure>"""

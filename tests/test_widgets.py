@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from coldlab import data, degradations, widgets
+from coldlab import data, degradations, plots, widgets
 from coldlab.errors import ColdlabError
 
 
@@ -204,6 +204,62 @@ def test_explore_takes_the_packages_degradations():
     assert np.array_equal(film(slider)[1][D.T * 34 + 1 : D.T * 34 + 33, 1:33, 0], last[0, 0].numpy())
 
 
+# --- knobs
+
+
+def pictures(n=6, width=1.0):
+    """Pictures of one size, the i-th filled with a grey of its own."""
+    found = []
+    for i in range(n):
+        fig, ax = plots.figure(width, 0.5)
+        fig.set_layout_engine("none")
+        ax.set_position((0, 0, 1, 1))
+        ax.set_axis_off()
+        ax.imshow(np.full((1, 1, 3), 30 * i + 40, dtype=np.uint8), aspect="auto")
+        found.append(plots.Picture(fig, f"Grey {i}."))
+    return found
+
+
+CHOICES = {"D": ["blur", "snow"], "R": ["oracle", '"noisy" <b>', "random"]}
+
+
+def test_the_last_choice_runs_fastest_in_the_film():
+    widget = widgets.knobs(pictures(), CHOICES, "Six greys.")
+    kind, pixels = film(widget)
+    assert kind == "png"
+    assert pixels.shape == (6 * (75 + 2), 150, 4)
+    assert [int(pixels[77 * i + 37, 75, 0]) for i in range(6)] == [30 * i + 40 for i in range(6)]
+    assert not pixels[75::77, :, 3].any()  # a transparent line under each
+    elements = Elements(widget.html)
+    assert {tag for tag, _ in elements.found} == {"figure", "div", "span", "img", "input", "output"}
+    ranges = [attributes for tag, attributes in elements.found if tag == "input"]
+    assert [(knob["aria-label"], knob["max"], knob["aria-valuetext"]) for knob in ranges] == [
+        ("D", "1", "blur"),
+        ("R", "2", "oracle"),
+    ]
+    assert [json.loads(knob["data-names"]) for knob in ranges] == list(CHOICES.values())
+    assert "http" not in widget.html.replace(elements["img"]["src"], "")
+    assert elements["img"]["alt"] == widget.alt == "Six greys."
+    stripped = Elements(re.sub(r' (style|oninput)="[^"]*"', "", widget.html))["img"]
+    assert (int(stripped["width"]), int(stripped["height"])) == (150, 6 * 77)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: widgets.knobs(pictures(5), CHOICES, "x"), "5 frames for 6 combinations"),
+        (lambda: widgets.knobs([], {}, "x"), "0 frames for 1 combinations"),
+        (lambda: widgets.knobs([], {"D": []}, "x"), "0 frames for 0 combinations"),
+        (lambda: widgets.knobs(frames(6), CHOICES, "x"), "no Picture"),
+        (lambda: widgets.knobs(pictures(5) + pictures(1, 2.0), CHOICES, "x"), "pictures have sizes"),
+        (lambda: widgets.knobs(pictures(), CHOICES, ""), "alt is ''; say in a sentence"),
+    ],
+)
+def test_wrong_input_to_knobs(call, message):
+    with pytest.raises(ColdlabError, match=message):
+        call()
+
+
 # --- in a browser
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -268,6 +324,30 @@ def test_arrow_keys_move_one_slider(browser):
     assert np.array_equal(shown(page, 1), expected(second, 1, 4, 6))
     assert np.array_equal(shown(page, 0), expected(first, 3, 4, 6))
     assert page.get_by_role("slider", name="First.").count() == 1
+    assert page.complaints == []
+    page.close()
+
+
+def test_two_knobs_choose_one_frame_together(browser):
+    page = opened(browser, widgets.knobs(pictures(), CHOICES, "x"), widgets.knobs(pictures(), CHOICES, "y"))
+    windows, ranges, outputs = (
+        page.locator("figure > div:last-child"),
+        page.get_by_role("slider"),
+        page.locator("output"),
+    )
+
+    def grey(index):
+        pixels = np.asarray(Image.open(io.BytesIO(windows.nth(index).screenshot())).convert("RGB"))
+        return int(pixels[pixels.shape[0] // 2, pixels.shape[1] // 2, 0])
+
+    assert grey(0) == 40
+    for knob, key, shown in ((1, "ArrowRight", 70), (0, "ArrowRight", 160), (1, "End", 190), (0, "Home", 100)):
+        ranges.nth(knob).focus()
+        page.keyboard.press(key)
+        assert grey(0) == shown
+    assert outputs.nth(0).inner_text() == ranges.nth(0).get_attribute("aria-valuetext") == "blur"
+    assert outputs.nth(1).inner_text() == ranges.nth(1).get_attribute("aria-valuetext") == "random"
+    assert grey(1) == 40  # the other widget has not moved
     assert page.complaints == []
     page.close()
 

@@ -37,7 +37,10 @@ def plan(T):
     for t in (12, 8, 6):
         yield f"starting at t = {t}", dict(t=t, severities=every[T - t :])
     for calls in (1, 2, 3, 5, 10):
-        yield f"{calls} calls" if calls > 1 else "1 call: direct restoration", dict(severities=sampling.evenly(T, calls))
+        yield (
+            f"{calls} calls" if calls > 1 else "1 call: direct restoration",
+            dict(severities=sampling.evenly(T, calls)),
+        )
     for temperature in (0.8, 0.6):
         yield f"temperature {temperature}", dict(temperature=temperature)
         yield f"temperature {temperature}, 3 calls", dict(temperature=temperature, severities=sampling.evenly(T, 3))
