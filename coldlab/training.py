@@ -63,6 +63,8 @@ class Config:
     """Decay of the averaged weights, the ones that are kept."""
     late: float = 1.0
     """How much late severities are favoured: t is the largest of so many uniform draws from 1..T. The paper: 1."""
+    own: float = 0.0
+    """Share of the images that R sees as Algorithm 2 leaves them, one step down from a later severity. The paper: 0."""
     shift: int = 0
     """Move each image by up to so many pixels at random; its borders repeat."""
     flip: bool = False
@@ -115,6 +117,9 @@ def start(config, device="cpu"):
     for name in ("steps", "batch", "patch", "lr", "late"):
         if getattr(config, name) <= 0:
             raise ColdlabError(f"{name} = {getattr(config, name)}; it must be above 0.")
+    for name in ("own", "rounded"):
+        if not 0 <= getattr(config, name) <= 1:
+            raise ColdlabError(f"{name} = {getattr(config, name)}; it is a share, from 0 to 1.")
     D, R = build(config)
     D, R = D.to(device), R.to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(R.parameters(), lr=config.lr, weight_decay=0.0, fused=True)
@@ -162,7 +167,11 @@ def loss_of(R, D, x0, config, draw):
     B, device = len(x0), x0.device
     u = torch.rand(B, generator=draw, device=device)
     t = (D.T * u ** (1 / config.late)).ceil().clamp(1, D.T).long()  # the largest of `late` draws; T included
-    x = D(x0, t, D.draw(x0, draw))
+    z = D.draw(x0, draw)
+    x = D(x0, t, z)
+    if own := round(config.own * B):
+        s = (t + (D.T - t) * torch.rand(B, generator=draw, device=device)).ceil().long()
+        x = torch.cat([step_down(R, D, x0[:own], s[:own], t[:own], part(z, own)), x[own:]])
     told = {}
     if config.rounded:
         coarse = torch.rand(B, generator=draw, device=device) < config.rounded
@@ -172,6 +181,22 @@ def loss_of(R, D, x0, config, draw):
     with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16_pays(device)):
         x0_hat = R(x, t, **told)
     return LOSSES[config.loss](x0_hat.float(), x0)
+
+
+@torch.no_grad()
+def step_down(R, D, x0, s, t, z):
+    """Where one step of Algorithm 2 leads from the true state at s to t <= s, R's own error included; s, t (B,)."""
+    x = D(x0, s, z)
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16_pays(x.device)):
+        x0_hat = R(x, s)
+    return x - D(x0_hat.float(), s, z) + D(x0_hat.float(), t, z)
+
+
+def part(z, count):
+    """The latents of the first `count` images; z as D.draw gives it."""
+    if z is None:
+        return None
+    return tuple(part(leaf, count) for leaf in z) if isinstance(z, tuple) else z[:count]
 
 
 def warm_up(state, D, x0, config):

@@ -96,6 +96,30 @@ def test_late_favours_late_severities_as_the_largest_of_so_many_draws():
     assert counts.tolist() == pytest.approx(expected, abs=0.02)
 
 
+@pytest.mark.parametrize("degradation", ["blur", "mask", "blur+noise"])
+def test_own_shows_R_where_one_step_of_algorithm_2_leads(degradation):
+    """Of eight images the first half come from a step of the sampler that starts at a true state; the rest are true."""
+    options = () if "+" in degradation else ("T=5",)
+    config = tiny(own=0.5, degradation=degradation, options=options, precondition=False)
+    D, state = start(config)
+    x0 = training.to_float(pictures(8))
+    z = D.draw(x0, torch.Generator().manual_seed(3))
+    D.draw = lambda x0, draw: z
+    seen = []
+    training.loss_of(lambda x, t: seen.append((x, t)) or state.R(x, t), D, x0, config, torch.Generator().manual_seed(0))
+    (start_x, s), (x, t) = seen
+    assert len(s) == 4
+    assert (s >= t[:4]).all()
+    assert (s > t[:4]).any()
+    first = training.part(z, 4)
+    assert torch.equal(start_x, D(x0[:4], s, first))
+    with torch.no_grad():
+        guess = state.R(start_x, s)
+    assert torch.allclose(x[:4], start_x - D(guess, s, first) + D(guess, t[:4], first), atol=1e-6)
+    assert torch.equal(x[4:], D(x0, t, z)[4:])
+    assert not x.requires_grad
+
+
 def test_images_in_host_memory_are_fetched_by_the_same_numbers():
     source = pictures(12)
     chosen = torch.tensor([3, 3, 0, 11])
@@ -153,7 +177,7 @@ def test_a_step_reads_nothing_back_from_the_device(monkeypatch):
             return function(*arguments, **(options or {}))
 
     read = []
-    config = tiny(rounded=0.5, shift=1, flip=True, late=2.0)
+    config = tiny(rounded=0.5, shift=1, flip=True, late=2.0, own=0.5)
     D, state = start(config)
     monkeypatch.setattr(type(D), "check", lambda self, x0, t, z: t)  # on a GPU it does not look at t either
     monkeypatch.setattr(training, "learning_rate", lambda config, step: 1e-3)  # a number of Python's own
@@ -357,7 +381,7 @@ def test_it_learns_eight_images_by_heart():
 # ------------------------------------------------------------------------------------------- stop, resume, bad numbers
 
 
-@pytest.mark.parametrize("changes", [{}, {"rounded": 0.5, "degradation": "mask", "shift": 1}], ids=str)
+@pytest.mark.parametrize("changes", [{}, {"rounded": 0.5, "degradation": "mask", "shift": 1, "own": 0.5}], ids=str)
 def test_stopped_and_resumed_is_bit_identical(tmp_path, changes):
     config = tiny(**changes)
     D, whole = start(config)
@@ -442,6 +466,7 @@ def test_settings_that_cannot_be_raise():
     for changes, told in [
         ({"loss": "l3"}, r"unknown loss 'l3'.*l1, l2"), ({"steps": 0}, r"steps = 0"), ({"batch": -1}, r"batch = -1"),
         ({"lr": 0.0}, r"lr = 0"), ({"patch": 0}, r"patch = 0"), ({"width": 7}, r"width 7"),
+        ({"own": 1.5}, r"own = 1.5; it is a share"),
         ({"degradation": "blurr"}, r"did you mean 'blur'"), ({"options": ("T",)}, r"KEY=VALUE"),
     ]:  # fmt: skip
         with pytest.raises(ColdlabError, match=told):
