@@ -294,10 +294,8 @@ assert (stream.cov - exact).abs().max() < 1e-9 and (squares - exact).abs().max()
 # This is what `python -m coldlab evaluate` prints; `--json` gives it to a program. Below each value stands its 95 % interval: draw 297 images with replacement, a thousand times, and see how far the number moves (a hundred times for the Fréchet distance).
 
 # %% tags=["nbval-ignore-output"]
-from coldlab.__main__ import lines_of
-
 values, intervals = evaluation.table(rows, net, resamples=1000)
-print("\n".join(lines_of(values, intervals)))
+print("\n".join(evaluation.lines(values, intervals)))
 name = metrics.frechet_name(net)
 for row in values:
     for measure, (low, high) in intervals[row].items():
@@ -312,7 +310,7 @@ if DATASET == "digits":
 # Our network on MNIST, measured on all 10,000 test images:
 
 # %%
-for line in lines_of(measured["metrics"], measured["intervals"]):
+for line in evaluation.lines(measured["metrics"], measured["intervals"]):
     print(line)
 mnist, low_high = measured["metrics"], measured["nets"]["mnist-classifier"]["difference"]
 name = "Fréchet (mnist-classifier)"

@@ -204,7 +204,7 @@ def evaluate(
         print(json.dumps(report | ({"note": note} if few else {}), indent=1, ensure_ascii=False))
         return
     print(f"{pretrained} on {len(images):,} test images of {name}, {R.config.degradation} with T = {D.T}")
-    print("\n".join(lines_of(values, intervals)))
+    print("\n".join(evaluation.lines(values, intervals)))
     if resamples:
         print(f"Below each value: its 95 % interval over images ({resamples:,} bootstrap draws).")
     if few:
@@ -218,22 +218,6 @@ def net_for(features, dataset, device):
     if features == "inception" or (features and Path(features).suffix in (".pth", ".pt")):
         return metrics.inception(None if features == "inception" else features, device)
     return metrics.classifier(features or dataset, device)
-
-
-def lines_of(values, intervals):
-    """A table of values with, below each, its interval."""
-    forms = {"rmse": ".3f", "psnr": ".2f", "ssim": ".3f"}
-    names = list(next(iter(values.values())))
-    widths = [max(15, len(name) + 2) for name in names]
-    yield f"{'':12s}" + "".join(
-        f"{name.upper() if name in forms else name:>{w}s}" for name, w in zip(names, widths, strict=True)
-    )
-    for row in values:
-        shown = [format(values[row][name], forms.get(name, ".2f")) for name in names]
-        yield f"{row:12s}" + "".join(f"{cell:>{w}s}" for cell, w in zip(shown, widths, strict=True))
-        spans = ["..".join(format(v, forms.get(n, ".2f")) for v in intervals[row].get(n, ())) for n in names]
-        if any(spans):
-            yield f"{'':12s}" + "".join(f"{cell:>{w}s}" for cell, w in zip(spans, widths, strict=True))
 
 
 def bench(

@@ -83,3 +83,19 @@ def table(rows, net=None, resamples=0, seed=0):
         if resamples and net.dim <= 256:
             intervals[row][name] = metrics.frechet_interval(seen, real, 0.95, max(2, resamples // 10), seed)
     return values, intervals
+
+
+def lines(values, intervals):
+    """The lines of a table of what `table` gives, each value with its interval below it, if there are any."""
+    forms = {"rmse": ".3f", "psnr": ".2f", "ssim": ".3f"}
+    names = list(next(iter(values.values())))
+    widths = [max(15, len(name) + 2) for name in names]
+    yield f"{'':12s}" + "".join(
+        f"{name.upper() if name in forms else name:>{w}s}" for name, w in zip(names, widths, strict=True)
+    )
+    for row in values:
+        shown = [format(values[row][name], forms.get(name, ".2f")) for name in names]
+        yield f"{row:12s}" + "".join(f"{cell:>{w}s}" for cell, w in zip(shown, widths, strict=True))
+        spans = ["..".join(format(v, forms.get(n, ".2f")) for v in intervals[row].get(n, ())) for n in names]
+        if any(spans):
+            yield f"{'':12s}" + "".join(f"{cell:>{w}s}" for cell, w in zip(spans, widths, strict=True))
