@@ -30,16 +30,13 @@ if util.find_spec("coldlab") is None:
 
 # %%
 import importlib
-import json
-from pathlib import Path
-from urllib.request import urlopen
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 import coldlab
-from coldlab import data, evaluation, features, frechet, metrics, plots
+from coldlab import data, evaluation, features, frechet, metrics, plots, results
 
 DATASET = "digits"  # or "mnist" (with NETWORK = "mnist-blur"), or "cifar10" with a run of your own
 NETWORK = "digits-blur"
@@ -217,9 +214,7 @@ plots.Picture(
 # The white frame holds what the paper averages. Outside it, two black borders are praised for being equal. So the *worse* the image, the larger the factor. On MNIST, measured on all 10,000 test images:
 
 # %%
-where = Path("../results/metrics-mnist.json")  # beside the book; in Colab, where only the package is, it is fetched
-address = "https://github.com/OWNER/coldlab/raw/main/results/metrics-mnist.json"
-measured = json.loads(where.read_text(encoding="utf-8") if where.exists() else urlopen(address).read())
+measured = results.load("metrics-mnist")
 print(f"{'MNIST, ' + format(measured['test_images'], ',') + ' images':24s} inside     all   ratio")
 for name, value in measured["ssim"].items():
     inside, all_windows = value["valid windows"], value["torchmetrics"]
