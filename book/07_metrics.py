@@ -6,7 +6,7 @@
 # **After this chapter you can** compute SSIM and a Fréchet distance by hand and match the reference libraries, give every number an interval, say how the number of images and the feature net bend a FID,
 # tell which published numbers may be compared, and check whether generated images are good, varied and new.
 #
-# **You need** chapter 4: direct restoration and the two algorithms. **It takes** 30 minutes to read; the cells run in about 45 s on two busy CPU cores (22 s of processor time), measured.
+# **You need** chapter 4: direct restoration and the two algorithms. **It takes** 30 minutes to read; the cells run in about 40 s on two busy CPU cores (22 s of processor time), measured.
 
 # %% tags=["colab", "hide-cell"]
 # This cell does nothing where coldlab is installed. In Colab or a bare kernel it installs coldlab and whatever coldlab
@@ -319,7 +319,7 @@ assert mnist["degraded"]["ssim"] < 0.02 and measured["ssim"]["degraded"]["torchm
 # With ten thousand images the question is settled, for this network and this distance: **direct is nearer by all four measures**, and the interval of the difference excludes 0. (For the difference, each draw takes the same images for both rows: what they share cancels.)
 # The paper has it the other way round in FID on MNIST, 4.69 for Algorithm 2 and 5.10 for direct. We do not reproduce that here, with this net. The restoration network differs (ours was trained for minutes on one core, the paper's for 700,000 steps), and so does the net behind the distance. Keep the question; the second of the two returns below.
 #
-# One cell deserves a second look. The paper's table, as it is quoted, gives the blurred MNIST images an SSIM of 0.287, and 0.287 is also their RMSE. We measure an SSIM of 0.014, with or without borders. A copied cell would explain it; we cannot tell.
+# One cell deserves a second look. The paper's table, as it is quoted, gives the blurred MNIST images an SSIM of 0.287, and 0.287 is also the RMSE that it gives them. We measure an SSIM of 0.014, with or without borders. A copied cell would explain it; we cannot tell.
 #
 # ## How a Fréchet distance bends
 #
