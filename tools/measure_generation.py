@@ -20,7 +20,7 @@ from coldlab.machine import machine
 
 ROOT = Path(__file__).resolve().parent.parent
 FEW, MANY, COPIES = 2000, 10_000, 1000  # images per attempt; for the best and for hot; whose neighbours are looked for
-BEST = dict(components=40, temperature=0.75, severities=[20, 12, 6, 0])
+BEST = dict(components=80, temperature=0.75, severities=[20, 13, 7, 0])
 
 
 def plan(T):
@@ -44,7 +44,7 @@ def plan(T):
     for temperature in (0.8, 0.6):
         yield f"temperature {temperature}", dict(temperature=temperature)
         yield f"temperature {temperature}, 3 calls", dict(temperature=temperature, severities=sampling.evenly(T, 3))
-    yield "best", BEST | dict(count=MANY)
+    yield "80 Gaussians, temperature 0.75, 3 calls", BEST | dict(count=MANY)
     for calls in (3, 20, 50, 200):
         many = dict(count=MANY) if calls in (20, 200) else {}
         yield f"hot, {calls} calls", dict(network="hot", severities=sampling.evenly(200, calls)) | many
@@ -131,7 +131,7 @@ def main(hot, discrete):
         "mean alone, noise": "the mean alone, noise 0.002 (the paper, broken symmetry)",
         "mean alone, trained with it": "the mean alone, network trained with it",
         "nine numbers": "nine numbers, 20 Gaussians",
-        "best": "best",
+        "80 Gaussians, 3 calls": "80 Gaussians, temperature 0.75, 3 calls",
         "hot, 20 calls": "hot, 20 calls",
     }
     picture = plots.rows(
