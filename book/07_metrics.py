@@ -317,7 +317,7 @@ assert mnist["degraded"]["ssim"] < 0.02 and measured["ssim"]["degraded"]["torchm
 
 # %% [markdown]
 # With ten thousand images the question is settled, for this network and this distance: **direct is nearer by all four measures**, and the interval of the difference excludes 0. (For the difference, each draw takes the same images for both rows: what they share cancels.)
-# The paper has it the other way round in FID on MNIST, 4.69 for Algorithm 2 and 5.10 for direct. We do not reproduce that here, with this net. The restoration network differs (ours was trained for minutes on one core, the paper's for 700,000 steps), and so does the net behind the distance. Keep the question; the second of the two returns below.
+# The paper has it the other way round in FID on MNIST, 4.69 for Algorithm 2 and 5.10 for direct. We do not reproduce that here, with this net. The restoration network differs (ours was trained for 23 minutes on two cores, the paper's for 700,000 steps), and so does the net behind the distance. Keep the question; the second of the two returns below.
 #
 # One cell deserves a second look. The paper's table, as it is quoted, gives the blurred MNIST images an SSIM of 0.287, and 0.287 is also the RMSE that it gives them. We measure an SSIM of 0.014, with or without borders. A copied cell would explain it; we cannot tell.
 #
@@ -454,11 +454,11 @@ for label, value in sorted(handled.items(), key=lambda item: item[1]):
     print(f"{label:40s} {value:9.4f}")
 print(f"\ndirect restorations against the originals: {kept['as floats']:.3f} as floats, {kept['rounded to 8 bits']:.3f} rounded")
 assert handled["rounded to 8 bits"] < 0.001 and abs(kept["rounded to 8 bits"] - kept["as floats"]) < 0.01
-assert 0.3 < handled["to 28 and back, bilinear"] / kept["as floats"] < 0.6
+assert 0.5 < handled["to 28 and back, bilinear"] / kept["as floats"] < 0.65
 assert handled["to 28 and back, bicubic"] < handled["to 28 and back, nearest"] < handled["to 28 and back, bilinear, antialiased"]
 
 # %% [markdown]
-# Rounding to 8 bits is harmless here. Resizing is not: taking real images to 28 pixels and back, bilinearly, moves them nearly half as far from themselves as the restorations are from the originals. The two ways of bringing MNIST to 32 pixels (the paper's zoom and crop, or a plain resize) lie 0.2 apart, with the same digits in them.
+# Rounding to 8 bits is harmless here. Resizing is not: taking real images to 28 pixels and back, bilinearly, moves them more than half as far from themselves as the restorations are from the originals. The two ways of bringing MNIST to 32 pixels (the paper's zoom and crop, or a plain resize) lie 0.2 apart, with the same digits in them.
 #
 # The official code hands its restored tensors to the network as they are, without rounding and without clamping what lies outside $[0, 1]$. torch-fidelity takes 8-bit images only. Inception wants 299 x 299 pixels: torch-fidelity enlarges as TensorFlow 1 did, other programs as PyTorch does. Each choice is defensible, and each gives another number.
 #
