@@ -232,8 +232,7 @@ spread = lambda x: x.std(0).mean().item()
 plots.rows(
     {"no push": restore(x), "inside": inside, "outside": outside},
     alt="One start, ten times. Without a push: the same digit ten times. Pushed inside "
-    "what survives: clean variants of it. Pushed outside: the same shape in fragments "
-    "and noise.",
+    "what survives: clean digits, 1s and 8s. Pushed outside: fragments and noise.",
 )
 
 # %% [markdown]
@@ -357,9 +356,18 @@ assert abs(rows["starting at t = 6"]["recognised"] - plain["recognised"]) < 0.03
 assert measurement["networks"]["cold"]["steps"] == 9000 and measurement["networks"]["hot"]["steps"] == 4500
 assert min(measurement["bic"], key=measurement["bic"].get) == "10"
 
+# %%
+from IPython.display import Image
+
+Image(
+    results.picture("generation-mnist"),
+    width=700,
+    alt="Rows of sixteen generated digits. Mean alone: one broken frame. Mean alone with noise: specks. Mean "
+    "alone, trained with it: the same few strokes. Nine numbers: digits, some broken. 80 Gaussians and three "
+    "calls: clean digits of many classes. Hot: thinner digits, some broken. Last, real ones.",
+)
+
 # %% [markdown]
-# ![Rows of sixteen generated digits. Mean alone: one broken shape. Mean alone with noise: specks. Mean alone, trained with it: the same few strokes. Nine numbers: digits, some broken. 80 Gaussians and three calls: clean digits of all classes. Hot: thinner digits, some broken. Real digits.](../results/generation-mnist.png)
-#
 # Read it from above.
 #
 # - **The mean alone** fails here as it does on digits, with or without noise. A classifier is sure of two thirds of these broken frames, and calls most of them the same: confidence is no proof of a digit. A network that was *trained* with the mean alone at $T$ (the paper's `discrete` setting for

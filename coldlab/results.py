@@ -23,3 +23,11 @@ def load(name):
         if name in {path.stem for path in folder.glob("*.json")}:
             return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     raise unknown("result", name, names())
+
+
+def picture(name):
+    """The path of the picture that was drawn with the manifest `name`; raises ColdlabError where there is none."""
+    found = {path.stem: path for folder in reversed(FOLDERS) for path in folder.glob("*.png")}
+    if name not in found:
+        raise unknown("picture", name, found)
+    return str(found[name])

@@ -24,6 +24,13 @@ def test_an_unknown_name_is_told_with_the_nearest():
         results.load("mnist-blurr")
 
 
+def test_pictures_lie_beside_their_manifests():
+    path = Path(results.picture("generation-mnist"))
+    assert path.read_bytes()[:4] == b"\x89PNG"
+    with pytest.raises(ColdlabError, match="generation-mnist"):
+        results.picture("generation-mnis")
+
+
 def test_no_name_leads_out_of_the_folder():
     with pytest.raises(ColdlabError):
         results.load("../pyproject")
