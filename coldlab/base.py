@@ -149,6 +149,13 @@ def leaves(z):
     return [leaf for part in z for leaf in leaves(part)] if isinstance(z, tuple) else [z]
 
 
+def each(fn, z):
+    """z with fn applied to each of its tensors: each(lambda v: v[:8], z) are the latents of the first eight images."""
+    if z is None:
+        return None
+    return tuple(each(fn, part) for part in z) if isinstance(z, tuple) else fn(z)
+
+
 class Separable(Degradation):
     """D(x, t) = A_t x A_t^T, one matrix A_t (size, size) per severity, A_0 = I (paper, section 5.1)."""
 

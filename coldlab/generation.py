@@ -12,12 +12,13 @@ from functools import cached_property
 import torch
 from tqdm import tqdm
 
-from .base import Separable
+from .base import Separable, each
 from .data import to_float
 from .errors import ColdlabError
 from .sampling import improved
+from .training import FLOAT32
 
-FLOOR = 2e-6  # weaker than this, relative to the image, float32 does not carry it (the eps of D.inverse)
+FLOOR = FLOAT32  # a number weaker than this, relative to the image, is lost in the rounding of float32
 MOST = 256  # numbers of an image, over its channels, that a mixture with full covariances can still learn
 ENOUGH = 20_000  # images for a mixture
 COMPONENTS = (1, 2, 5, 10, 20, 40)  # Gaussians to choose among
@@ -81,7 +82,6 @@ class Prior:
 
     survivors: Survivors
     mixture: object  # sklearn.mixture.GaussianMixture over (C K) numbers
-    channels: int
     bic: dict  # components tried -> BIC on held-out images; empty where only one number was tried
 
     @property
@@ -102,7 +102,7 @@ class Prior:
         means = self.mixture.means_[component]
         drawn = torch.from_numpy(means + temperature * (drawn - means))
         drawn = drawn[torch.randperm(count, generator=torch.Generator().manual_seed(seed))]
-        return self.survivors.write(drawn.reshape(count, self.channels, -1)), None
+        return self.survivors.write(drawn.reshape(count, -1, len(self.survivors))), None
 
 
 def fit(D, images, t=None, keep=None, components=COMPONENTS, seed=0):
@@ -131,7 +131,7 @@ def fit(D, images, t=None, keep=None, components=COMPONENTS, seed=0):
         for k in tqdm(tried, "mixtures", leave=False, disable=not sys.stderr.isatty()):
             bic[k] = GaussianMixture(k, random_state=seed).fit(c[~held].numpy()).bic(c[held].numpy())
     best = min(bic, key=bic.get) if bic else tried[0]
-    return Prior(survivors, GaussianMixture(best, random_state=seed).fit(c.numpy()), images.shape[1], bic)
+    return Prior(survivors, GaussianMixture(best, random_state=seed).fit(c.numpy()), bic)
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def generate(R, prior, count, seed=0, sigma=0.0, temperature=1.0, severities=Non
     (x, z), device, done = starts(prior, count, seed, sigma, temperature), next(R.parameters()).device, []
     parts = torch.arange(count).split(batch)
     for part in tqdm(parts, "generate", leave=False, disable=len(parts) == 1 or not sys.stderr.isatty()):
-        latent = None if z is None else z[part].to(device)
+        latent = each(lambda v, part=part: v[part].to(device), z)
         *_, (_, images, _) = walk(R, prior, x[part].to(device), latent, severities, fixed)
         done.append(images.cpu())
     return torch.cat(done)

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import torch
 
-from .base import Separable, leaves
+from .base import Separable, each, leaves
 from .errors import ColdlabError
 from .sampling import descending
 
@@ -72,6 +72,4 @@ def repeated(z, n):
     """The latent of one image, n times."""
     if any(len(leaf) != 1 for leaf in leaves(z)):
         raise ColdlabError(f"z is the latent of {len(leaves(z)[0])} images; white_fraction takes that of one.")
-    if isinstance(z, tuple):
-        return tuple(repeated(part, n) for part in z)
-    return None if z is None else z.expand(n, *z.shape[1:])
+    return each(lambda v: v.expand(n, *v.shape[1:]), z)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from . import data, evaluation, generation, sampling
+from .base import each
 from .errors import ColdlabError
 
 
@@ -62,7 +63,7 @@ def write_generated(R, prior, drawn, severities, out):
 
     images = generation.generate(R, prior, **drawn, severities=severities)
     device = next(R.parameters()).device
-    x, z = (None if part is None else part[:8].to(device) for part in generation.starts(prior, **drawn))
+    x, z = each(lambda v: v[:8].to(device), generation.starts(prior, **drawn))
     states = [(severities[0], x), *((r, x) for r, x, _ in generation.walk(R, prior, x, z, severities))]
     write_samples(plots.grid(images, f"{len(images)} generated images.", columns=8), states, out)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
+from .base import each
 from .data import to_float
 from .degradations import make
 from .errors import ColdlabError, unknown
@@ -171,7 +172,7 @@ def loss_of(R, D, x0, config, draw):
     x = D(x0, t, z)
     if own := round(config.own * B):
         s = (t + (D.T - t) * torch.rand(B, generator=draw, device=device)).ceil().long()
-        x = torch.cat([step_down(R, D, x0[:own], s[:own], t[:own], part(z, own)), x[own:]])
+        x = torch.cat([step_down(R, D, x0[:own], s[:own], t[:own], each(lambda v: v[:own], z)), x[own:]])
     told = {}
     if config.rounded:
         coarse = torch.rand(B, generator=draw, device=device) < config.rounded
@@ -190,13 +191,6 @@ def step_down(R, D, x0, s, t, z):
     with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16_pays(x.device)):
         x0_hat = R(x, s)
     return x - D(x0_hat.float(), s, z) + D(x0_hat.float(), t, z)
-
-
-def part(z, count):
-    """The latents of the first `count` images; z as D.draw gives it."""
-    if z is None:
-        return None
-    return tuple(part(leaf, count) for leaf in z) if isinstance(z, tuple) else z[:count]
 
 
 def warm_up(state, D, x0, config):

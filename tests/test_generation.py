@@ -5,7 +5,7 @@ import torch
 from helpers import images
 
 from coldlab import data, generation
-from coldlab.degradations import Animorph, Blur, Desaturate, Fade, Mask, Noise, Pixelate
+from coldlab.degradations import Animorph, Blur, Compose, Desaturate, Fade, Mask, Noise, Pixelate
 from coldlab.errors import ColdlabError
 
 LINEAR = {
@@ -154,6 +154,13 @@ def test_fade_and_animorph_start_from_what_they_end_in():
     for D in (Fade(16, T=20), Animorph(T=10)):
         start, z = generation.prior_of(D, uint8(30, 3)).sample(6)
         assert (D(images(6, 3), D.T, z) - start).abs().max() < 0.01
+
+
+def test_latents_of_several_parts_are_split_into_batches_too():
+    D = Compose((Fade(16, T=20), Noise(T=20)))
+    prior = generation.prior_of(D, uint8(30, 3))
+    whole, parts = (generation.generate(Identity(), prior, 5, batch=size) for size in (5, 2))
+    assert torch.allclose(whole, parts, atol=1e-6)
 
 
 def test_what_cannot_be_done_is_told():

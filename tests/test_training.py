@@ -9,6 +9,7 @@ import torch
 from helpers import images, rms
 
 from coldlab import ColdlabError, checkpoints, data, training
+from coldlab.base import each
 from coldlab.degradations import Blur
 from coldlab.sampling import improved
 from coldlab.training import (
@@ -111,7 +112,7 @@ def test_own_shows_R_where_one_step_of_algorithm_2_leads(degradation):
     assert len(s) == 4
     assert (s >= t[:4]).all()
     assert (s > t[:4]).any()
-    first = training.part(z, 4)
+    first = each(lambda v: v[:4], z)
     assert torch.equal(start_x, D(x0[:4], s, first))
     with torch.no_grad():
         guess = state.R(start_x, s)
