@@ -335,9 +335,9 @@ plots.rows(
 measurement = results.load("generation-mnist")
 rows = measurement["real"] | {row["attempt"]: row for row in measurement["attempts"]}
 keys = ("recognised", "entropy", "frechet", "precision", "recall")
-print(f"{'':58s} recognised  entropy  Fréchet  precision  recall")
+print(f"{'':56s}" + "".join(f"{key[:7]:>8s}" for key in keys))
 for name, row in rows.items():
-    print(f"{name:58s}" + "".join(f"{row[key]:10.3f}" for key in keys))
+    print(f"{name:56s}" + "".join(f"{row[key]:8.3f}" for key in keys))
 best, plain, mean = (
     rows[name]
     for name in (
