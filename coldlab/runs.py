@@ -4,7 +4,8 @@ The idea that holds this file together: nothing is lost. The last two checkpoint
 a loss that is no number end a run at a state that `--resume` continues bit for bit.
 
 A run's folder holds config.json (settings and machine), log.jsonl, step-*.pt (the last two states, to resume from),
-model.safetensors (the averaged weights of the checkpoint that did best on held-out images), loss.png, and samples*.png.
+model.safetensors (the averaged weights of the checkpoint that did best on held-out images), loss.png, samples*.png, and
+the averaged weights of each step asked for with `--keep`.
 """
 
 import dataclasses
@@ -42,6 +43,8 @@ class Options:
     """Steps between lines of the log."""
     sample_every: int | None = None
     """Steps between pictures of restored images; by default a quarter of the run."""
+    keep: tuple[int, ...] = ()
+    """Steps whose averaged weights are kept, as weights-STEP.safetensors, to watch a network learn."""
     compile: bool = False
     """Compile the network first: slower to start, then faster."""
     tensorboard: bool = False
@@ -94,6 +97,8 @@ def loop(state, D, images, held, config, out, options, group, log):
             total += loss
             bar.update()
             due = step % options.save_every == 0 or step == config.steps
+            if step in options.keep and group.first:
+                checkpoints.save_weights(out / f"weights-{step:07d}.safetensors", state.ema, config)
             if not (due or step % options.log_every == 0 or (stop and group.ranks == 1)):
                 continue
             stopping = group.any(stop)

@@ -279,8 +279,9 @@ def eight_bits(x):
 
 
 def bfloat16_pays(device):
-    """Whether R is faster in bfloat16: on GPUs that have it and on CPUs with matrix instructions for it."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    fast = [getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")]
-    return torch.device(device).type == "cpu" and any(supported() for supported in fast if supported)
+    """Whether R runs in bfloat16: on GPUs that have it.
+
+    On a CPU with matrix instructions for it (AMX) the default network trained 0.80 times as fast in bfloat16 as in
+    float32, the paper's 1.15 times; float32 everywhere makes one CPU's numbers comparable with another's.
+    """
+    return torch.device(device).type == "cuda" and torch.cuda.is_bf16_supported()

@@ -107,6 +107,15 @@ def test_a_run_leaves_its_settings_log_weights_states_and_pictures(finished):
     assert all(torch.equal(p, q) for p, q in zip(R.parameters(), averages.parameters(), strict=True))
 
 
+def test_weights_of_asked_steps_are_kept(tmp_path):
+    run = tmp_path / "run"
+    assert train(run, "--keep", 1, 3) == 0
+    kept = {path.name for path in run.glob("weights-*")}
+    assert kept == {"weights-0000001.safetensors", "weights-0000003.safetensors"}
+    early, late = (load_pretrained(str(run / name)) for name in sorted(kept))
+    assert not torch.equal(*(next(R.parameters()) for R in (early, late)))
+
+
 def test_the_log_holds_the_mean_loss_since_its_last_line(tmp_path, finished, monkeypatch):
     seen, steps = [], runs.train
 
