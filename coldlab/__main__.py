@@ -1,4 +1,4 @@
-"""The command line: `python -m coldlab train | sample | restore | evaluate | bench | presets`.
+"""The command line: `python -m coldlab train | sample | restore | evaluate | reproduce | bench | presets`.
 
 The idea that holds this file together: a command is a function whose arguments are its flags; what a user can mend is
 told in one sentence, without a traceback.
@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from . import bench as benchmarks
 from . import checkpoints, data, evaluation, generation, metrics, pictures, runs, sampling
+from . import reproduce as experiments
 from .errors import ColdlabError, unknown
 from .features import classifiers
 from .machine import pick_device
@@ -195,7 +196,8 @@ def evaluate(
     net = net_for(features, name, next(R.parameters()).device)  # before the restoration, which takes long
     images = evaluation.images_for(R, name)[:limit]
     few = net is not None and len(images) <= net.dim
-    rows = evaluation.restored(R, D, images, batch)
+    rounded = evaluation.sees_files(R)
+    rows = evaluation.restored(R, D, images, batch, rounded)
     values, intervals = evaluation.table(rows, None if few else net, resamples)
     note = f"no {metrics.frechet_name(net)}: {len(images)} images for {net.dim} features are too few" if few else None
     if json_:
@@ -204,6 +206,8 @@ def evaluate(
         print(json.dumps(report | ({"note": note} if few else {}), indent=1, ensure_ascii=False))
         return
     print(f"{pretrained} on {len(images):,} test images of {name}, {R.config.degradation} with T = {D.T}")
+    if rounded:
+        print("x_T rounded to 8 bits first: this network was trained on such images")
     print("\n".join(evaluation.lines(values, intervals)))
     if resamples:
         print(f"Below each value: its 95 % interval over images ({resamples:,} bootstrap draws).")
@@ -242,6 +246,37 @@ def bench(
     print(json.dumps(report, indent=1) if json_ else benchmarks.table(report))
 
 
+def reproduce(
+    name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None,
+    list_: Annotated[bool, tyro.conf.arg(name="list")] = False,
+    budget: str = "full",
+    out: Text = None,
+    results: Text = None,
+    device: Text = None,
+):
+    """Make a measured result again: train, judge on the test images, write its manifest and its figures.
+
+    Started again, an interrupted run goes on where it stopped.
+
+    Args:
+        name: Which result; see --list.
+        list_: Print what there is, what each costs, and what has been run.
+        budget: full, or minutes of training such as 2m or 30m, for a shorter run under a name of its own.
+        out: Folder of the run; by default runs/NAME.
+        results: Folder of the manifest and the figures; by default results.
+        device: cpu, cuda, mps; by default a GPU where there is one.
+    """
+    if list_:
+        print("\n".join(experiments.listing()))
+        return
+    if name is None:
+        raise ColdlabError("name a result: python -m coldlab reproduce mnist-blur; --list prints them all.")
+    path = experiments.reproduce(name, budget, device, out, results)
+    manifest = json.loads(path.read_text())
+    print("\n".join(evaluation.lines(manifest["metrics"], manifest["intervals"])))
+    print(f"{path}; {path.with_suffix('.png')}")
+
+
 def presets():
     """Print the paper's experiments by name: data, degradation, and what the authors trained."""
     for name, p in PRESETS.items():
@@ -272,7 +307,7 @@ def severity_of(severity, D):
 
 def main(arguments=None):
     """Run one command; returns the exit code."""
-    commands = [train, sample, restore, evaluate, bench, presets]
+    commands = [train, sample, restore, evaluate, reproduce, bench, presets]
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *rest: print(f"coldlab: warning: {message}", file=sys.stderr)

@@ -4,12 +4,16 @@ The idea that holds this file together: the pictures that are shown and the numb
 function, so that neither can flatter the other.
 """
 
+from functools import partial
+
 import torch
 from tqdm import tqdm
 
 from . import data, metrics
 from .errors import ColdlabError
 from .sampling import improved, naive
+from .training import EIGHT_BITS, eight_bits
+from .unet import Preconditioned
 
 
 def images_for(R, name, split="test"):
@@ -22,37 +26,47 @@ def images_for(R, name, split="test"):
     return images
 
 
+ROWS = ("degraded", "direct", "Algorithm 1", "Algorithm 2", "last prediction", "original")
+
+
 @torch.no_grad()
-def compare(R, D, x0, severities=None, seed=0):
-    """{"degraded", "direct", "Algorithm 1", "Algorithm 2", "original"} of a batch x0 in [-1, 1]; z from seed."""
+def compare(R, D, x0, severities=None, seed=0, rounded=False):
+    """{row: images} for ROWS, of a batch x0 in [-1, 1]; z from seed.
+
+    "last prediction" is R(x_1, 1) on Algorithm 2's way, which the paper's tables report for masks and super-resolution
+    where Algorithm 2's end is meant. rounded: x_T as an 8-bit file holds it, and R told so.
+    """
     severities = list(severities or range(D.T, -1, -1))
     z = D.draw(x0, torch.Generator(x0.device).manual_seed(seed))
     x = D(x0, severities[0], z)
+    if rounded:
+        x = eight_bits(x)
+        R = partial(R, eps=EIGHT_BITS) if isinstance(R, Preconditioned) else R
     *_, (_, first, _) = naive(R, D, x, z, severities)
     trajectory = improved(R, D, x, z, severities)
     _, second, direct = next(trajectory)  # its first guess is the direct restoration
-    for _, second, _ in trajectory:  # noqa: B007  (the last one counts)
+    last = direct
+    for _, second, last in trajectory:  # noqa: B007  (the last ones count)
         pass
-    return {
-        "degraded": x,
-        "direct": direct,
-        "Algorithm 1": first,
-        "Algorithm 2": second,
-        "original": x0,
-    }
+    return dict(zip(ROWS, (x, direct, first, second, last, x0), strict=True))
 
 
-def restored(R, D, images, batch=256):
-    """{row: images in [0, 1]} of degraded, direct, Algorithm 1, 2 and original, for uint8 images (N, C, H, W)."""
+def sees_files(R):
+    """Whether R was trained on 8-bit images only, so that it has to be tried on such (as the paper's masks are)."""
+    return R.config.rounded == 1
+
+
+def restored(R, D, images, batch=256, rounded=False):
+    """{row: images in [0, 1]} for ROWS, of uint8 images (N, C, H, W); rounded: see `compare`."""
     device, done = next(R.parameters()).device, {}
     for k, chunk in enumerate(tqdm(images.split(batch), "evaluate", leave=False)):
-        for row, x in compare(R, D, data.to_float(chunk).to(device), seed=k).items():
+        for row, x in compare(R, D, data.to_float(chunk).to(device), seed=k, rounded=rounded).items():
             done.setdefault(row, []).append(data.to_unit(x.cpu()))
     return {row: torch.cat(parts) for row, parts in done.items()}
 
 
 def evaluate(R, D, images, batch=256):
-    """{row: {"rmse", "psnr", "ssim"}} for degraded, direct, Algorithm 1 and 2, against uint8 images (N, C, H, W)."""
+    """{row: {"rmse", "psnr", "ssim"}} for ROWS but the original, against uint8 images (N, C, H, W)."""
     return table(restored(R, D, images, batch))[0]
 
 
@@ -90,12 +104,12 @@ def lines(values, intervals):
     forms = {"rmse": ".3f", "psnr": ".2f", "ssim": ".3f"}
     names = list(next(iter(values.values())))
     widths = [max(15, len(name) + 2) for name in names]
-    yield f"{'':12s}" + "".join(
+    yield f"{'':16s}" + "".join(
         f"{name.upper() if name in forms else name:>{w}s}" for name, w in zip(names, widths, strict=True)
     )
     for row in values:
         shown = [format(values[row][name], forms.get(name, ".2f")) for name in names]
-        yield f"{row:12s}" + "".join(f"{cell:>{w}s}" for cell, w in zip(shown, widths, strict=True))
+        yield f"{row:16s}" + "".join(f"{cell:>{w}s}" for cell, w in zip(shown, widths, strict=True))
         spans = ["..".join(format(v, forms.get(n, ".2f")) for v in intervals[row].get(n, ())) for n in names]
         if any(spans):
-            yield f"{'':12s}" + "".join(f"{cell:>{w}s}" for cell, w in zip(spans, widths, strict=True))
+            yield f"{'':16s}" + "".join(f"{cell:>{w}s}" for cell, w in zip(spans, widths, strict=True))

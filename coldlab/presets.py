@@ -41,6 +41,8 @@ FLAT = dict(T=300, kernel=27, std=0.01, schedule="exponential", discrete=True)  
 MASK = dict(T=50, kernel_std=0.1, initial_mask=11, centre="random")
 MASK_CELEBA = dict(T=100, kernel_std=0.2, initial_mask=1, centre="centred")
 BICUBIC = dict(mode="bicubic")
+# At half the size: as many blurs as give half the width (19.7 pixels at T), half the hole, and the same 8 x 8 blocks.
+REFLECT_64, MASK_64 = REFLECT | dict(T=110), MASK_CELEBA | dict(kernel_std=0.1)
 
 PRESETS = {
     "digits-blur": Preset("digits", 32, "blur", network=None, budget=None),
@@ -52,6 +54,9 @@ PRESETS = {
     "mnist-mask": Preset("mnist", 32, "mask", MASK, zoom=1.0, budget="60,000 steps (paper), 700,000 (code)"),
     "cifar10-mask": Preset("cifar10", 32, "mask", MASK, network=MODEL, budget="60,000 steps (paper), 700,000 (code)"),
     "celeba-mask": Preset("celeba", 128, "mask", MASK_CELEBA, budget="350,000 steps of 200 images"),
+    "celeba-64-blur": Preset("celeba", 64, "blur", REFLECT_64, zoom=1.12, network=None, budget=None),
+    "celeba-64-mask": Preset("celeba", 64, "mask", MASK_64, network=None, budget=None),
+    "celeba-64-pixelate": Preset("celeba", 64, "pixelate", dict(T=3) | BICUBIC, network=None, budget=None),
     "celeba-fade": Preset("celeba", 128, "fade", dict(T=750, kernel_std=0.05, initial_mask=1)),
     "mnist-pixelate": Preset("mnist", 32, "pixelate", dict(T=3) | BICUBIC, zoom=1.12),
     "cifar10-pixelate": Preset("cifar10", 32, "pixelate", dict(T=3) | BICUBIC, network=MODEL),
@@ -74,12 +79,16 @@ def preset(name):
 
 
 def resolve(config):
-    """A training.Config with what its preset knows and it does not say: options, size, zoom."""
-    preset = PRESETS.get(f"{config.dataset}-{config.degradation}")
+    """A training.Config with what its preset knows and it does not say: options, size, zoom.
+
+    A preset of the very size that the config asks for comes first: "celeba-64-blur" before "celeba-blur".
+    """
+    names = f"{config.dataset}-{config.size}-{config.degradation}", f"{config.dataset}-{config.degradation}"
+    preset = next((PRESETS[name] for name in names if name in PRESETS), None)
     if preset is None:
         return config
-    options = tuple(f"{key}={value}" for key, value in preset.options.items())
-    options = tuple(dict.fromkeys((*options, *config.options)))
+    options = {key: f"{key}={value}" for key, value in preset.options.items()}
+    options = tuple((options | {option.partition("=")[0]: option for option in config.options}).values())
     return replace(config, options=options, size=config.size or preset.size, zoom=config.zoom or preset.zoom)
 
 

@@ -472,8 +472,8 @@ def test_evaluate_prints_json_and_nothing_else(finished, capsys):
     truth = data.to_float(data.load("digits", "test")[0][:5])
     x_T = R.D(truth, 3)
     *_, (_, first, _) = sampling.naive(R, R.D, x_T)
-    *_, (_, second, _) = sampling.improved(R, R.D, x_T)
-    rows = {"degraded": x_T, "direct": R(x_T, 3), "Algorithm 1": first, "Algorithm 2": second}
+    *_, (_, second, last) = sampling.improved(R, R.D, x_T)
+    rows = {"degraded": x_T, "direct": R(x_T, 3), "Algorithm 1": first, "Algorithm 2": second, "last prediction": last}
     assert set(report["metrics"]) == set(rows)
     for row, x in rows.items():
         for metric in (metrics.rmse, metrics.psnr, metrics.ssim):

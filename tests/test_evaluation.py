@@ -6,9 +6,11 @@ from helpers import draw, images, rms
 
 from coldlab import data, metrics
 from coldlab.degradations import Blur, Mask
-from coldlab.evaluation import compare, evaluate, restored, table
+from coldlab.evaluation import ROWS, compare, evaluate, restored, table
 from coldlab.features import Classifier
 from coldlab.sampling import improved, naive
+from coldlab.training import EIGHT_BITS, eight_bits
+from coldlab.unet import Preconditioned
 
 
 class Guess(torch.nn.Module):
@@ -28,12 +30,42 @@ def test_rows_are_what_the_algorithms_give(D):
     rows = compare(R, D, x0, seed=7)
     z = D.draw(x0, torch.Generator().manual_seed(7))
     x = D(x0, D.T, z)
-    assert list(rows) == ["degraded", "direct", "Algorithm 1", "Algorithm 2", "original"]
+    assert list(rows) == ["degraded", "direct", "Algorithm 1", "Algorithm 2", "last prediction", "original"]
     assert torch.equal(rows["degraded"], x)
     assert torch.equal(rows["direct"], R.answer)
     assert torch.equal(rows["Algorithm 1"], list(naive(R, D, x, z))[-1][1])
     assert torch.equal(rows["Algorithm 2"], list(improved(R, D, x, z))[-1][1])
     assert torch.equal(rows["original"], x0)
+
+
+def test_the_last_prediction_is_that_of_algorithm_2_at_its_last_step():
+    class Counting(Guess):
+        def forward(self, x, t):
+            return torch.full_like(x, float(t))
+
+    rows = compare(Counting(images()), Blur(16, 4, 5, 1.0), images())
+    assert rows["direct"].unique().tolist() == [4]
+    assert rows["last prediction"].unique().tolist() == [1]
+
+
+def test_rounded_images_start_as_files_and_r_is_told():
+    told = []
+
+    class Net(torch.nn.Module):
+        def forward(self, x, t, label=None):
+            return x[:, : x.shape[1] // 2]
+
+    class Spy(Preconditioned):
+        def forward(self, x, t, label=None, eps=2e-6):
+            told.append(eps)
+            return super().forward(x, t, label, eps)
+
+    D = Mask(16, 5, centre="centred")
+    rows = compare(Spy(Net(), D), D, images(), rounded=True)
+    assert torch.equal(rows["degraded"], eight_bits(rows["degraded"]))
+    assert set(told) == {EIGHT_BITS}
+    assert not torch.equal(rows["degraded"], compare(Spy(Net(), D), D, images())["degraded"])
+    assert told[-1] == 2e-6
 
 
 def test_fewer_severities_start_from_the_first():
@@ -62,9 +94,9 @@ def test_numbers_are_those_of_all_images_together_in_any_batches():
 def test_an_oracle_restores_without_error():
     D, uint8 = Mask(16, 5), data.to_uint8(images(4, 1))
     table = evaluate(Guess(data.to_float(uint8)), D, uint8)
-    assert set(table) == {"degraded", "direct", "Algorithm 1", "Algorithm 2"}
+    assert set(table) == {*ROWS} - {"original"}
     assert table["degraded"]["rmse"] > 0.05
-    for row in ("direct", "Algorithm 1", "Algorithm 2"):
+    for row in ("direct", "Algorithm 1", "Algorithm 2", "last prediction"):
         assert table[row]["rmse"] < 1e-6
         assert table[row]["ssim"] == pytest.approx(1, abs=1e-5)
 

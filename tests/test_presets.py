@@ -53,8 +53,9 @@ def test_each_experiment_of_the_paper_has_its_settings(name):
 def test_presets_are_named_dataset_degradation_and_all_build():
     assert set(PAPER) <= set(PRESETS)
     for name, p in PRESETS.items():
-        dataset, _, degradation = name.partition("-")
+        dataset, *size, degradation = name.split("-")
         assert p.dataset in (dataset, None)
+        assert size in ([], [str(p.size)])
         assert degradation.endswith(p.degradation)
         assert parse(f"{key}={value}" for key, value in p.options.items()) == p.options  # what the command line does
     D = preset("digits-blur").build()
