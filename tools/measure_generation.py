@@ -1,10 +1,11 @@
 """Measure how well cold diffusion generates MNIST digits, attempt by attempt, beside hot diffusion on the same budget.
 
-    python -m coldlab train --dataset mnist --size 32 --degradation noise --options T=200 --steps N --out HOT
-    python -m coldlab train --dataset mnist --options discrete=True --steps N --out DISCRETE
-    python tools/measure_generation.py HOT DISCRETE
+    python -m coldlab reproduce mnist-blur-9000
+    python -m coldlab train --dataset mnist --size 32 --degradation noise --options T=200 --steps 9000 --out runs/hot
+    python -m coldlab train --dataset mnist --options discrete=True --steps 9000 --out runs/discrete
+    python tools/measure_generation.py runs/mnist-blur-9000 runs/hot runs/discrete
 
-with N the steps of mnist-blur, writes results/generation-mnist.json and .png. The network is the shipped mnist-blur.
+writes results/generation-mnist.json and .png. The three networks have the same size and see the same number of images.
 """
 
 import json
@@ -37,10 +38,7 @@ def plan(T):
     for t in (12, 8, 6):
         yield f"starting at t = {t}", dict(t=t, severities=every[T - t :])
     for calls in (1, 2, 3, 5, 10):
-        yield (
-            f"{calls} calls" if calls > 1 else "1 call: direct restoration",
-            dict(severities=sampling.evenly(T, calls)),
-        )
+        yield f"{calls} call{'s' * (calls > 1)}", dict(severities=sampling.evenly(T, calls))
     for temperature in (0.8, 0.6):
         yield f"temperature {temperature}", dict(temperature=temperature)
         yield f"temperature {temperature}, 3 calls", dict(temperature=temperature, severities=sampling.evenly(T, 3))
@@ -76,9 +74,9 @@ def copies(x, training, real):
     }
 
 
-def main(hot, discrete):
+def main(cold, hot, discrete):
     began = time.time()
-    networks = {"cold": "mnist-blur", "hot": hot, "discrete": discrete}
+    networks = {"cold": cold, "hot": hot, "discrete": discrete}
     R = {name: checkpoints.load_pretrained(path) for name, path in networks.items()}
     images, _ = data.load("mnist", size=32)
     test, _ = data.load("mnist", "test", size=32)
@@ -91,7 +89,7 @@ def main(hot, discrete):
     D, x0 = R["cold"].D, data.to_float(test[:FEW])
     report = {
         "name": "generation-mnist",
-        "command": "python tools/measure_generation.py HOT DISCRETE",
+        "command": "python tools/measure_generation.py runs/mnist-blur-9000 runs/hot runs/discrete",
         "machine": machine(torch.device("cpu")),
         "networks": {name: described(r, networks[name]) for name, r in R.items()},
         "classifier": net.name,
@@ -101,11 +99,12 @@ def main(hot, discrete):
         "attempts": [],
     }
     with torch.no_grad():
-        for name, severities in {"restored directly": [D.T, 0], "restored by Algorithm 2": None}.items():
-            ends = []
-            for part in x0.split(250):
-                *_, (_, end, _) = sampling.improved(R["cold"], D, D(part, D.T), severities=severities)
-                ends.append(end)
+        ways = {
+            "restored directly": lambda x: R["cold"](x, D.T),
+            "restored by Algorithm 2": lambda x: list(sampling.improved(R["cold"], D, x))[-1][1],
+        }
+        for name, way in ways.items():
+            ends = [way(D(part, D.T)) for part in x0.split(250)]
             report["real"][name] = judge(torch.cat(ends), net, real)
     priors, shown = {}, {}
     for name, options in tqdm(list(plan(D.T)), "attempts"):
@@ -141,16 +140,15 @@ def main(hot, discrete):
 
 
 def described(R, path):
-    """How a network came about: its settings, and where it was a run of its own, the machine and the time it took."""
+    """How a network came about: its settings, the machine and the time it took."""
     config = R.config
-    told = {"steps": config.steps, "images_seen": config.steps * config.batch, "degradation": repr(R.D)}
-    if (Path(path) / "config.json").exists():
-        told |= json.loads((Path(path) / "config.json").read_text())["machine"]
-        told["seconds"] = json.loads((Path(path) / "log.jsonl").read_text().splitlines()[-1])["seconds"]
+    told = {"steps": config.steps, "images_seen": config.steps * config.batch, "late": config.late}
+    told |= {"degradation": repr(R.D)} | json.loads((Path(path) / "config.json").read_text())["machine"]
+    told["seconds"] = json.loads((Path(path) / "log.jsonl").read_text().splitlines()[-1])["seconds"]
     return told
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) != 4:
         sys.exit(__doc__)
     main(*sys.argv[1:])
