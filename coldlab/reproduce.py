@@ -41,7 +41,7 @@ class Experiment:
 
 # Masks: the paper rounds x_T to 8 bits there, since float32 would carry the hidden pixels at a millionth of their size.
 LATE, MIRROR, FILES = dict(late=2.0), dict(flip=True), dict(rounded=1.0)
-OWN = dict(late=2.0, own=0.5, batch=32)
+OWN = dict(own=0.25, batch=32, lr=2e-3)
 PROGRESS = (100, 300, 1000, 3000, 10_000, 30_000)
 
 EXPERIMENTS = {

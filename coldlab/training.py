@@ -19,6 +19,7 @@ from .presets import parse
 from .unet import Preconditioned, UNet
 
 LOSSES = {"l1": torch.nn.functional.l1_loss, "l2": torch.nn.functional.mse_loss}
+LARGEST = 1.0  # norm of a gradient: one bad batch in 100,000 must not throw the weights away
 FLOAT32, EIGHT_BITS = 2e-6, 4e-3  # the eps of D.inverse: how wrong the pixels of x_t may be, relative to its contrast
 
 
@@ -148,6 +149,7 @@ def train(state, D, images, config, rank=0, ranks=1):
         x0 = augment(to_float(fetch(images, chosen, device)), config, draw)
         loss = loss_of(R, D, x0, config, draw)
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, LARGEST)
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(config, state.step)
         state.optimizer.step()
