@@ -1,0 +1,151 @@
+"""`reproduce`: a run, its judgement and its manifest; interrupted, short, finished, foreign."""
+
+import dataclasses
+import json
+import os
+import signal
+
+import pytest
+import torch
+
+from coldlab import ColdlabError, checkpoints, data, evaluation, features, presets, reproduce, results, runs
+from coldlab.__main__ import main
+
+TINY = dict(width=8, mults=(1,), patch=4, batch=8)
+pytestmark = pytest.mark.filterwarnings("always::UserWarning")
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """One experiment of six steps on the digits, in place of all others."""
+    experiment = reproduce.Experiment("digits-blur", 6, TINY, keep=(2, 4))
+    monkeypatch.setattr(reproduce, "EXPERIMENTS", {"tiny": experiment})
+    monkeypatch.setattr(reproduce, "RESAMPLES", 20)
+    load = data.load
+    monkeypatch.setattr(data, "load", lambda *a, **k: tuple(part[:200] for part in load(*a, **k)))
+    return experiment
+
+
+def test_a_result_holds_the_run_and_what_the_published_weights_do(tiny, tmp_path):
+    path = reproduce.reproduce("tiny", out=tmp_path / "run", folder=tmp_path / "results", device="cpu")
+    manifest = json.loads(path.read_text())
+    assert path == tmp_path / "results/tiny.json"
+    assert manifest["command"] == "python -m coldlab reproduce tiny"
+    assert manifest["images_seen"] == 6 * 8
+    assert manifest["config"]["seed"] == 0
+    assert manifest["machine"]["commit"]
+    assert manifest["machine"]["torch"] == torch.__version__
+    assert manifest["evaluation"]["seconds"] > 0
+    assert manifest["curve"][-1][0] == 6
+    R = checkpoints.load_pretrained(str(tmp_path / "run/tiny.safetensors"))
+    assert manifest["parameters"] == sum(p.numel() for p in R.parameters())
+    images, labels = data.load("digits", "test")
+    assert manifest["test_images"] == len(images)
+    rows = evaluation.restored(R, R.D, images)
+    for row, values in evaluation.table(rows)[0].items():
+        for measure, value in values.items():
+            assert manifest["metrics"][row][measure] == pytest.approx(value, rel=1e-5)
+            low, high = manifest["intervals"][row][measure]
+            assert low <= manifest["metrics"][row][measure] <= high
+    right = features.predict(features.classifier("digits"), rows["original"]).argmax(1) == labels
+    assert manifest["read_as_their_class"]["original"]["share"] == pytest.approx(right.double().mean().item())
+    assert len(manifest["read_as_their_class"]["direct"]["by_class"]) == 10
+    assert {p.name for p in (tmp_path / "results").iterdir()} == {"tiny.json", "tiny.png", "tiny-progress.png"}
+
+
+def test_an_interrupted_result_goes_on_and_a_finished_one_is_only_judged(tiny, tmp_path, monkeypatch):
+    whole = reproduce.reproduce("tiny", out=tmp_path / "whole", folder=tmp_path / "a", device="cpu")
+    train = runs.train
+
+    def stopping(*arguments):
+        for step, loss in train(*arguments):
+            if step == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield step, loss
+
+    monkeypatch.setattr(runs, "train", stopping)
+    with pytest.raises(runs.Stopped):
+        reproduce.reproduce("tiny", out=tmp_path / "run", folder=tmp_path / "b", device="cpu")
+    assert not (tmp_path / "b").exists()
+    monkeypatch.setattr(runs, "train", train)
+    path = reproduce.reproduce("tiny", out=tmp_path / "run", folder=tmp_path / "b", device="cpu")
+    one, two = json.loads(whole.read_text()), json.loads(path.read_text())
+    assert one["metrics"] == two["metrics"]
+    assert one["intervals"] == two["intervals"]
+    monkeypatch.setattr(runs, "run", None)  # no more training
+    path.unlink()
+    assert json.loads(reproduce.reproduce("tiny", "full", "cpu", tmp_path / "run", tmp_path / "b").read_text())
+
+
+def test_a_run_of_other_settings_is_left_alone(tiny, tmp_path, monkeypatch):
+    reproduce.reproduce("tiny", out=tmp_path / "run", folder=tmp_path / "a", device="cpu")
+    before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+    longer = dataclasses.replace(tiny, steps=9)
+    other = dataclasses.replace(tiny, recipe=TINY | dict(seed=5))
+    monkeypatch.setattr(reproduce, "EXPERIMENTS", {"longer": longer, "other": other})
+    for name, why in (("longer", "6 steps and longer takes 9"), ("other", "other settings than other")):
+        with pytest.raises(ColdlabError, match=why):
+            reproduce.reproduce(name, out=tmp_path / "run", folder=tmp_path / "a", device="cpu")
+    assert before == {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+
+
+def test_a_budget_makes_a_shorter_run_under_its_own_name(tiny, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        reproduce, "fitting", lambda c, seconds, device: asked.append(seconds) or dataclasses.replace(c, steps=4)
+    )
+    path = reproduce.reproduce("tiny", "2m", "cpu", tmp_path / "run", tmp_path / "results")
+    assert asked == [120]
+    assert path.name == "tiny-2m.json"
+    manifest = json.loads(path.read_text())
+    assert manifest["command"] == "python -m coldlab reproduce tiny --budget 2m"
+    assert manifest["config"]["steps"] == 4
+    assert reproduce.reproduce("tiny", "2m", "cpu", tmp_path / "run", tmp_path / "results") == path  # finished already
+
+
+def test_more_time_makes_more_steps(tiny):
+    steps = [reproduce.fitting(tiny.config(), seconds, "cpu").steps for seconds in (0.001, 1000)]
+    assert steps[0] == 25 < steps[1]
+
+
+@pytest.mark.parametrize("budget", ["2", "m", "0m", "-3m", "2h", "1.5m", ""])
+def test_a_budget_is_full_or_minutes(budget):
+    with pytest.raises(ColdlabError, match="full, or minutes such as 2m"):
+        reproduce.reproduce("mnist-blur", budget)
+
+
+def test_the_command_line_lists_them_and_says_what_is_missing(capsys):
+    assert main(["reproduce", "--list"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"{name} " in out for name in reproduce.EXPERIMENTS)
+    assert main(["reproduce"]) == 2
+    assert "--list prints them all" in capsys.readouterr().err
+    assert main(["reproduce", "mnist-blurr"]) == 2
+    assert "mnist-blur" in capsys.readouterr().err
+
+
+def test_the_command_line_prints_the_table(tiny, tmp_path, capsys):
+    assert (
+        main(["reproduce", "tiny", "--out", str(tmp_path / "run"), "--results", str(tmp_path), "--device", "cpu"]) == 0
+    )
+    out = capsys.readouterr().out
+    assert "last prediction" in out
+    assert "tiny.json" in out
+
+
+@pytest.mark.parametrize("name", list(reproduce.EXPERIMENTS))
+def test_each_experiment_has_the_settings_of_its_preset(name):
+    config = reproduce.experiment(name).config()
+    preset = presets.preset(reproduce.EXPERIMENTS[name].preset)
+    assert presets.parse(config.options) == preset.options
+    assert (config.size, config.zoom, config.dataset) == (preset.size, preset.zoom, preset.dataset)
+    assert presets.resolve(config) == config
+
+
+RUN = [name for name in reproduce.EXPERIMENTS if name in results.names() and "intervals" in results.load(name)]
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_a_manifest_says_what_its_experiment_is_now(name):
+    told = results.load(name)["config"] | {"channels": None}
+    assert json.loads(json.dumps(dataclasses.asdict(reproduce.experiment(name).config()))) == told

@@ -1,0 +1,268 @@
+"""Write book/results.md and book/models.md from the manifests in results/, and from nothing else.
+
+    python tools/results_page.py
+
+Every number on the two pages comes from a manifest; what the paper reports from results/paper.json. A test writes
+them again and compares, so that a page cannot be older than its runs.
+"""
+
+import json
+from pathlib import Path
+
+from coldlab import reproduce
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "results"
+SETS = {"mnist": "MNIST", "cifar10": "CIFAR-10", "celeba": "CelebA", "digits": "Digits"}
+TASKS = {"blur": "deblurring", "mask": "inpainting", "pixelate": "super-resolution"}
+LICENCES = {
+    "digits": "scikit-learn's copy of the UCI optical digits, CC BY 4.0",
+    "mnist": "MNIST, CC BY-SA 3.0",
+    "cifar10": "CIFAR-10; its authors ask to be cited and name no licence",
+    "celeba": "CelebA, for non-commercial research only",
+}
+SHORTER = ("mnist-blur-1000", "mnist-blur-9000")  # the runs of other lengths, in one table
+PAGES = {"results": "book/results.md", "models": "book/models.md"}
+
+
+def plain(name):
+    """The name without the length of a shorter run: mnist-blur-1000 is mnist-blur too."""
+    return "mnist-blur" if name in SHORTER else name
+
+
+def titled(name):
+    dataset, *size, task = plain(name).split("-")
+    size = f" at {size[0]} pixels" if size else ""
+    return f"{SETS[dataset]}{size}, {TASKS[task]}"
+
+
+# ----------------------------------------------------------------------------------------------------------- numbers
+
+
+def sampled(run):
+    """Our row for what the paper calls "sampled": Algorithm 2's end for blur, otherwise its last prediction."""
+    return "Algorithm 2" if run["config"]["degradation"] == "blur" else "last prediction"
+
+
+def paper_cell(cell, form):
+    value, status = cell
+    return f"{value:{form}}" if status != "R" else f"({value:{form}})†"
+
+
+def spread(interval, form):
+    return f"{interval[0]:{form}} to {interval[1]:{form}}"
+
+
+def table(run, paper):
+    """The rows of one run: value and interval of each measure, the paper's beside, and the difference."""
+    distance = next((key for key in run["metrics"]["direct"] if key.startswith("Fréchet")), None)
+    lines = [
+        "| images | RMSE | paper | SSIM | paper | " + (distance or "Fréchet distance") + " | FID, paper |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    theirs = {"degraded": "degraded", "direct": "direct", sampled(run): "sampled"}
+    for row, values in run["metrics"].items():
+        cells, spans = [row], run["intervals"][row]
+        beside = paper.get(theirs.get(row), {})
+        for measure in ("rmse", "ssim"):
+            cells.append(f"**{values[measure]:.3f}** ({spread(spans[measure], '.3f')})")
+            there = beside.get(measure)
+            difference = f" ({values[measure] - there[0]:+.3f})" if there and there[1] != "R" else ""
+            cells.append(paper_cell(there, ".3f") + difference if there else "")
+        value = f"{values[distance]:.2f}" if distance else "no classifier for these images"
+        cells.append(value + (f" ({spread(spans[distance], '.2f')})" if distance in spans else ""))
+        cells.append(paper_cell(beside["fid"], ".2f") if "fid" in beside else "")
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def made(run):
+    """How a run came about, in one sentence."""
+    config, machine = run["config"], run["machine"]
+    cores = f"{machine['threads']} thread{'s' * (machine['threads'] > 1)} of {machine['device']}"
+    return (
+        f"{config['steps']:,} steps of {config['batch']} images, {run['images_seen']:,} images seen, "
+        f"{run['parameters'] / 1e6:.1f} million weights, {run['seconds'] / 60:.0f} minutes on {cores}, "
+        f"seed {config['seed']}, torch {machine['torch'].split('+')[0]}, commit `{machine['commit'][:10]}`; "
+        f"{run['test_images']:,} test images"
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ claims
+
+
+def apart(run, measure, low, high):
+    """Is `low` below `high` in this measure? "yes", "no", or "undecided" where the 95 % intervals overlap."""
+    one, two = run["intervals"][low][measure], run["intervals"][high][measure]
+    return "yes" if one[1] < two[0] else "no" if two[1] < one[0] else "undecided"
+
+
+def claims(run):
+    """(claim, answer) for the order that the paper reports."""
+    distance = next((key for key in run["intervals"]["direct"] if key.startswith("Fréchet")), None)
+    found = {}
+    if run["config"]["degradation"] == "blur":
+        found["Algorithm 1 has the larger RMSE, against Algorithm 2"] = apart(run, "rmse", "Algorithm 2", "Algorithm 1")
+    found["direct has the smaller RMSE, against the sampled"] = apart(run, "rmse", "direct", sampled(run))
+    found["direct has the larger SSIM"] = apart(run, "ssim", sampled(run), "direct")
+    if distance:
+        found["the sampled have the smaller Fréchet distance"] = apart(run, distance, sampled(run), "direct")
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------- the results
+
+
+def overview(found, runs, paper):
+    yield from ("## In one table", "")
+    yield "| | images seen | direct: RMSE | paper | SSIM | paper | sampled: RMSE | paper | SSIM | paper |"
+    yield "|---|---:|---|---|---|---|---|---|---|---|"
+    for name, run in runs.items():
+        cells = [f"{titled(name)}, {run['config']['steps']:,} steps", f"{run['images_seen']:,}"]
+        beside = paper.get(plain(name), {})
+        for row, theirs in (("direct", "direct"), (sampled(run), "sampled")):
+            for measure in ("rmse", "ssim"):
+                cells.append(f"{run['metrics'][row][measure]:.3f}")
+                cells.append(paper_cell(beside[theirs][measure], ".3f") if beside else "")
+        yield "| " + " | ".join(cells) + " |"
+    spent = "The paper's networks saw 44.8 million images (700,000 steps of 64)"
+    yield from ("", f"{spent}, for inpainting 3.84 million by the paper's text.")
+
+
+def each_run(found, runs, paper):
+    for name, run in runs.items():
+        if name in SHORTER:
+            continue
+        yield from ("", f"## {titled(name)}", "", f"`{run['command']}`", "", made(run) + ".")
+        if run["x_T_rounded_to_8_bits"]:
+            yield "Each $x_T$ was rounded to 8 bits first, as in the paper's code."
+        yield from ("", *table(run, paper.get(name, {})), "")
+        yield from figure(name, f"{titled(name)}: rows of test images, {', '.join(reproduce.SHOWN)}.")
+
+
+def figure(name, alt, width="100%"):
+    yield from (f"```{{image}} ../results/{name}.png", f":alt: {alt}", f":width: {width}", ":class: dark-light", "```")
+
+
+def progress(found, runs, paper):
+    names = [name for name in (*SHORTER, "mnist-blur") if name in runs]
+    yield from ("## What training longer buys", "")
+    ways = ("direct", "Algorithm 2", "Algorithm 1")
+    yield f"| MNIST, deblurring | images seen | minutes | {' | '.join(f'{way}: RMSE / SSIM' for way in ways)} |"
+    yield "|---|---:|---:|---|---|---|"
+    for name in names:
+        run = runs[name]
+        pairs = ["{rmse:.3f} / {ssim:.3f}".format(**run["metrics"][way]) for way in ways]
+        seen = f"| {run['config']['steps']:,} steps | {run['images_seen']:,} | {run['seconds'] / 60:.0f} | "
+        yield seen + " | ".join(pairs) + " |"
+    commands = [f"`{runs[name]['command']}`" for name in names]
+    yield from ("", f"Commands: {', '.join(commands)}.", "")
+    steps = ", ".join(f"{step:,}" for step in reproduce.EXPERIMENTS["mnist-blur"].keep)
+    yield from figure(
+        "mnist-blur-progress",
+        f"The same digits restored by Algorithm 2 with the weights of steps {steps} and the last.",
+    )
+    yield from (
+        "",
+        "The same eight digits by Algorithm 2, with the weights of one run after so many of its 100,000 steps.",
+    )
+
+
+def by_class(found, runs, paper):
+    shown = [name for name in ("mnist-blur-1000", "mnist-blur") if name in runs]
+    yield from ("## Which digits come back", "")
+    yield "The share of restored test images that the shipped classifier reads as the digit they were, in percent."
+    yield from ("", "| | all | " + " | ".join(str(k) for k in range(10)) + " |", "|---|" + "---:|" * 11)
+    for name in shown:
+        for row in ("original", "direct", "Algorithm 2", "Algorithm 1"):
+            if row == "original" and name != shown[0]:
+                continue
+            seen = runs[name]["read_as_their_class"][row]
+            label = row if row == "original" else f"{row}, {runs[name]['config']['steps']:,} steps"
+            yield "| " + " | ".join([label, *(f"{100 * v:.1f}" for v in (seen["share"], *seen["by_class"]))]) + " |"
+
+
+def generation(found, runs, paper):
+    run = found["generation-mnist"]
+    attempts = {attempt["attempt"]: attempt for attempt in run["attempts"]}
+    yield from ("## New digits", "")
+    networks = run["networks"]
+    yield f"`{run['command']}`, explained in [chapter 6](06_generation.ipynb). The networks saw "
+    yield ", ".join(f"{net['images_seen']:,} images ({name})" for name, net in networks.items()) + "."
+    yield from (
+        "",
+        "| attempt | images | recognised | class entropy | Fréchet (mnist-classifier) | precision | recall |",
+    )
+    yield "|---|---:|---:|---:|---:|---:|---:|"
+    for name, a in attempts.items():
+        numbers = [f"{a[key]:{form}}" for key, form in GENERATED.items()]
+        yield "| " + " | ".join([name, f"{a['count']:,}", *numbers]) + " |"
+    yield from ("", *figure("generation-mnist", "Rows of generated digits, one row per attempt, and real digits."))
+
+
+GENERATED = {"recognised": ".1%", "entropy": ".3f", "frechet": ".2f", "precision": ".2f", "recall": ".2f"}
+
+
+def order(found, runs, paper):
+    yield from ("## Does the paper's order hold?", "")
+    yield "By the 95 % intervals above: *yes* or *no* where they do not overlap, otherwise *undecided*."
+    yield from (
+        "",
+        "| | " + " | ".join(titled(name) + f", {run['config']['steps']:,} steps" for name, run in runs.items()) + " |",
+    )
+    yield "|---|" + "---|" * len(runs)
+    answers = {name: claims(run) for name, run in runs.items()}
+    for claim in dict.fromkeys(claim for each in answers.values() for claim in each):
+        yield f"| {claim} | " + " | ".join(answers[name].get(claim, "") for name in runs) + " |"
+
+
+def missing(found, runs, paper):
+    rest = [name for name in reproduce.EXPERIMENTS if "intervals" not in found.get(name, {})]
+    if rest:
+        yield from ("## Not run yet", "")
+        yield from (f"- {titled(name)}: `python -m coldlab reproduce {name}`" for name in rest)
+
+
+# -------------------------------------------------------------------------------------------------------- the models
+
+
+def models(found, runs, paper):
+    for path in sorted((ROOT / "coldlab/weights").glob("*.safetensors")):
+        run, name = found[path.stem], path.stem
+        yield from ("", f"## {name}", "")
+        dataset = name.split("-")[0]
+        if name.endswith("-classifier"):
+            yield f"Reads {SETS[dataset]}, for the Fréchet distances and shares of this book: `{run['command']}`."
+            yield f"{run['parameters']:,} weights, {run['accuracy']:.2%} of {run['test_images']:,} test images right."
+        else:
+            config = run["config"]
+            options = ", ".join(config["options"]) or "default options"
+            side = config["size"]
+            yield f"Undoes {config['degradation']} ({options}) on {SETS[dataset]}, {side} x {side} pixels:"
+            yield f'`coldlab.load_pretrained("{name}")`. Made by `{run["command"]}`: {made(run)}.'
+            rows = {row: "RMSE {rmse:.3f}, SSIM {ssim:.3f}".format(**values) for row, values in run["metrics"].items()}
+            yield f"Direct restoration: {rows['direct']}; Algorithm 2: {rows['Algorithm 2']}."
+        yield f"{path.stat().st_size / 1e6:.1f} MB in half precision. Trained on {LICENCES[dataset]}."
+
+
+PARTS = {part.__name__: part for part in (overview, progress, by_class, generation, order, missing, models)} | {
+    "runs": each_run
+}
+
+
+def page(name):
+    """The text of tools/pages/NAME.md with each line "@part" replaced by what the manifests say of it."""
+    found = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
+    runs = {name: found[name] for name in reproduce.EXPERIMENTS if "intervals" in found.get(name, {})}
+    runs.pop("digits-blur", None)
+    lines = []
+    for line in (ROOT / f"tools/pages/{name}.md").read_text().splitlines():
+        part = PARTS.get(line[1:]) if line.startswith("@") else None
+        lines += part(found, runs, found["paper"]["values"]) if part else [line]
+    return "\n".join(lines).strip() + "\n"
+
+
+if __name__ == "__main__":
+    for name, path in PAGES.items():
+        (ROOT / path).write_text(page(name))
+        print(path)
