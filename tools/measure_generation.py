@@ -1,11 +1,12 @@
 """Measure how well cold diffusion generates MNIST digits, attempt by attempt, beside hot diffusion on the same budget.
 
     python -m coldlab reproduce mnist-blur-9000
+    python -m coldlab reproduce mnist-blur-own
     python -m coldlab train --dataset mnist --size 32 --degradation noise --options T=200 --steps 9000 --out runs/hot
     python -m coldlab train --dataset mnist --options discrete=True --steps 9000 --out runs/discrete
-    python tools/measure_generation.py runs/mnist-blur-9000 runs/hot runs/discrete
+    python tools/measure_generation.py runs/mnist-blur-9000 runs/mnist-blur-own runs/hot runs/discrete
 
-writes results/generation-mnist.json and .png. The three networks have the same size and see the same number of images.
+writes results/generation-mnist.json and .png. The four networks have the same size and see the same number of images.
 """
 
 import json
@@ -43,6 +44,10 @@ def plan(T):
         yield f"temperature {temperature}", dict(temperature=temperature)
         yield f"temperature {temperature}, 3 calls", dict(temperature=temperature, severities=sampling.evenly(T, 3))
     yield "80 Gaussians, temperature 0.75, 3 calls", BEST | dict(count=MANY)
+    yield "trained on its own states", dict(network="own")
+    yield "trained on its own states, 3 calls", dict(network="own", severities=sampling.evenly(T, 3))
+    yield "trained on its own states, 80 Gaussians, temperature 0.75", BEST | dict(network="own", severities=every)
+    yield "the same, 3 calls", BEST | dict(network="own", count=MANY)
     for calls in (3, 20, 50, 200):
         many = dict(count=MANY) if calls in (20, 200) else {}
         yield f"hot, {calls} calls", dict(network="hot", severities=sampling.evenly(200, calls)) | many
@@ -74,9 +79,9 @@ def copies(x, training, real):
     }
 
 
-def main(cold, hot, discrete):
+def main(cold, own, hot, discrete):
     began = time.time()
-    networks = {"cold": cold, "hot": hot, "discrete": discrete}
+    networks = {"cold": cold, "own": own, "hot": hot, "discrete": discrete}
     R = {name: checkpoints.load_pretrained(path) for name, path in networks.items()}
     images, _ = data.load("mnist", size=32)
     test, _ = data.load("mnist", "test", size=32)
@@ -89,7 +94,7 @@ def main(cold, hot, discrete):
     D, x0 = R["cold"].D, data.to_float(test[:FEW])
     report = {
         "name": "generation-mnist",
-        "command": "python tools/measure_generation.py runs/mnist-blur-9000 runs/hot runs/discrete",
+        "command": "python tools/measure_generation.py runs/mnist-blur-9000 runs/mnist-blur-own runs/hot runs/discrete",
         "machine": machine(torch.device("cpu")),
         "networks": {name: described(r, networks[name]) for name, r in R.items()},
         "classifier": net.name,
@@ -142,13 +147,13 @@ def main(cold, hot, discrete):
 def described(R, path):
     """How a network came about: its settings, the machine and the time it took."""
     config = R.config
-    told = {"steps": config.steps, "images_seen": config.steps * config.batch, "late": config.late}
+    told = {"steps": config.steps, "images_seen": config.steps * config.batch, "late": config.late, "own": config.own}
     told |= {"degradation": repr(R.D)} | json.loads((Path(path) / "config.json").read_text())["machine"]
     told["seconds"] = json.loads((Path(path) / "log.jsonl").read_text().splitlines()[-1])["seconds"]
     return told
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 4:
+    if len(sys.argv) != 5:
         sys.exit(__doc__)
     main(*sys.argv[1:])
