@@ -56,11 +56,11 @@ def sees_files(R):
     return R.config.rounded == 1
 
 
-def restored(R, D, images, batch=256, rounded=False):
-    """{row: images in [0, 1]} for ROWS, of uint8 images (N, C, H, W); rounded: see `compare`."""
+def restored(R, D, images, batch=256, rounded=False, severities=None):
+    """{row: images in [0, 1]} for ROWS, of uint8 images (N, C, H, W); severities and rounded: see `compare`."""
     device, done = next(R.parameters()).device, {}
     for k, chunk in enumerate(tqdm(images.split(batch), "evaluate", leave=False)):
-        for row, x in compare(R, D, data.to_float(chunk).to(device), seed=k, rounded=rounded).items():
+        for row, x in compare(R, D, data.to_float(chunk).to(device), severities, k, rounded).items():
             done.setdefault(row, []).append(data.to_unit(x.cpu()))
     return {row: torch.cat(parts) for row, parts in done.items()}
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from . import checkpoints, data, evaluation, features, metrics, presets, results, runs
+from . import checkpoints, data, evaluation, features, metrics, presets, results, runs, sampling
 from .errors import ColdlabError, unknown
 from .machine import machine, pick_device
 from .training import Config, start, train
@@ -155,6 +155,8 @@ def judge(name, out, folder, device=None, command=None):
     manifest["metrics"], manifest["intervals"] = evaluation.table(rows, net, RESAMPLES)
     if net is not None and labels is not None:
         manifest["read_as_their_class"] = read_right(net, rows, labels)
+    if R.D.T >= 20:
+        manifest["calls"] = {n: fewer(R, images, net, rounded, n) for n in (2, 3, 5, 10)}
     manifest["evaluation"] = machine(pick_device(device)) | {"seconds": round(time.perf_counter() - began, 1)}
     folder.mkdir(parents=True, exist_ok=True)
     draw(folder / f"{name}.png", rows)
@@ -165,13 +167,17 @@ def judge(name, out, folder, device=None, command=None):
     return path
 
 
+def fewer(R, images, net, rounded, calls):
+    """What Algorithm 2 comes to with so many calls of R, evenly spread: the measures of `evaluation.table`."""
+    rows = evaluation.restored(R, R.D, images, rounded=rounded, severities=sampling.evenly(R.D.T, calls))
+    return evaluation.table({row: rows[row] for row in ("Algorithm 2", "original")}, net)[0]["Algorithm 2"]
+
+
 def curve(out):
     """[[step, seconds, held-out loss], ...], about twenty of a run's log."""
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     tried = [[line["step"], line["seconds"], line["held_out"]] for line in lines if line.get("held_out") is not None]
-    return tried[:: max(1, len(tried) // 20)] + (
-        [tried[-1]] if tried and (len(tried) - 1) % max(1, len(tried) // 20) else []
-    )
+    return tried[:: -max(1, len(tried) // 20)][::-1]  # counted from the end: the last is always there
 
 
 def read_right(net, rows, labels):

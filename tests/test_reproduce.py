@@ -8,7 +8,7 @@ import signal
 import pytest
 import torch
 
-from coldlab import ColdlabError, checkpoints, data, evaluation, features, presets, reproduce, results, runs
+from coldlab import ColdlabError, checkpoints, data, evaluation, features, metrics, presets, reproduce, results, runs
 from coldlab.__main__ import main
 
 TINY = dict(width=8, mults=(1,), patch=4, batch=8)
@@ -47,6 +47,9 @@ def test_a_result_holds_the_run_and_what_the_published_weights_do(tiny, tmp_path
             assert manifest["metrics"][row][measure] == pytest.approx(value, rel=1e-5)
             low, high = manifest["intervals"][row][measure]
             assert low <= manifest["metrics"][row][measure] <= high
+    assert list(manifest["calls"]) == ["2", "3", "5", "10"]
+    few = evaluation.restored(R, R.D, images, severities=[20, 10, 0])["Algorithm 2"]
+    assert manifest["calls"]["2"]["rmse"] == pytest.approx(metrics.rmse(few, rows["original"]).item(), rel=1e-5)
     right = features.predict(features.classifier("digits"), rows["original"]).argmax(1) == labels
     assert manifest["read_as_their_class"]["original"]["share"] == pytest.approx(right.double().mean().item())
     assert len(manifest["read_as_their_class"]["direct"]["by_class"]) == 10

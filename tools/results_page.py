@@ -83,8 +83,7 @@ def made(run):
     return (
         f"{config['steps']:,} steps of {config['batch']} images, {run['images_seen']:,} images seen, "
         f"{run['parameters'] / 1e6:.1f} million weights, {run['seconds'] / 60:.0f} minutes on {cores}, "
-        f"seed {config['seed']}, torch {machine['torch'].split('+')[0]}, commit `{machine['commit'][:10]}`; "
-        f"{run['test_images']:,} test images"
+        f"seed {config['seed']}, torch {machine['torch'].split('+')[0]}, commit `{machine['commit'][:10]}`"
     )
 
 
@@ -133,7 +132,14 @@ def each_run(found, runs, paper):
     for name, run in runs.items():
         if name in SHORTER:
             continue
-        yield from ("", f"## {titled(name)}", "", f"`{run['command']}`", "", made(run) + ".")
+        yield from (
+            "",
+            f"## {titled(name)}",
+            "",
+            f"`{run['command']}`",
+            "",
+            f"{made(run)}. {run['test_images']:,} test images.",
+        )
         if run["x_T_rounded_to_8_bits"]:
             yield "Each $x_T$ was rounded to 8 bits first, as in the paper's code."
         yield from ("", *table(run, paper.get(name, {})), "")
@@ -155,8 +161,12 @@ def progress(found, runs, paper):
         pairs = ["{rmse:.3f} / {ssim:.3f}".format(**run["metrics"][way]) for way in ways]
         seen = f"| {run['config']['steps']:,} steps | {run['images_seen']:,} | {run['seconds'] / 60:.0f} | "
         yield seen + " | ".join(pairs) + " |"
+    if "calls" in runs.get("mnist-blur", {}):
+        yield from few_calls(runs["mnist-blur"])
     commands = [f"`{runs[name]['command']}`" for name in names]
     yield from ("", f"Commands: {', '.join(commands)}.", "")
+    if "mnist-blur" not in runs:
+        return
     steps = ", ".join(f"{step:,}" for step in reproduce.EXPERIMENTS["mnist-blur"].keep)
     yield from figure(
         "mnist-blur-progress",
@@ -166,6 +176,12 @@ def progress(found, runs, paper):
         "",
         "The same eight digits by Algorithm 2, with the weights of one run after so many of its 100,000 steps.",
     )
+
+
+def few_calls(run):
+    """A sentence on Algorithm 2 with fewer calls of R."""
+    pairs = [f"{n} calls {c['rmse']:.3f} / {c['ssim']:.3f}" for n, c in run["calls"].items()]
+    yield f"\nAlgorithm 2 with fewer, evenly spread calls, {run['config']['steps']:,} steps: {', '.join(pairs)}."
 
 
 def by_class(found, runs, paper):
@@ -239,9 +255,11 @@ def models(found, runs, paper):
             options = ", ".join(config["options"]) or "default options"
             side = config["size"]
             yield f"Undoes {config['degradation']} ({options}) on {SETS[dataset]}, {side} x {side} pixels:"
-            yield f'`coldlab.load_pretrained("{name}")`. Made by `{run["command"]}`: {made(run)}.'
+            yield f'`coldlab.load_pretrained("{name}")`. Made by `{run["command"]}`' + (
+                f": {made(run)}." if "intervals" in run else "."
+            )
             rows = {row: "RMSE {rmse:.3f}, SSIM {ssim:.3f}".format(**values) for row, values in run["metrics"].items()}
-            yield f"Direct restoration: {rows['direct']}; Algorithm 2: {rows['Algorithm 2']}."
+            yield f"On {run['test_images']:,} test images: direct {rows['direct']}; Algorithm 2 {rows['Algorithm 2']}."
         yield f"{path.stat().st_size / 1e6:.1f} MB in half precision. Trained on {LICENCES[dataset]}."
 
 

@@ -1,0 +1,108 @@
+"""The pages of results and models: current, complete, and made of manifests alone."""
+
+import json
+import shutil
+
+import pytest
+import results_page
+from results_page import LICENCES, PAGES, ROOT, apart, page, sampled, table
+
+from coldlab import reproduce, results
+
+RUN = [name for name in reproduce.EXPERIMENTS if name in results.names() and "intervals" in results.load(name)]
+USED = [*RUN, "generation-mnist", "paper"]
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """The manifests in a folder of their own, to be changed."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    for path in results_page.RESULTS.glob("*.json"):
+        shutil.copy(path, folder)
+    monkeypatch.setattr(results_page, "RESULTS", folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_page_is_what_the_manifests_say_now(name):
+    stored = (ROOT / PAGES[name]).read_text()
+    assert stored == page(name), f"{PAGES[name]} is older than results/; run python tools/results_page.py"
+
+
+def changed():
+    """Whether one of the pages is another now, or cannot be written at all."""
+    try:
+        return any(page(name) != (ROOT / PAGES[name]).read_text() for name in PAGES)
+    except KeyError:
+        return True
+
+
+@pytest.mark.parametrize("name", USED)
+def test_without_one_of_its_manifests_a_page_is_another(name, copied):
+    (copied / f"{name}.json").unlink()
+    assert changed()
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_a_changed_number_changes_a_page(name, copied):
+    path = copied / f"{name}.json"
+    run = json.loads(path.read_text())
+    run["metrics"]["direct"]["rmse"] += 0.001
+    path.write_text(json.dumps(run))
+    assert changed()
+
+
+def test_each_run_stands_there_with_its_command_or_is_listed_as_not_run():
+    text = (ROOT / PAGES["results"]).read_text()
+    for name in reproduce.EXPERIMENTS:
+        if name in RUN and name != "digits-blur":
+            run = results.load(name)
+            assert run["command"] in text
+            assert f"{run['images_seen']:,}" in text
+            assert (ROOT / f"results/{name}.png").exists()
+        elif name not in results.names():
+            assert f"- {results_page.titled(name)}: `python -m coldlab reproduce {name}`" in text
+
+
+def test_values_that_could_not_be_checked_are_marked_and_not_subtracted():
+    run = {
+        "config": {"degradation": "mask"},
+        "metrics": {"direct": {"rmse": 0.5, "ssim": 0.5}},
+        "intervals": {"direct": {"rmse": [0.4, 0.6], "ssim": [0.4, 0.6]}},
+    }
+    paper = {"direct": {"rmse": [0.1, "R"], "ssim": [0.2, "V1"], "fid": [3.0, "R"]}}
+    line = table(run, paper)[-1]
+    assert "(0.100)†" in line
+    assert "(3.00)†" in line
+    assert "+0.400" not in line
+    assert "0.200 (+0.300)" in line
+
+
+def test_the_paper_s_sampled_row_is_the_last_prediction_where_its_code_takes_that():
+    assert sampled({"config": {"degradation": "blur"}}) == "Algorithm 2"
+    assert sampled({"config": {"degradation": "mask"}}) == "last prediction"
+    assert sampled({"config": {"degradation": "pixelate"}}) == "last prediction"
+
+
+def test_an_order_is_claimed_only_where_the_intervals_are_apart():
+    run = {"intervals": {"a": {"rmse": [0.1, 0.2]}, "b": {"rmse": [0.25, 0.3]}, "c": {"rmse": [0.15, 0.27]}}}
+    assert apart(run, "rmse", "a", "b") == "yes"
+    assert apart(run, "rmse", "b", "a") == "no"
+    assert apart(run, "rmse", "a", "c") == "undecided"
+
+
+def test_every_shipped_file_has_a_card_with_the_licence_of_its_data():
+    text = (ROOT / PAGES["models"]).read_text()
+    cards = text.split("\n## ")[1:]
+    files = sorted(path.stem for path in (ROOT / "coldlab/weights").glob("*.safetensors"))
+    assert [card.splitlines()[0] for card in cards] == files
+    for card in cards:
+        assert LICENCES[card.split("-")[0]] in card
+        assert "test images" in card
+
+
+def test_the_weights_stay_small():
+    sizes = [path.stat().st_size for path in (ROOT / "coldlab/weights").glob("*.safetensors")]
+    assert max(sizes) <= 6e6
+    assert sum(sizes) <= 30e6
