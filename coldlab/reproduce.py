@@ -46,10 +46,10 @@ PROGRESS = (100, 300, 1000, 3000, 10_000, 30_000)
 
 EXPERIMENTS = {
     "digits-blur": Experiment("digits-blur", 2000, dict(rounded=0.2)),
-    "mnist-blur": Experiment("mnist-blur", 100_000, OWN, PROGRESS),
-    "mnist-blur-1000": Experiment("mnist-blur", 1000, OWN),
-    "mnist-blur-9000": Experiment("mnist-blur", 9000, LATE),
+    "mnist-blur": Experiment("mnist-blur", 9000, LATE),
     "mnist-blur-own": Experiment("mnist-blur", 9000, LATE | dict(own=0.5)),
+    "mnist-blur-1000": Experiment("mnist-blur", 1000, OWN),
+    "mnist-blur-100000": Experiment("mnist-blur", 100_000, OWN, PROGRESS),
     "mnist-mask": Experiment("mnist-mask", 9000, LATE | FILES),
     "mnist-pixelate": Experiment("mnist-pixelate", 9000, LATE),
     "cifar10-blur": Experiment("cifar10-blur", 15_000, LATE | MIRROR),

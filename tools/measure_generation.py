@@ -1,10 +1,10 @@
 """Measure how well cold diffusion generates MNIST digits, attempt by attempt, beside hot diffusion on the same budget.
 
-    python -m coldlab reproduce mnist-blur-9000
+    python -m coldlab reproduce mnist-blur
     python -m coldlab reproduce mnist-blur-own
     python -m coldlab train --dataset mnist --size 32 --degradation noise --options T=200 --steps 9000 --out runs/hot
     python -m coldlab train --dataset mnist --options discrete=True --steps 9000 --out runs/discrete
-    python tools/measure_generation.py runs/mnist-blur-9000 runs/mnist-blur-own runs/hot runs/discrete
+    python tools/measure_generation.py runs/mnist-blur runs/mnist-blur-own runs/hot runs/discrete
 
 writes results/generation-mnist.json and .png. The four networks have the same size and see the same number of images.
 """
@@ -94,7 +94,7 @@ def main(cold, own, hot, discrete):
     D, x0 = R["cold"].D, data.to_float(test[:FEW])
     report = {
         "name": "generation-mnist",
-        "command": "python tools/measure_generation.py runs/mnist-blur-9000 runs/mnist-blur-own runs/hot runs/discrete",
+        "command": "python tools/measure_generation.py runs/mnist-blur runs/mnist-blur-own runs/hot runs/discrete",
         "machine": machine(torch.device("cpu")),
         "networks": {name: described(r, networks[name]) for name, r in R.items()},
         "classifier": net.name,

@@ -21,19 +21,26 @@ LICENCES = {
     "cifar10": "CIFAR-10; its authors ask to be cited and name no licence",
     "celeba": "CelebA, for non-commercial research only",
 }
-SHORTER = ("mnist-blur-1000", "mnist-blur-9000", "mnist-blur-own")  # the runs of other lengths, in one table
+LENGTHS = ("mnist-blur-1000", "mnist-blur", "mnist-blur-own", "mnist-blur-100000")  # one task, in one table
+BRIEF = ("mnist-blur-1000", "mnist-blur-own")  # these stand in that table only
 PAGES = {"results": "book/results.md", "models": "book/models.md"}
 
 
 def plain(name):
-    """The name without the length of a shorter run: mnist-blur-1000 is mnist-blur too."""
-    return "mnist-blur" if name in SHORTER else name
+    """The name without the length of the run: mnist-blur-1000 is mnist-blur too."""
+    return "mnist-blur" if name in LENGTHS else name
 
 
 def titled(name):
     dataset, *size, task = plain(name).split("-")
     size = f" at {size[0]} pixels" if size else ""
     return f"{SETS[dataset]}{size}, {TASKS[task]}"
+
+
+def labelled(name, run):
+    """The title with what tells runs of one task apart."""
+    own = f", {run['config']['own']:.0%} on its own states" if run["config"]["own"] else ""
+    return f"{titled(name)}, {run['config']['steps']:,} steps of {run['config']['batch']}{own}"
 
 
 # ----------------------------------------------------------------------------------------------------------- numbers
@@ -117,7 +124,7 @@ def overview(found, runs, paper):
     yield "| | images seen | direct: RMSE | paper | SSIM | paper | sampled: RMSE | paper | SSIM | paper |"
     yield "|---|---:|---|---|---|---|---|---|---|---|"
     for name, run in runs.items():
-        cells = [f"{titled(name)}, {run['config']['steps']:,} steps", f"{run['images_seen']:,}"]
+        cells = [labelled(name, run), f"{run['images_seen']:,}"]
         beside = paper.get(plain(name), {})
         for row, theirs in (("direct", "direct"), (sampled(run), "sampled")):
             for measure in ("rmse", "ssim"):
@@ -130,19 +137,14 @@ def overview(found, runs, paper):
 
 def each_run(found, runs, paper):
     for name, run in runs.items():
-        if name in SHORTER:
+        if name in BRIEF:
             continue
-        yield from (
-            "",
-            f"## {titled(name)}",
-            "",
-            f"`{run['command']}`",
-            "",
-            f"{made(run)}. {run['test_images']:,} test images.",
-        )
+        title = labelled(name, run) if name in LENGTHS else titled(name)
+        yield from ("", f"## {title}", "", f"`{run['command']}`", "")
+        yield f"{made(run)}. {run['test_images']:,} test images."
         if run["x_T_rounded_to_8_bits"]:
             yield "Each $x_T$ was rounded to 8 bits first, as in the paper's code."
-        yield from ("", *table(run, paper.get(name, {})), "")
+        yield from ("", *table(run, paper.get(plain(name), {})), "")
         yield from figure(name, f"{titled(name)}: rows of test images, {', '.join(reproduce.SHOWN)}.")
 
 
@@ -151,41 +153,35 @@ def figure(name, alt, width="100%"):
 
 
 def progress(found, runs, paper):
-    names = [name for name in (*SHORTER, "mnist-blur") if name in runs]
+    names = [name for name in LENGTHS if name in runs]
     yield from ("## What training longer buys", "")
     ways = ("direct", "Algorithm 2", "Algorithm 1")
-    yield f"| MNIST, deblurring | images seen | minutes | {' | '.join(f'{way}: RMSE / SSIM' for way in ways)} |"
-    yield "|---|---:|---:|---|---|---|"
+    yield f"| | images seen | minutes | {' | '.join(f'{way}: RMSE / SSIM' for way in ways)} | command |"
+    yield "|---|---:|---:|---|---|---|---|"
     for name in names:
         run = runs[name]
         pairs = ["{rmse:.3f} / {ssim:.3f}".format(**run["metrics"][way]) for way in ways]
-        seen = f"| {run['config']['steps']:,} steps | {run['images_seen']:,} | {run['seconds'] / 60:.0f} | "
-        yield seen + " | ".join(pairs) + " |"
-    if "calls" in runs.get("mnist-blur", {}):
-        yield from few_calls(runs["mnist-blur"])
-    commands = [f"`{runs[name]['command']}`" for name in names]
-    yield from ("", f"Commands: {', '.join(commands)}.", "")
-    if "mnist-blur" not in runs:
-        return
-    steps = ", ".join(f"{step:,}" for step in reproduce.EXPERIMENTS["mnist-blur"].keep)
-    yield from figure(
-        "mnist-blur-progress",
-        f"The same digits restored by Algorithm 2 with the weights of steps {steps} and the last.",
-    )
-    yield from (
-        "",
-        "The same eight digits by Algorithm 2, with the weights of one run after so many of its 100,000 steps.",
-    )
-
-
-def few_calls(run):
-    """A sentence on Algorithm 2 with fewer calls of R."""
-    pairs = [f"{n} calls {c['rmse']:.3f} / {c['ssim']:.3f}" for n, c in run["calls"].items()]
-    yield f"\nAlgorithm 2 with fewer, evenly spread calls, {run['config']['steps']:,} steps: {', '.join(pairs)}."
+        cells = [labelled(name, run), f"{run['images_seen']:,}", f"{run['seconds'] / 60:.0f}", *pairs]
+        yield "| " + " | ".join([*cells, f"`reproduce {name}`"]) + " |"
+    yield from ("", "Algorithm 2 takes twenty calls of R above. With fewer, evenly spread, RMSE / SSIM:", "")
+    calls = list(runs[names[0]]["calls"]) if names else []
+    yield "| | " + " | ".join(f"{n} calls" for n in calls) + " |"
+    yield "|---|" + "---|" * len(calls)
+    for name in names:
+        pairs = ["{rmse:.3f} / {ssim:.3f}".format(**runs[name]["calls"][n]) for n in calls]
+        yield "| " + " | ".join([labelled(name, runs[name]), *pairs]) + " |"
+    if "mnist-blur-100000" in runs:
+        steps = ", ".join(f"{step:,}" for step in reproduce.EXPERIMENTS["mnist-blur-100000"].keep)
+        yield ""
+        yield from figure(
+            "mnist-blur-100000-progress",
+            f"The same digits restored by Algorithm 2 with the weights of steps {steps} and the last.",
+        )
+        yield from ("", "Eight test digits by Algorithm 2, with the weights that one run had after so many steps.")
 
 
 def by_class(found, runs, paper):
-    shown = [name for name in ("mnist-blur-1000", "mnist-blur") if name in runs]
+    shown = [name for name in ("mnist-blur-1000", "mnist-blur", "mnist-blur-100000") if name in runs]
     yield from ("## Which digits come back", "")
     yield "The share of restored test images that the shipped classifier reads as the digit they were, in percent."
     yield from ("", "| | all | " + " | ".join(str(k) for k in range(10)) + " |", "|---|" + "---:|" * 11)
@@ -224,7 +220,7 @@ def order(found, runs, paper):
     yield "By the 95 % intervals above: *yes* or *no* where they do not overlap, otherwise *undecided*."
     yield from (
         "",
-        "| | " + " | ".join(titled(name) + f", {run['config']['steps']:,} steps" for name, run in runs.items()) + " |",
+        "| | " + " | ".join(labelled(name, run) for name, run in runs.items()) + " |",
     )
     yield "|---|" + "---|" * len(runs)
     answers = {name: claims(run) for name, run in runs.items()}
