@@ -92,6 +92,13 @@ def test_an_order_is_claimed_only_where_the_intervals_are_apart():
     assert apart(run, "rmse", "a", "c") == "undecided"
 
 
+def test_few_calls_do_what_the_page_and_chapter_4_say():
+    run, name = results.load("mnist-blur"), "Fréchet (mnist-classifier)"
+    direct, many = run["metrics"]["direct"], run["metrics"]["Algorithm 2"]
+    assert direct["rmse"] < run["calls"]["2"]["rmse"] < run["calls"]["3"]["rmse"] < many["rmse"]
+    assert max(run["calls"][n][name] for n in "23") < direct[name] < many[name]
+
+
 def test_every_shipped_file_has_a_card_with_the_licence_of_its_data():
     text = (ROOT / PAGES["models"]).read_text()
     cards = text.split("\n## ")[1:]
