@@ -39,8 +39,7 @@ def titled(name):
 
 def labelled(name, run):
     """The title with what tells runs of one task apart."""
-    own = f", {run['config']['own']:.0%} on its own states" if run["config"]["own"] else ""
-    return f"{titled(name)}, {run['config']['steps']:,} steps of {run['config']['batch']}{own}"
+    return f"{titled(name)}, {run['config']['steps']:,} steps" + ", own states" * name.endswith("-own")
 
 
 # ----------------------------------------------------------------------------------------------------------- numbers
@@ -56,8 +55,14 @@ def paper_cell(cell, form):
     return f"{value:{form}}" if status != "R" else f"({value:{form}})†"
 
 
-def spread(interval, form):
-    return f"{interval[0]:{form}} to {interval[1]:{form}}"
+def within(value, interval, form):
+    """value ± the longer side of its interval."""
+    side = max(value - interval[0], interval[1] - value)
+    return f"{value:{form}} ± {side:{form}}"  # no-break spaces
+
+
+def signed(difference):
+    return f"{difference:+.3f}".replace("-", "\N{MINUS SIGN}")
 
 
 def table(run, paper):
@@ -72,12 +77,11 @@ def table(run, paper):
         cells, spans = [row], run["intervals"][row]
         beside = paper.get(theirs.get(row), {})
         for measure in ("rmse", "ssim"):
-            cells.append(f"**{values[measure]:.3f}** ({spread(spans[measure], '.3f')})")
+            cells.append(within(values[measure], spans[measure], ".3f"))
             there = beside.get(measure)
-            difference = f" ({values[measure] - there[0]:+.3f})" if there and there[1] != "R" else ""
+            difference = f" ({signed(values[measure] - there[0])})" if there and there[1] != "R" else ""
             cells.append(paper_cell(there, ".3f") + difference if there else "")
-        value = f"{values[distance]:.2f}" if distance else "no classifier for these images"
-        cells.append(value + (f" ({spread(spans[distance], '.2f')})" if distance in spans else ""))
+        cells.append(within(values[distance], spans[distance], ".2f") if distance else "no classifier")
         cells.append(paper_cell(beside["fid"], ".2f") if "fid" in beside else "")
         lines.append("| " + " | ".join(cells) + " |")
     return lines
@@ -120,6 +124,7 @@ def claims(run):
 
 
 def overview(found, runs, paper):
+    runs = {name: run for name, run in runs.items() if name not in BRIEF}
     yield from ("## In one table", "")
     yield "| | images seen | direct: RMSE | paper | SSIM | paper | sampled: RMSE | paper | SSIM | paper |"
     yield "|---|---:|---|---|---|---|---|---|---|---|"
@@ -234,6 +239,7 @@ GENERATED = {"recognised": ".1%", "entropy": ".3f", "frechet": ".2f", "precision
 
 
 def order(found, runs, paper):
+    runs = {name: run for name, run in runs.items() if name not in BRIEF}
     yield from ("## Does the paper's order hold?", "")
     yield "By the 95 % intervals above: *yes* or *no* where they do not overlap, otherwise *undecided*."
     yield from (
