@@ -328,8 +328,8 @@ plots.rows(
 #
 # ## And on real MNIST?
 #
-# The same walk with `mnist-blur`, the network that ships for the paper's MNIST setting, and next to it *hot* diffusion: the same architecture, trained on Gaussian noise, sampled by DDIM. (It had half as many training steps: 4,500 against 9,000.) A classifier that is right about 99.6 % of the test digits
-# reads the results. "Fréchet" is the distance of its features to those of the 10,000 test images (not FID, which needs another network: chapter 7).
+# The same walk for the paper's MNIST setting: a network made by the recipe of the shipped `mnist-blur`, and next to it *hot* diffusion, the same architecture trained on Gaussian noise and sampled by DDIM. Both took 9,000 steps and saw 576,000 images. A classifier that is right about 99.6 % of the test digits
+# reads the results. "Fréchet" is the distance of its features to those of the 10,000 test images (not FID, which needs another network: chapter 7). *Trained on its own states* is the same budget once more, but half of the images reach the network as Algorithm 2 leaves them.
 
 # %%
 measurement = results.load("generation-mnist")
@@ -347,19 +347,24 @@ best, plain, mean = (
     )
 )
 hot = [row for name, row in rows.items() if name.startswith("hot")]
+own, noisy = rows["trained on its own states"], rows["the mean alone, noise 0.002 (the paper, broken symmetry)"]
+trained = rows["the mean alone, network trained with it"]
 assert best["recognised"] > 0.95 and best["entropy"] > 0.97 and best["nearer_than_test_images"] < 0.01
 assert best["frechet"] < rows["restored directly"]["frechet"] < 2 < min(row["frechet"] for row in hot)
-assert mean["entropy"] < 0.5 and mean["recall"] == 0 and plain["entropy"] > 0.97 and plain["recognised"] < 0.85
-assert rows["the mean alone, network trained with it"]["entropy"] < 0.6
+assert mean["recognised"] < 0.3 and mean["recall"] == 0 and plain["entropy"] > 0.97 and plain["recognised"] < 0.85
+assert noisy["recognised"] > 0.75 and noisy["entropy"] < 0.2 and noisy["frechet"] > mean["frechet"]
+assert trained["entropy"] < 0.7 and trained["recall"] < 0.05 and trained["precision"] > mean["precision"]
 assert all(rows["3 calls"][key] > plain[key] for key in keys if key != "frechet")
 assert rows["3 calls"]["frechet"] < plain["frechet"] / 2
-assert [round(best[key], digits) for key, digits in (("recognised", 2), ("entropy", 3), ("frechet", 2))] == [0.97, 0.998, 0.77]
-assert round(best["nearer_than_test_images"], 3) == 0.008 and round(rows["test images"]["recognised"], 3) == 0.988
-assert round(plain["recognised"], 1) == 0.8 and 0.6 < mean["recognised"] < 0.7 and best["recall"] < rows["3 calls"]["recall"]
-assert all(0.7 < row["recognised"] < 0.8 and row["frechet"] > 17 and row["recall"] > best["recall"] for row in hot[1:])
+assert own["recognised"] > plain["recognised"] + 0.03 and own["frechet"] < 0.8 * plain["frechet"]
+assert abs(rows["the same, 3 calls"]["recognised"] - best["recognised"]) < 0.01
+assert round(best["recognised"], 2) == 0.96 and round(best["entropy"], 3) == 0.997 and round(best["frechet"], 2) == 0.81
+assert round(rows["test images"]["recognised"], 3) == 0.988 and round(best["nearer_than_test_images"], 3) == 0.009
+assert 0.77 < plain["recognised"] < 0.8 and best["recall"] < rows["3 calls"]["recall"]
+assert all(0.7 < row["recognised"] < 0.8 and row["frechet"] > 15 and row["recall"] > best["recall"] for row in hot[1:])
 assert round(results.load("mnist-classifier")["accuracy"], 3) == 0.996
 assert abs(rows["starting at t = 6"]["recognised"] - plain["recognised"]) < 0.03
-assert measurement["networks"]["cold"]["steps"] == 9000 and measurement["networks"]["hot"]["steps"] == 4500
+assert {net["images_seen"] for net in measurement["networks"].values()} == {576_000}
 assert min(measurement["bic"], key=measurement["bic"].get) == "10"
 
 # %%
@@ -368,22 +373,23 @@ from IPython.display import Image
 Image(
     results.picture("generation-mnist"),
     width=700,
-    alt="Rows of sixteen generated digits. Mean alone: one broken frame. Mean alone with noise: specks. Mean "
-    "alone, trained with it: the same few strokes. Nine numbers: digits, some broken. 80 Gaussians and three "
-    "calls: clean digits of many classes. Hot: thinner digits, some broken. Last, real ones.",
+    alt="Rows of sixteen generated digits. Mean alone: the same four pieces of a frame, again and again. With noise: "
+    "specks. Trained with the mean: threes, fives and loose bars. Nine numbers: digits, some broken. 80 Gaussians and "
+    "three calls: clean digits of many classes. Hot: thinner digits, some broken. Last, real ones.",
 )
 
 # %% [markdown]
 # Read it from above.
 #
-# - **The mean alone** fails here as it does on digits, with or without noise. A classifier is sure of two thirds of these broken frames, and calls most of them the same: confidence is no proof of a digit. A network that was *trained* with the mean alone at $T$ (the paper's `discrete` setting for
-#   generation) draws better strokes, and no more variety: it sees one number, and one number has one median picture.
-# - **All nine numbers** bring all ten classes, and 80 % recognised with 20 Gaussians and every step.
+# - **The mean alone** fails here as it does on digits: a quarter is recognised, and of the real variety nothing is covered (recall 0). With noise it is worse. The classifier is sure of four in five of those specks, and calls nearly all of them the same: confidence is no proof of a digit. A network that was *trained* with the mean alone at $T$ (the paper's `discrete` setting for
+#   generation) draws better strokes, threes and fives, and no more variety: it sees one number, and one number has one median picture. The project that this course grew out of reports 0, 3, 6 and 8.
+# - **All nine numbers** bring all ten classes, and 78 % recognised with 20 Gaussians and every step.
 # - **Few calls win.** Three calls are better than twenty in every column. R was trained on true states, and after each step of Algorithm 2 the state is a little less true. Chapter 5 says where it ends: nearly everything of this blur's result comes from the last call, made from the worst state.
+# - **Training on the sampler's own states** (`--own 0.5`) mends a part of that: with twenty calls 83 % are recognised instead of 78 %, and the Fréchet distance falls from 4.3 to 3.2. With three calls there is little left to mend.
 # - **Starting earlier** changes little: what the network gains, the prior loses.
-# - **The best of all attempts**, 80 Gaussians, temperature 0.75, three calls: 97 % recognised (98.8 % of real test digits are), class entropy 0.998, Fréchet 0.77, none of it copied more than test digits are: 0.8 % lie nearer to a training digit than the limit that 1 % of test digits fall below. Its recall is lower than at temperature 1: what is bought is paid for.
-#   It was chosen among several dozen settings by these same measures, so it is a little flattered.
-# - **Hot diffusion**, with this small network and short training, is recognised in three cases of four (with 20 calls or more) and has a Fréchet distance above 17. That is not a verdict on noise: it had half the training steps, its recall is higher, and its digits are not copies either. Chapter 9 will compare them with care.
+# - **The best of all attempts**, 80 Gaussians, temperature 0.75, three calls: 96 % recognised (98.8 % of real test digits are), class entropy 0.997, Fréchet 0.81, none of it copied more than test digits are: 0.9 % lie nearer to a training digit than the limit that 1 % of test digits fall below. Its recall is lower than at temperature 1: what is bought is paid for.
+#   It was chosen among several dozen settings by these same measures, on another run of the same recipe, so it is a little flattered.
+# - **Hot diffusion**, with the same network, the same steps and the same images, is recognised in three cases of four (with 20 calls or more) and has a Fréchet distance above 15. That is not a verdict on noise. It has to invent all 1,024 numbers of a start, where the cold start brings nine that were fitted to real digits; the network is small, and its recipe was found on blur; its recall is higher, and its digits are not copies either. Chapter 9 will compare them with care.
 #
 # `python -m coldlab sample --pretrained mnist-blur --components 80 --temperature 0.75 --steps 3` draws from the best setting; `python tools/measure_generation.py` measures everything in this table.
 #
