@@ -22,6 +22,7 @@ FLOOR = FLOAT32  # a number weaker than this, relative to the image, is lost in 
 MOST = 256  # numbers of an image, over its channels, that a mixture with full covariances can still learn
 ENOUGH = 20_000  # images for a mixture
 COMPONENTS = (1, 2, 5, 10, 20, 40)  # Gaussians to choose among
+PER_GAUSSIAN = 250  # images for each of them, where recognisable digits count more than BIC (chapter 6)
 
 
 @dataclass(frozen=True)

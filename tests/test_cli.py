@@ -18,7 +18,7 @@ from helpers import rms
 from PIL import Image
 
 import coldlab
-from coldlab import ColdlabError, checkpoints, data, load_pretrained, metrics, runs, sampling
+from coldlab import ColdlabError, checkpoints, data, generation, load_pretrained, metrics, results, runs, sampling
 from coldlab import __main__ as cli
 from coldlab.__main__ import main
 from coldlab.presets import PRESETS
@@ -574,6 +574,19 @@ def test_sample_generates_from_a_mixture_and_says_which(tmp_path, capsys):
     assert "did you mean 'mean'?" in told(capsys, 2, "sample", "--start", "means")
     assert "at least ten for each" in told(capsys, 2, "sample", "--components", "151")
     assert "sigma" in told(capsys, 2, "sample", "--sigma", "-1")
+
+
+def test_sample_s_defaults_are_what_was_best_on_mnist(tmp_path, capsys):
+    assert main(["sample", "--count", "4", "--out", str(tmp_path / "a")]) == 0
+    assert "a mixture of 6 over 9 numbers" in capsys.readouterr().out  # one for every 250 of 1,500 digits
+    told = ["--steps", "3", "--temperature", "0.75", "--components", "6"]
+    assert main(["sample", "--count", "4", "--out", str(tmp_path / "b"), *told]) == 0
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    best = {a["attempt"]: a for a in results.load("generation-mnist")["attempts"]}[
+        "80 Gaussians, temperature 0.75, 3 calls"
+    ]
+    assert (best["components"], best["temperature"], best["severities"]) == (80, 0.75, [20, 13, 7, 0])
+    assert generation.ENOUGH // generation.PER_GAUSSIAN == best["components"]
 
 
 def test_sample_starts_noise_from_noise(tmp_path):
