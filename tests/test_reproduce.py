@@ -127,6 +127,14 @@ def test_the_command_line_lists_them_and_says_what_is_missing(capsys):
     assert "mnist-blur" in capsys.readouterr().err
 
 
+def test_the_shipped_digits_network_still_does_what_its_manifest_says(capsys):
+    assert main(["evaluate", "--pretrained", "digits-blur", "--resamples", "0", "--json", "--device", "cpu"]) == 0
+    found, told = json.loads(capsys.readouterr().out)["metrics"], results.load("digits-blur")["metrics"]
+    for row, values in told.items():
+        for measure in ("rmse", "ssim"):
+            assert found[row][measure] == pytest.approx(values[measure], abs=2e-3), (row, measure)
+
+
 def test_the_command_line_prints_the_table(tiny, tmp_path, capsys):
     assert (
         main(["reproduce", "tiny", "--out", str(tmp_path / "run"), "--results", str(tmp_path), "--device", "cpu"]) == 0
