@@ -315,8 +315,10 @@ def test_any_flipped_byte_of_the_weights_is_noticed_or_means_nothing(run, weight
 def test_a_config_that_was_changed_afterwards_is_noticed(weights, tmp_path, change):
     name, before, after = change.replace(":", '\\":').split()
     old, new = (f"{name}{'' if name == 'T=' else ' '}{value}".encode() for value in (before, after))
-    assert weights.count(old) == 1
-    refusal(load_weights, tmp_path / "a.safetensors", weights.replace(old, new))
+    end = 8 + struct.unpack("<Q", weights[:8])[0]
+    header, numbers = weights[:end], weights[end:]  # three bytes may stand among the numbers by chance
+    assert header.count(old) == 1
+    refusal(load_weights, tmp_path / "a.safetensors", header.replace(old, new) + numbers)
 
 
 @pytest.mark.parametrize("keep", [0, 1, 7, 8, 9, 100, 0.5, -1])
