@@ -263,7 +263,7 @@ def missing(found, runs, paper):
 
 
 def models(found, runs, paper):
-    for path in sorted((ROOT / "coldlab/weights").glob("*.safetensors")):
+    for path in sorted((ROOT / "coldlab/weights").glob("*.safetensors"), key=lambda path: path.stem):
         run, name = found[path.stem], path.stem
         yield from ("", f"## {name}", "")
         dataset = name.split("-")[0]
