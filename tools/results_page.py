@@ -58,7 +58,7 @@ def paper_cell(cell, form):
 def within(value, interval, form):
     """value ± the longer side of its interval."""
     side = max(value - interval[0], interval[1] - value)
-    return f"{value:{form}} ± {side:{form}}"  # no-break spaces
+    return f"{value:{form}}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{side:{form}}"
 
 
 def signed(difference):
@@ -126,15 +126,15 @@ def claims(run):
 def overview(found, runs, paper):
     runs = {name: run for name, run in runs.items() if name not in BRIEF}
     yield from ("## In one table", "")
-    yield "| | images seen | direct: RMSE | paper | SSIM | paper | sampled: RMSE | paper | SSIM | paper |"
-    yield "|---|---:|---|---|---|---|---|---|---|---|"
+    yield "| ours / the paper's | images seen | direct: RMSE | SSIM | sampled: RMSE | SSIM |"
+    yield "|---|---:|---|---|---|---|"
     for name, run in runs.items():
         cells = [labelled(name, run), f"{run['images_seen']:,}"]
         beside = paper.get(plain(name), {})
         for row, theirs in (("direct", "direct"), (sampled(run), "sampled")):
             for measure in ("rmse", "ssim"):
-                cells.append(f"{run['metrics'][row][measure]:.3f}")
-                cells.append(paper_cell(beside[theirs][measure], ".3f") if beside else "")
+                there = f" / {paper_cell(beside[theirs][measure], '.3f')}" if beside else ""
+                cells.append(f"{run['metrics'][row][measure]:.3f}{there}")
         yield "| " + " | ".join(cells) + " |"
     spent = "The paper's networks saw 44.8 million images (700,000 steps of 64)"
     yield from ("", f"{spent}, for inpainting 3.84 million by the paper's text.")
