@@ -274,10 +274,8 @@ def models(found, runs, paper):
             config = run["config"]
             options = ", ".join(config["options"]) or "default options"
             side = config["size"]
-            yield f"Undoes {config['degradation']} ({options}) on {SETS[dataset]}, {side} x {side} pixels:"
-            yield f'`coldlab.load_pretrained("{name}")`. Made by `{run["command"]}`' + (
-                f": {made(run)}." if "intervals" in run else "."
-            )
+            yield f"Undoes {config['degradation']} ({options}) on {SETS[dataset]}, {side} x {side} pixels."
+            yield f"Made by `{run['command']}`" + (f": {made(run)}." if "intervals" in run else ".")
             rows = {row: "RMSE {rmse:.3f}, SSIM {ssim:.3f}".format(**values) for row, values in run["metrics"].items()}
             yield f"On {run['test_images']:,} test images: direct {rows['direct']}; Algorithm 2 {rows['Algorithm 2']}."
         yield f"{path.stat().st_size / 1e6:.1f} MB in half precision. Trained on {LICENCES[dataset]}."
