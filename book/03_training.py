@@ -413,7 +413,7 @@ Image(
 # A hundred times the steps take a tenth off the error, and the direct restoration ends where the shipped network was after 9,000 larger steps: with 1.1 million weights and 60,000 digits, it has seen what there is to learn. Algorithm 2 still gains, because it is judged
 # on its own states, and a quarter of the images were such. Look at the last digit: after 10,000 steps it is nearly the 9 that it was, after 100,000 it is drawn with more conviction, and wrong. The nine numbers do not settle which digit it is, and no training brings back what is gone.
 #
-# The page of [measured results](results.md) has the same for other tasks and for CIFAR-10, beside the paper's values.
+# The page of [measured results](results.md) has inpainting and super-resolution too, beside the paper's values.
 #
 # ## From the command line
 #
