@@ -127,10 +127,10 @@ def fitting(config, seconds, device=None):
 
 def judge(name, out, folder, device=None, command=None):
     """Write OUT/NAME.safetensors in half precision, and what it does on the test set: FOLDER/NAME.json and NAME.png."""
-    R = checkpoints.load_weights(out / "model.safetensors")
+    R, device = checkpoints.load_weights(out / "model.safetensors"), pick_device(device)
     config, weights = R.config, out / f"{name}.safetensors"
     checkpoints.save_weights(weights, R, config, half=True)
-    R = checkpoints.load_weights(weights, pick_device(device))  # what is published is what is measured
+    R = checkpoints.load_weights(weights, device)  # what is published is what is measured
     images, labels = data.load(config.dataset, "test", config.size, config.zoom)
     last = json.loads((out / "log.jsonl").read_text().splitlines()[-1])
     made = json.loads((out / "config.json").read_text())
@@ -151,17 +151,17 @@ def judge(name, out, folder, device=None, command=None):
         "test_images": len(images),
         "x_T_rounded_to_8_bits": rounded,
     }
-    net = metrics.classifier(config.dataset, pick_device(device)) if config.dataset in features.classifiers() else None
+    net = metrics.classifier(config.dataset, device) if config.dataset in features.classifiers() else None
     manifest["metrics"], manifest["intervals"] = evaluation.table(rows, net, RESAMPLES)
     if net is not None and labels is not None:
         manifest["read_as_their_class"] = read_right(net, rows, labels)
     if R.D.T >= 20:
         manifest["calls"] = {n: fewer(R, images, net, rounded, n) for n in (2, 3, 5, 10)}
-    manifest["evaluation"] = machine(pick_device(device)) | {"seconds": round(time.perf_counter() - began, 1)}
+    manifest["evaluation"] = machine(device) | {"seconds": round(time.perf_counter() - began, 1)}
     folder.mkdir(parents=True, exist_ok=True)
     draw(folder / f"{name}.png", rows)
     if kept := sorted(out.glob("weights-*.safetensors")):
-        draw_progress(folder / f"{name}-progress.png", [*kept, weights], images[:PICTURED], pick_device(device))
+        draw_progress(folder / f"{name}-progress.png", [*kept, weights], images[:PICTURED], device)
     path = folder / f"{name}.json"
     checkpoints.write(path, (json.dumps(manifest, indent=1) + "\n").encode())
     return path
