@@ -391,7 +391,7 @@ Image(
 #   It was chosen among several dozen settings by these same measures, on another run of the same recipe, so it is a little flattered.
 # - **Hot diffusion**, with the same network, the same steps and the same images, is recognised in three cases of four (with 20 calls or more) and has a Fréchet distance above 15. That is not a verdict on noise. It has to invent all 1,024 numbers of a start, where the cold start brings nine that were fitted to real digits; the network is small, and its recipe was found on blur; its recall is higher, and its digits are not copies either. Chapter 9 will compare them with care.
 #
-# `python -m coldlab sample --pretrained mnist-blur` draws from the best setting, which is its default; `python tools/measure_generation.py` measures everything in this table.
+# `python -m coldlab sample --pretrained mnist-blur` draws from the best setting, which is its default; `python -m coldlab reproduce generation-mnist` measures everything in this table.
 #
 # ## What goes wrong
 #

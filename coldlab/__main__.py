@@ -17,11 +17,11 @@ import tyro
 from tqdm import tqdm
 
 from . import bench as benchmarks
-from . import checkpoints, data, evaluation, generation, metrics, pictures, runs, sampling
-from . import reproduce as experiments
+from . import checkpoints, data, evaluation, generation, metrics, pictures, runs, sampling, studies
+from . import reproduce as measured
 from .base import Separable
 from .errors import ColdlabError, unknown
-from .features import classifiers
+from .features import reader
 from .machine import pick_device
 from .presets import PRESETS
 from .training import EIGHT_BITS, FLOAT32, Config
@@ -227,11 +227,11 @@ def evaluate(
 
 def net_for(features, dataset, device):
     """The net of the Fréchet distance that --features names."""
-    if features == "none" or (features is None and dataset not in classifiers()):
+    if features == "none" or (features is None and reader(dataset) is None):
         return None
     if features == "inception" or (features and Path(features).suffix in (".pth", ".pt")):
         return metrics.inception(None if features == "inception" else features, device)
-    return metrics.classifier(features or dataset, device)
+    return metrics.classifier(features or reader(dataset), device)
 
 
 def bench(
@@ -264,7 +264,7 @@ def reproduce(
     results: Text = None,
     device: Text = None,
 ):
-    """Make a measured result again: train, judge on the test images, write its manifest and its figures.
+    """Make a measured result again: train, restore the test images or generate, write the manifest and the figures.
 
     Started again, an interrupted run goes on where it stopped.
 
@@ -272,18 +272,20 @@ def reproduce(
         name: Which result; see --list.
         list_: Print what there is, what each costs, and what has been run.
         budget: full, or minutes of training such as 2m or 30m, for a shorter run under a name of its own.
-        out: Folder of the run; by default runs/NAME.
+        out: Folder of the run, by default runs/NAME; for a study of generation that of its networks' runs, runs.
         results: Folder of the manifest and the figures; by default results.
         device: cpu, cuda, mps; by default a GPU where there is one.
     """
     if list_:
-        print("\n".join(experiments.listing()))
+        print("\n".join(measured.listing()))
         return
     if name is None:
         raise ColdlabError("name a result: python -m coldlab reproduce mnist-blur; --list prints them all.")
-    path = experiments.reproduce(name, budget, device, out, results)
+    path = measured.reproduce(name, budget, device, out, results)
     manifest = json.loads(path.read_text())
-    print("\n".join(evaluation.lines(manifest["metrics"], manifest["intervals"])))
+    study = "attempts" in manifest
+    table = studies.lines(manifest) if study else evaluation.lines(manifest["metrics"], manifest["intervals"])
+    print("\n".join(table))
     print(f"{path}; {path.with_suffix('.png')}")
 
 

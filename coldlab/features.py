@@ -97,6 +97,15 @@ def classifiers():
     return sorted(path.stem.removesuffix("-classifier") for path in WEIGHTS.glob("*-classifier.safetensors"))
 
 
+def reader(dataset):
+    """The classifier whose features compare images of a dataset: its own, for colour photographs cifar10's, or None.
+
+    CelebA has no classes to learn; that of CIFAR-10 at least learned from photographs.
+    """
+    name = {"celeba": "cifar10"}.get(dataset, dataset)
+    return name if name in classifiers() else None
+
+
 # ------------------------------------------------------------------------------------------------------- any net
 
 

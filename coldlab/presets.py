@@ -35,18 +35,21 @@ class Preset:
         return make(self.degradation, self.size, **self.options)
 
 
+MNIST = dict(T=20, kernel=11, std=7.0)
 SPECIAL_6 = dict(T=50, schedule="special_6", padding="reflect")
 REFLECT = dict(T=200, kernel=15, std=0.01, schedule="exponential", padding="reflect")
-FLAT = dict(T=300, kernel=27, std=0.01, schedule="exponential", discrete=True)  # ends in one colour, to generate from
+FLAT = dict(T=300, kernel=27, std=0.01, schedule="exponential", padding="circular", discrete=True)  # to generate from
 MASK = dict(T=50, kernel_std=0.1, initial_mask=11, centre="random")
 MASK_CELEBA = dict(T=100, kernel_std=0.2, initial_mask=1, centre="centred")
 BICUBIC = dict(mode="bicubic")
-# At half the size: as many blurs as give half the width (19.7 pixels at T), half the hole, and the same 8 x 8 blocks.
-REFLECT_64, MASK_64 = REFLECT | dict(T=110), MASK_CELEBA | dict(kernel_std=0.1)
+# At half the size: as many blurs as give half the width (19.7 and 43 pixels at T), half the hole, and the same blocks.
+REFLECT_64, FLAT_64, MASK_64 = REFLECT | dict(T=110), FLAT | dict(T=185), MASK_CELEBA | dict(kernel_std=0.1)
 
 PRESETS = {
     "digits-blur": Preset("digits", 32, "blur", network=None, budget=None),
-    "mnist-blur": Preset("mnist", 32, "blur", dict(T=20, kernel=11, std=7.0), zoom=1.12),
+    "mnist-blur": Preset("mnist", 32, "blur", MNIST, zoom=1.12),
+    "mnist-flatblur": Preset("mnist", 32, "blur", MNIST | dict(discrete=True), zoom=1.12, network=None, budget=None),
+    "mnist-noise": Preset("mnist", 32, "noise", dict(T=200), network=None, budget=None),
     "cifar10-blur": Preset("cifar10", 32, "blur", SPECIAL_6, zoom=1.12, network=MODEL),
     "celeba-blur": Preset("celeba", 128, "blur", REFLECT, zoom=1.12),
     "celeba-flatblur": Preset("celeba", 128, "blur", FLAT, zoom=1.12),
@@ -55,6 +58,7 @@ PRESETS = {
     "cifar10-mask": Preset("cifar10", 32, "mask", MASK, network=MODEL, budget="60,000 steps (paper), 700,000 (code)"),
     "celeba-mask": Preset("celeba", 128, "mask", MASK_CELEBA, budget="350,000 steps of 200 images"),
     "celeba-64-blur": Preset("celeba", 64, "blur", REFLECT_64, zoom=1.12, network=None, budget=None),
+    "celeba-64-flatblur": Preset("celeba", 64, "blur", FLAT_64, zoom=1.12, network=None, budget=None),
     "celeba-64-mask": Preset("celeba", 64, "mask", MASK_64, network=None, budget=None),
     "celeba-64-pixelate": Preset("celeba", 64, "pixelate", dict(T=3) | BICUBIC, network=None, budget=None),
     "celeba-fade": Preset("celeba", 128, "fade", dict(T=750, kernel_std=0.05, initial_mask=1)),

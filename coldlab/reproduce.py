@@ -6,123 +6,40 @@ paper's protocol and writes the manifest; the results page and the model cards a
 
 import dataclasses
 import json
-import re
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
 
-from . import checkpoints, data, evaluation, features, metrics, presets, results, runs, sampling
-from .errors import ColdlabError, unknown
+from . import checkpoints, data, evaluation, experiments, features, metrics, results, sampling, studies
+from .errors import unknown
+from .experiments import suffixed, trained
 from .machine import machine, pick_device
-from .training import Config, start, train
+from .studies import STUDIES
 
 RESAMPLES = 1000  # bootstrap draws behind every interval
 PICTURED = 8  # test images in the figure
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """One row of the results: the preset whose settings it has, how long it trains in full, what else it changes."""
-
-    preset: str
-    steps: int
-    recipe: dict = field(default_factory=dict)
-    keep: tuple[int, ...] = ()  # steps whose weights are kept, to watch the network learn
-
-    def config(self, steps=None):
-        """The training.Config of this experiment."""
-        p = presets.preset(self.preset)
-        options = tuple(f"{key}={value}" for key, value in p.options.items())
-        config = Config(p.dataset, p.degradation, options, p.size, p.zoom, **self.recipe)
-        return dataclasses.replace(config, steps=steps or self.steps)
-
-
-# Masks: the paper rounds x_T to 8 bits there, since float32 would carry the hidden pixels at a millionth of their size.
-LATE, MIRROR, FILES = dict(late=2.0), dict(flip=True), dict(rounded=1.0)
-OWN = dict(own=0.25, batch=32, lr=2e-3)
-PROGRESS = (100, 300, 1000, 3000, 10_000, 30_000)
-
-EXPERIMENTS = {
-    "digits-blur": Experiment("digits-blur", 2000, dict(rounded=0.2)),
-    "mnist-blur": Experiment("mnist-blur", 9000, LATE),
-    "mnist-blur-own": Experiment("mnist-blur", 9000, LATE | dict(own=0.5)),
-    "mnist-blur-1000": Experiment("mnist-blur", 1000, OWN),
-    "mnist-blur-100000": Experiment("mnist-blur", 100_000, OWN, PROGRESS),
-    "mnist-mask": Experiment("mnist-mask", 9000, LATE | FILES),
-    "mnist-pixelate": Experiment("mnist-pixelate", 9000, LATE),
-    "cifar10-blur": Experiment("cifar10-blur", 15_000, LATE | MIRROR),
-    "cifar10-mask": Experiment("cifar10-mask", 15_000, LATE | MIRROR | FILES),
-    "cifar10-pixelate": Experiment("cifar10-pixelate", 15_000, LATE | MIRROR),
-    "celeba-64-blur": Experiment("celeba-64-blur", 6000, LATE | MIRROR),
-    "celeba-64-mask": Experiment("celeba-64-mask", 6000, LATE | MIRROR | FILES),
-    "celeba-64-pixelate": Experiment("celeba-64-pixelate", 6000, LATE | MIRROR),
-}
-
-
-def experiment(name):
-    """The experiment called `name`; an unknown one raises with the list."""
-    if name not in EXPERIMENTS:
-        raise unknown("experiment", name, EXPERIMENTS)
-    return EXPERIMENTS[name]
-
-
 def reproduce(name, budget="full", device=None, out=None, folder=None):
-    """Train the experiment `name`, or go on with it, judge it on the test images; returns the manifest's path.
+    """Make the result `name` again, training what it needs or going on with it; returns the manifest's path.
 
-    budget: "full", or the time to train as 2m or 30m: the steps that fit are measured first, and the name gets it as a
-    suffix. out: the run's folder, runs/NAME by default. folder: where NAME.json and NAME.png go; by default the
-    results of this checkout, else ./results. Interrupted runs go on where they stopped; a finished one is judged again.
+    name: an experiment, judged on the test images, or a study of generation, whose networks are trained one by one.
+    budget: "full", or the time to train each network as 2m or 30m; the name gets it as a suffix. out: the run's folder,
+    runs/NAME by default, for a study the folder of its networks' runs, runs. folder: where NAME.json and NAME.png go;
+    by default the results of this checkout, else ./results. A finished run is only judged again.
     """
-    what = experiment(name)
-    seconds = seconds_of(budget)
-    full, name = name, name if seconds is None else f"{name}-{budget}"
-    out = Path(out or f"runs/{name}")
+    known = experiments.EXPERIMENTS | STUDIES
+    if name not in known:
+        raise unknown("result", name, known)
     folder = Path(folder or (results.FOLDER if results.FOLDER != results.INSTALLED else "results"))
-    if not any(out.glob("step-*.pt")):
-        config = what.config() if seconds is None else fitting(what.config(), seconds, device)
-        runs.run(config, out, device=device, options=options(config, what))
-    else:
-        _, state, config = checkpoints.newest_state(out)
-        if dataclasses.replace(config, steps=1, channels=None) != what.config(1):
-            raise ColdlabError(f"{out} holds a run of other settings than {full}; choose another --out.")
-        if seconds is None and config.steps != what.steps:
-            raise ColdlabError(
-                f"{out} is a run of {config.steps} steps and {full} takes {what.steps}; choose another --out."
-            )
-        if state.step < config.steps:
-            runs.run(Config(), out, resume=True, device=device, options=options(config, what))
-    return judge(name, out, folder, device, f"reproduce {full}" + ("" if seconds is None else f" --budget {budget}"))
-
-
-def options(config, what):
-    every = max(1, min(1000, config.steps // 10))
-    return runs.Options(save_every=every, log_every=max(1, every // 10), keep=what.keep)
-
-
-def seconds_of(budget):
-    """None for "full", 120 for "2m"."""
-    if budget == "full":
-        return None
-    if not re.fullmatch(r"[1-9]\d{0,4}m", budget):
-        raise ColdlabError(f"--budget {budget}; write full, or minutes such as 2m or 30m.")
-    return 60 * int(budget[:-1])
-
-
-def fitting(config, seconds, device=None):
-    """The config with as many steps as `seconds` allow at the speed of a few tried ones."""
-    config, images = runs.prepare(config)
-    device = pick_device(device)
-    D, state = start(config, device)
-    images, clock = runs.place(images[:10_000], device), None
-    for step, loss in train(state, D, images, config):
-        if step in (5, 25):
-            loss.item()  # waits for the device
-            if clock is not None:
-                break
-            clock = time.perf_counter()
-    return dataclasses.replace(config, steps=max(25, int(seconds * 20 / (time.perf_counter() - clock))))
+    command = f"reproduce {name}" + ("" if budget == "full" else f" --budget {budget}")
+    called = suffixed(name, budget)
+    if name in experiments.EXPERIMENTS:
+        return judge(called, trained(name, budget, device, out), folder, device, command)
+    networks = STUDIES[name].networks.items()
+    runs = {role: trained(n, budget, device, Path(out or "runs") / suffixed(n, budget)) for role, n in networks}
+    return studies.measure(STUDIES[name], runs, folder / f"{called}.json", command, device)
 
 
 def judge(name, out, folder, device=None, command=None):
@@ -151,9 +68,9 @@ def judge(name, out, folder, device=None, command=None):
         "test_images": len(images),
         "x_T_rounded_to_8_bits": rounded,
     }
-    net = metrics.classifier(config.dataset, device) if config.dataset in features.classifiers() else None
+    net = metrics.classifier(reader, device) if (reader := features.reader(config.dataset)) else None
     manifest["metrics"], manifest["intervals"] = evaluation.table(rows, net, RESAMPLES)
-    if net is not None and labels is not None:
+    if reader == config.dataset and labels is not None:
         manifest["read_as_their_class"] = read_right(net, rows, labels)
     if R.D.T >= 20:
         manifest["calls"] = {n: fewer(R, images, net, rounded, n) for n in (2, 3, 5, 10)}
@@ -217,7 +134,7 @@ def draw_progress(path, weights, images, device):
 
 def listing():
     """The lines of `reproduce --list`: each experiment, what it costs, and what came of it."""
-    for name, what in EXPERIMENTS.items():
+    for name, what in experiments.EXPERIMENTS.items():
         config = what.config()
         yield f"{name:20s} {config.steps:7,d} steps of {config.batch} images, {config.size} px, {config.degradation}"
         if name in results.names() and "metrics" in (run := results.load(name)):
@@ -227,3 +144,6 @@ def listing():
             yield f"{'':20s} {seen}; direct RMSE {direct['rmse']:.3f}, SSIM {direct['ssim']:.3f}"
         else:
             yield f"{'':20s} not run yet"
+    for name, study in STUDIES.items():
+        yield f"{name:20s} {len(list(study.plan(20)))} ways to generate, with {', '.join(study.networks.values())}"
+        yield f"{'':20s} " + ("run" if name in results.names() else "not run yet")

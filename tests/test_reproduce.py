@@ -8,7 +8,19 @@ import signal
 import pytest
 import torch
 
-from coldlab import ColdlabError, checkpoints, data, evaluation, features, metrics, presets, reproduce, results, runs
+from coldlab import (
+    ColdlabError,
+    checkpoints,
+    data,
+    evaluation,
+    experiments,
+    features,
+    metrics,
+    presets,
+    reproduce,
+    results,
+    runs,
+)
 from coldlab.__main__ import main
 
 TINY = dict(width=8, mults=(1,), patch=4, batch=8)
@@ -18,8 +30,8 @@ pytestmark = pytest.mark.filterwarnings("always::UserWarning")
 @pytest.fixture
 def tiny(monkeypatch):
     """One experiment of six steps on the digits, in place of all others."""
-    experiment = reproduce.Experiment("digits-blur", 6, TINY, keep=(2, 4))
-    monkeypatch.setattr(reproduce, "EXPERIMENTS", {"tiny": experiment})
+    experiment = experiments.Experiment("digits-blur", 6, TINY, keep=(2, 4))
+    monkeypatch.setattr(experiments, "EXPERIMENTS", {"tiny": experiment})
     monkeypatch.setattr(reproduce, "RESAMPLES", 20)
     load = data.load
     monkeypatch.setattr(data, "load", lambda *a, **k: tuple(part[:200] for part in load(*a, **k)))
@@ -85,7 +97,7 @@ def test_a_run_of_other_settings_is_left_alone(tiny, tmp_path, monkeypatch):
     before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
     longer = dataclasses.replace(tiny, steps=9)
     other = dataclasses.replace(tiny, recipe=TINY | dict(seed=5))
-    monkeypatch.setattr(reproduce, "EXPERIMENTS", {"longer": longer, "other": other})
+    monkeypatch.setattr(experiments, "EXPERIMENTS", {"longer": longer, "other": other})
     for name, why in (("longer", "6 steps and longer takes 9"), ("other", "other settings than other")):
         with pytest.raises(ColdlabError, match=why):
             reproduce.reproduce(name, out=tmp_path / "run", folder=tmp_path / "a", device="cpu")
@@ -95,7 +107,7 @@ def test_a_run_of_other_settings_is_left_alone(tiny, tmp_path, monkeypatch):
 def test_a_budget_makes_a_shorter_run_under_its_own_name(tiny, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        reproduce, "fitting", lambda c, seconds, device: asked.append(seconds) or dataclasses.replace(c, steps=4)
+        experiments, "fitting", lambda c, seconds, device: asked.append(seconds) or dataclasses.replace(c, steps=4)
     )
     path = reproduce.reproduce("tiny", "2m", "cpu", tmp_path / "run", tmp_path / "results")
     assert asked == [120]
@@ -107,7 +119,7 @@ def test_a_budget_makes_a_shorter_run_under_its_own_name(tiny, tmp_path, monkeyp
 
 
 def test_more_time_makes_more_steps(tiny):
-    steps = [reproduce.fitting(tiny.config(), seconds, "cpu").steps for seconds in (0.001, 1000)]
+    steps = [experiments.fitting(tiny.config(), seconds, "cpu").steps for seconds in (0.001, 1000)]
     assert steps[0] == 25 < steps[1]
 
 
@@ -120,7 +132,7 @@ def test_a_budget_is_full_or_minutes(budget):
 def test_the_command_line_lists_them_and_says_what_is_missing(capsys):
     assert main(["reproduce", "--list"]) == 0
     out = capsys.readouterr().out
-    assert all(f"{name} " in out for name in reproduce.EXPERIMENTS)
+    assert all(f"{name} " in out for name in experiments.EXPERIMENTS)
     assert main(["reproduce"]) == 2
     assert "--list prints them all" in capsys.readouterr().err
     assert main(["reproduce", "mnist-blurr"]) == 2
@@ -144,19 +156,19 @@ def test_the_command_line_prints_the_table(tiny, tmp_path, capsys):
     assert "tiny.json" in out
 
 
-@pytest.mark.parametrize("name", list(reproduce.EXPERIMENTS))
+@pytest.mark.parametrize("name", [*experiments.EXPERIMENTS, *experiments.GENERATORS])
 def test_each_experiment_has_the_settings_of_its_preset(name):
-    config = reproduce.experiment(name).config()
-    preset = presets.preset(reproduce.EXPERIMENTS[name].preset)
+    config = experiments.experiment(name).config()
+    preset = presets.preset(experiments.experiment(name).preset)
     assert presets.parse(config.options) == preset.options
     assert (config.size, config.zoom, config.dataset) == (preset.size, preset.zoom, preset.dataset)
     assert presets.resolve(config) == config
 
 
-RUN = [name for name in reproduce.EXPERIMENTS if name in results.names() and "intervals" in results.load(name)]
+RUN = [name for name in experiments.EXPERIMENTS if name in results.names() and "intervals" in results.load(name)]
 
 
 @pytest.mark.parametrize("name", RUN)
 def test_a_manifest_says_what_its_experiment_is_now(name):
     told = results.load(name)["config"] | {"channels": None}
-    assert json.loads(json.dumps(dataclasses.asdict(reproduce.experiment(name).config()))) == told
+    assert json.loads(json.dumps(dataclasses.asdict(experiments.experiment(name).config()))) == told

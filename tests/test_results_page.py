@@ -7,9 +7,9 @@ import pytest
 import results_page
 from results_page import LICENCES, PAGES, ROOT, apart, page, sampled, table
 
-from coldlab import reproduce, results
+from coldlab import experiments, results
 
-RUN = [name for name in reproduce.EXPERIMENTS if name in results.names() and "intervals" in results.load(name)]
+RUN = [name for name in experiments.EXPERIMENTS if name in results.names() and "intervals" in results.load(name)]
 USED = [*RUN, "generation-mnist", "paper"]
 
 
@@ -55,7 +55,7 @@ def test_a_changed_number_changes_a_page(name, copied):
 
 def test_each_run_stands_there_with_its_command_or_is_listed_as_not_run():
     text = (ROOT / PAGES["results"]).read_text()
-    for name in reproduce.EXPERIMENTS:
+    for name in experiments.EXPERIMENTS:
         if name in RUN and name != "digits-blur":
             run = results.load(name)
             assert f"reproduce {name}`" in text

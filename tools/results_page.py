@@ -9,7 +9,7 @@ them again and compares, so that a page cannot be older than its runs.
 import json
 from pathlib import Path
 
-from coldlab import reproduce
+from coldlab import experiments, reproduce
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
@@ -182,7 +182,7 @@ def progress(found, runs, paper):
         triples = [f"{v['rmse']:.3f} / {v['ssim']:.3f} / {v['Fréchet (mnist-classifier)']:.2f}" for v in ways]
         yield "| " + " | ".join([labelled(name, runs[name]), *triples]) + " |"
     if "mnist-blur-100000" in runs:
-        steps = ", ".join(f"{step:,}" for step in reproduce.EXPERIMENTS["mnist-blur-100000"].keep)
+        steps = ", ".join(f"{step:,}" for step in experiments.EXPERIMENTS["mnist-blur-100000"].keep)
         yield ""
         yield from figure(
             "mnist-blur-100000-progress",
@@ -253,7 +253,7 @@ def order(found, runs, paper):
 
 
 def missing(found, runs, paper):
-    rest = [name for name in reproduce.EXPERIMENTS if "intervals" not in found.get(name, {})]
+    rest = [name for name in experiments.EXPERIMENTS if "intervals" not in found.get(name, {})]
     if rest:
         yield from ("## Not run yet", "")
         yield from (f"- {titled(name)}: `python -m coldlab reproduce {name}`" for name in rest)
@@ -289,7 +289,7 @@ PARTS = {part.__name__: part for part in (overview, progress, by_class, generati
 def page(name):
     """The text of tools/pages/NAME.md with each line "@part" replaced by what the manifests say of it."""
     found = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
-    runs = {name: found[name] for name in reproduce.EXPERIMENTS if "intervals" in found.get(name, {})}
+    runs = {name: found[name] for name in experiments.EXPERIMENTS if "intervals" in found.get(name, {})}
     runs.pop("digits-blur", None)
     lines = []
     for line in (ROOT / f"tools/pages/{name}.md").read_text().splitlines():

@@ -1,0 +1,129 @@
+"""What is trained for the results: settings by name, and `trained`, which makes a run or goes on with it.
+
+The idea that holds this file together: a run is its name. Whoever asks for mnist-blur gets the same settings, seed and
+length, and a folder that was begun is only ever gone on with.
+"""
+
+import dataclasses
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import checkpoints, presets, runs
+from .errors import ColdlabError, unknown
+from .machine import pick_device
+from .training import Config, start, train
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A network to be measured: the preset whose settings it has, how long it trains in full, what else it changes."""
+
+    preset: str
+    steps: int
+    recipe: dict = field(default_factory=dict)
+    keep: tuple[int, ...] = ()  # steps whose weights are kept, to watch the network learn
+
+    def config(self, steps=None):
+        """The training.Config of this experiment."""
+        p = presets.preset(self.preset)
+        options = tuple(f"{key}={value}" for key, value in p.options.items())
+        config = Config(p.dataset, p.degradation, options, p.size, p.zoom, **self.recipe)
+        return dataclasses.replace(config, steps=steps or self.steps)
+
+
+# Masks: the paper rounds x_T to 8 bits there, since float32 would carry the hidden pixels at a millionth of their size.
+LATE, MIRROR, FILES = dict(late=2.0), dict(flip=True), dict(rounded=1.0)
+OWN = dict(own=0.25, batch=32, lr=2e-3)
+PROGRESS = (100, 300, 1000, 3000, 10_000, 30_000)
+
+EXPERIMENTS = {
+    "digits-blur": Experiment("digits-blur", 2000, dict(rounded=0.2)),
+    "mnist-blur": Experiment("mnist-blur", 9000, LATE),
+    "mnist-blur-own": Experiment("mnist-blur", 9000, LATE | dict(own=0.5)),
+    "mnist-blur-1000": Experiment("mnist-blur", 1000, OWN),
+    "mnist-blur-100000": Experiment("mnist-blur", 100_000, OWN, PROGRESS),
+    "mnist-mask": Experiment("mnist-mask", 9000, LATE | FILES),
+    "mnist-pixelate": Experiment("mnist-pixelate", 9000, LATE),
+    "cifar10-blur": Experiment("cifar10-blur", 15_000, LATE | MIRROR),
+    "cifar10-mask": Experiment("cifar10-mask", 15_000, LATE | MIRROR | FILES),
+    "cifar10-pixelate": Experiment("cifar10-pixelate", 15_000, LATE | MIRROR),
+    "celeba-64-blur": Experiment("celeba-64-blur", 6000, LATE | MIRROR),
+    "celeba-64-mask": Experiment("celeba-64-mask", 6000, LATE | MIRROR | FILES),
+    "celeba-64-pixelate": Experiment("celeba-64-pixelate", 6000, LATE | MIRROR),
+}
+
+# Networks to generate with, beside those above: their restorations are not judged. Noise is hot diffusion, flat blur
+# ends in one colour; the faces' sees x_t alone, as the paper's does, since an inverse would take noise for an image.
+GENERATORS = {
+    "mnist-noise": Experiment("mnist-noise", 9000),
+    "mnist-flatblur": Experiment("mnist-flatblur", 9000),
+    "celeba-64-flatblur": Experiment("celeba-64-flatblur", 6000, MIRROR | dict(precondition=False)),
+}
+
+
+def experiment(name):
+    """The experiment called `name`; an unknown one raises with the list."""
+    known = EXPERIMENTS | GENERATORS
+    if name not in known:
+        raise unknown("experiment", name, known)
+    return known[name]
+
+
+def trained(name, budget="full", device=None, out=None):
+    """Train the experiment `name`, or go on with it; returns the run's folder: `out`, or runs/NAME.
+
+    budget: "full", or the time to train as 2m or 30m: the steps that fit are measured first. Raises ColdlabError for an
+    unknown name or budget, and where `out` holds a run of other settings.
+    """
+    what, seconds = experiment(name), seconds_of(budget)
+    out = Path(out or f"runs/{suffixed(name, budget)}")
+    if not any(out.glob("step-*.pt")):
+        config = what.config() if seconds is None else fitting(what.config(), seconds, device)
+        runs.run(config, out, device=device, options=options(config, what))
+        return out
+    _, state, config = checkpoints.newest_state(out)
+    if dataclasses.replace(config, steps=1, channels=None) != what.config(1):
+        raise ColdlabError(f"{out} holds a run of other settings than {name}; choose another --out.")
+    if seconds is None and config.steps != what.steps:
+        raise ColdlabError(
+            f"{out} is a run of {config.steps} steps and {name} takes {what.steps}; choose another --out."
+        )
+    if state.step < config.steps:
+        runs.run(Config(), out, resume=True, device=device, options=options(config, what))
+    return out
+
+
+def suffixed(name, budget):
+    """The name of a run: mnist-blur, or mnist-blur-2m with a budget."""
+    return name if budget == "full" else f"{name}-{budget}"
+
+
+def options(config, what):
+    every = max(1, min(1000, config.steps // 10))
+    return runs.Options(save_every=every, log_every=max(1, every // 10), keep=what.keep)
+
+
+def seconds_of(budget):
+    """None for "full", 120 for "2m"."""
+    if budget == "full":
+        return None
+    if not re.fullmatch(r"[1-9]\d{0,4}m", budget):
+        raise ColdlabError(f"--budget {budget}; write full, or minutes such as 2m or 30m.")
+    return 60 * int(budget[:-1])
+
+
+def fitting(config, seconds, device=None):
+    """The config with as many steps as `seconds` allow at the speed of a few tried ones."""
+    config, images = runs.prepare(config)
+    device = pick_device(device)
+    D, state = start(config, device)
+    images, clock = runs.place(images[:10_000], device), None
+    for step, loss in train(state, D, images, config):
+        if step in (5, 25):
+            loss.item()  # waits for the device
+            if clock is not None:
+                break
+            clock = time.perf_counter()
+    return dataclasses.replace(config, steps=max(25, int(seconds * 20 / (time.perf_counter() - clock))))
