@@ -48,7 +48,7 @@ class Config:
     patch: int = 4
     """Fold patch x patch pixels into channels before the network. The paper: 1."""
     residual: bool = False
-    """Let the network predict what to add to x_t instead of the image."""
+    """Let the network predict what to add to D's inverse, or to x_t where there is none, instead of the image."""
     precondition: bool = True
     """Show the network D's regularised inverse beside x_t, where D has one. The paper: no."""
     steps: int = 1000

@@ -84,8 +84,9 @@ class UNet(nn.Module):
     width, mults: level i has width * mults[i] channels, and each level halves the image. inputs: channels of what it is
     shown (default: channels). attention: on every level (True), none (False), or the levels listed, such as (1, 2); the
     middle has it where any level has. time, skips: switches for ablations. patch: fold patch x patch pixels into
-    channels first, which is cheaper. residual: predict what to add to x_t. classes: number of labels; without a label
-    (None, or -1 for one image) R restores whatever fits.
+    channels first, which is cheaper. residual: predict what to add to the last `channels` of what it is shown: to x_t,
+    or to D's inverse beside it. classes: number of labels; without a label (None, or -1 for one image) R restores
+    whatever fits.
     The defaults are the paper's, 56,612,916 weights. Raises ColdlabError for a network that cannot be.
     """
 
@@ -154,7 +155,7 @@ class UNet(nn.Module):
         if self.patch > 1:
             h = F.pixel_shuffle(h, self.patch)
         h = h[..., :height, :width]
-        return x[:, : self.channels] + h if self.residual else h
+        return x[:, -self.channels :] + h if self.residual else h
 
     def embed(self, x, t, label):
         """The severity and the label as one vector per image, (B, width), or None where the network has neither."""
