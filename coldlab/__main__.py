@@ -17,7 +17,7 @@ import tyro
 from tqdm import tqdm
 
 from . import bench as benchmarks
-from . import checkpoints, data, evaluation, generation, metrics, pictures, runs, sampling, studies
+from . import checkpoints, data, evaluation, generation, metrics, pictures, runs, sampling
 from . import reproduce as measured
 from .base import Separable
 from .errors import ColdlabError, unknown
@@ -282,10 +282,7 @@ def reproduce(
     if name is None:
         raise ColdlabError("name a result: python -m coldlab reproduce mnist-blur; --list prints them all.")
     path = measured.reproduce(name, budget, device, out, results)
-    manifest = json.loads(path.read_text())
-    study = "attempts" in manifest
-    table = studies.lines(manifest) if study else evaluation.lines(manifest["metrics"], manifest["intervals"])
-    print("\n".join(table))
+    print("\n".join(measured.lines(json.loads(path.read_text()))))
     print(f"{path}; {path.with_suffix('.png')}")
 
 

@@ -9,32 +9,38 @@ import json
 import time
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
-from . import checkpoints, data, evaluation, experiments, features, metrics, results, sampling, studies
+from . import checkpoints, data, evaluation, experiments, features, metrics, presets, results, sampling, studies
 from .errors import unknown
 from .experiments import suffixed, trained
 from .machine import machine, pick_device
 from .studies import STUDIES
+from .training import EIGHT_BITS, eight_bits
 
 RESAMPLES = 1000  # bootstrap draws behind every interval
 PICTURED = 8  # test images in the figure
+INVERSE = "inverse"
 
 
 def reproduce(name, budget="full", device=None, out=None, folder=None):
     """Make the result `name` again, training what it needs or going on with it; returns the manifest's path.
 
-    name: an experiment, judged on the test images, or a study of generation, whose networks are trained one by one.
+    name: an experiment, judged on the test images; a study of generation, whose networks are trained one by one; or
+    "inverse", which needs no network.
     budget: "full", or the time to train each network as 2m or 30m; the name gets it as a suffix. out: the run's folder,
     runs/NAME by default, for a study the folder of its networks' runs, runs. folder: where NAME.json and NAME.png go;
     by default the results of this checkout, else ./results. A finished run is only judged again.
     """
-    known = experiments.EXPERIMENTS | STUDIES
+    known = experiments.EXPERIMENTS | STUDIES | {INVERSE: None}
     if name not in known:
         raise unknown("result", name, known)
     folder = Path(folder or (results.FOLDER if results.FOLDER != results.INSTALLED else "results"))
     command = f"reproduce {name}" + ("" if budget == "full" else f" --budget {budget}")
     called = suffixed(name, budget)
+    if name == INVERSE:
+        return judge_inverse(folder)
     if name in experiments.EXPERIMENTS:
         return judge(called, trained(name, budget, device, out), folder, device, command)
     networks = STUDIES[name].networks.items()
@@ -80,6 +86,38 @@ def judge(name, out, folder, device=None, command=None):
     if kept := sorted(out.glob("weights-*.safetensors")):
         draw_progress(folder / f"{name}-progress.png", [*kept, weights], images[:PICTURED], device)
     path = folder / f"{name}.json"
+    checkpoints.write(path, (json.dumps(manifest, indent=1) + "\n").encode())
+    return path
+
+
+def judge_inverse(folder):
+    """FOLDER/inverse.json and .png: what D's regularised inverse alone restores from x_T, in float32 and in 8 bits."""
+    from . import plots
+
+    began, found, drawn = time.perf_counter(), {}, None
+    for name in dict.fromkeys(what.preset for what in experiments.EXPERIMENTS.values()):
+        preset = presets.preset(name)
+        D, (images, _) = preset.build(), data.load(preset.dataset, "test", preset.size, preset.zoom)
+        if D.inverse(data.to_float(images[:1]), D.T) is None:
+            continue
+        rows = {"degraded": [], "float32": [], "8 bits": [], "original": []}
+        for chunk in tqdm(images.split(256), name, leave=False):
+            x0 = data.to_float(chunk)
+            x = D(x0, D.T)
+            files = D.inverse(eight_bits(x), D.T, EIGHT_BITS)
+            for row, part in zip(rows, (x, D.inverse(x, D.T), files, x0), strict=True):
+                rows[row].append(data.to_unit(part))
+        rows = {row: torch.cat(parts) for row, parts in rows.items()}
+        values, intervals = evaluation.table(rows, None, RESAMPLES)
+        found[name] = {"test_images": len(images), "metrics": values, "intervals": intervals}
+        if name == "cifar10-blur" or drawn is None:
+            drawn = plots.rows({row: x[:PICTURED] * 2 - 1 for row, x in rows.items()}, f"{name}: the inverse alone.")
+    manifest = {"name": INVERSE, "command": f"python -m coldlab reproduce {INVERSE}"}
+    manifest |= {"machine": machine(torch.device("cpu"))}
+    manifest |= {"seconds": time.perf_counter() - began, "experiments": found}
+    path = folder / f"{INVERSE}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn.save(path.with_suffix(".png"))
     checkpoints.write(path, (json.dumps(manifest, indent=1) + "\n").encode())
     return path
 
@@ -147,3 +185,15 @@ def listing():
     for name, study in STUDIES.items():
         yield f"{name:20s} {len(list(study.plan(20)))} ways to generate, with {', '.join(study.networks.values())}"
         yield f"{'':20s} " + ("run" if name in results.names() else "not run yet")
+    yield f"{INVERSE:20s} D's regularised inverse of x_T, without a network"
+    yield f"{'':20s} " + ("run" if INVERSE in results.names() else "not run yet")
+
+
+def lines(manifest):
+    """The lines of a table of what a manifest says, whatever it is of."""
+    if "attempts" in manifest:
+        return studies.lines(manifest)
+    if "experiments" not in manifest:
+        return evaluation.lines(manifest["metrics"], manifest["intervals"])
+    tables = ([name, *evaluation.lines(v["metrics"], v["intervals"])] for name, v in manifest["experiments"].items())
+    return (line for table in tables for line in table)

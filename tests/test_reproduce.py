@@ -129,10 +129,24 @@ def test_a_budget_is_full_or_minutes(budget):
         reproduce.reproduce("mnist-blur", budget)
 
 
+def test_the_inverse_alone_is_measured_too(tiny, tmp_path, capsys):
+    assert main(["reproduce", "inverse", "--results", str(tmp_path)]) == 0
+    assert "float32" in capsys.readouterr().out
+    assert (tmp_path / "inverse.png").exists()
+    found = json.loads((tmp_path / "inverse.json").read_text())["experiments"]
+    assert list(found) == ["digits-blur"]
+    D, x0 = presets.preset("digits-blur").build(), data.to_float(data.load("digits", "test", 32)[0])
+    for row, x, eps in (("float32", D(x0, 20), 2e-6), ("8 bits", (D(x0, 20) * 127.5).round() / 127.5, 4e-3)):
+        error = metrics.rmse(data.to_unit(D.inverse(x, 20, eps)), data.to_unit(x0)).item()
+        assert found["digits-blur"]["metrics"][row]["rmse"] == pytest.approx(error, rel=2e-2)
+        low, high = found["digits-blur"]["intervals"][row]["rmse"]
+        assert low < error < high
+
+
 def test_the_command_line_lists_them_and_says_what_is_missing(capsys):
     assert main(["reproduce", "--list"]) == 0
     out = capsys.readouterr().out
-    assert all(f"{name} " in out for name in experiments.EXPERIMENTS)
+    assert all(f"{name} " in out for name in (*experiments.EXPERIMENTS, *reproduce.STUDIES, "inverse"))
     assert main(["reproduce"]) == 2
     assert "--list prints them all" in capsys.readouterr().err
     assert main(["reproduce", "mnist-blurr"]) == 2
