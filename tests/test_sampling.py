@@ -164,8 +164,30 @@ def test_a_callable_z_is_given_the_state_the_prediction_and_the_severity(sampler
     assert [s for _, _, s in asked] == [4, 3, 2, 1]
     states = [x, *(x_r for _, x_r, _ in steps)]
     for (x_s, x0_hat, _), state, (_, _, prediction) in zip(asked, states, steps, strict=False):
-        assert torch.equal(x_s, state)
-        assert torch.equal(x0_hat, prediction)
+        assert torch.equal(x_s.float(), state)  # the state itself has float64
+        assert torch.equal(x0_hat.float(), prediction)
+
+
+@SAMPLERS
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_R_gets_and_the_caller_gets_the_dtype_of_x(sampler, dtype):
+    seen = []
+    for _, x, x0 in sampler(lambda x, s: seen.append(x.dtype) or x, Blur(16, T=3), images(2).to(dtype)):
+        assert x.dtype == x0.dtype == dtype
+    assert seen == [dtype] * 3
+
+
+def test_the_states_do_not_gather_the_rounding_errors_of_the_steps():
+    D, x = Blur(16, T=20), images(2)
+    guesses = [images(2, seed=k) for k in range(20)]
+    calls = iter(guesses)
+    ends = [x_r for _, x_r, _ in improved(lambda x, s: next(calls), D, x)]
+    exact, rounded = x.double(), x
+    for s, c in zip(range(20, 0, -1), guesses, strict=True):
+        exact = exact - D(c.double(), s) + D(c.double(), s - 1)
+        rounded = rounded - D(c, s) + D(c, s - 1)
+        assert torch.equal(ends[20 - s], exact.float())
+    assert not torch.equal(rounded, exact.float())  # what float32 states would have become
 
 
 @SAMPLERS
