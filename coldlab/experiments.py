@@ -51,7 +51,7 @@ EXPERIMENTS = {
     "mnist-pixelate": Experiment("mnist-pixelate", 9000, LATE),
     "cifar10-blur": Experiment("cifar10-blur", 9000, COLOUR),
     "cifar10-mask": Experiment("cifar10-mask", 15_000, COLOUR | FILES),
-    "cifar10-pixelate": Experiment("cifar10-pixelate", 9000, COLOUR),
+    "cifar10-pixelate": Experiment("cifar10-pixelate", 5000, COLOUR),
     "celeba-64-blur": Experiment("celeba-64-blur", 4000, COLOUR),
     "celeba-64-mask": Experiment("celeba-64-mask", 4000, COLOUR | FILES),
     "celeba-64-pixelate": Experiment("celeba-64-pixelate", 4000, COLOUR),
