@@ -8,9 +8,10 @@ import results_page
 from results_page import LICENCES, PAGES, ROOT, apart, page, sampled, table
 
 from coldlab import experiments, results
+from coldlab.studies import STUDIES
 
 RUN = [name for name in experiments.EXPERIMENTS if name in results.names() and "intervals" in results.load(name)]
-USED = [*RUN, "generation-mnist", "paper"]
+USED = [*RUN, "paper", *(name for name in (*STUDIES, "inverse") if name in results.names())]
 
 
 @pytest.fixture
@@ -92,11 +93,38 @@ def test_an_order_is_claimed_only_where_the_intervals_are_apart():
     assert apart(run, "rmse", "a", "c") == "undecided"
 
 
+def test_the_inverse_does_what_the_page_says():
+    run, paper = results.load("inverse")["experiments"], results.load("paper")["values"]
+    cifar, mnist = run["cifar10-blur"]["metrics"], run["mnist-blur"]["metrics"]
+    for measure, better in (("rmse", -1), ("ssim", 1)):
+        assert better * cifar["float32"][measure] > better * paper["cifar10-blur"]["direct"][measure][0]
+        assert better * paper["cifar10-blur"]["direct"][measure][0] > better * cifar["8 bits"][measure]
+    assert mnist["float32"]["ssim"] < 0.2
+    assert paper["cifar10-blur"]["degraded"]["rmse"][0] > cifar["degraded"]["rmse"]
+    for name in ("mnist-pixelate", "cifar10-pixelate"):
+        assert run[name]["metrics"]["float32"]["rmse"] > run[name]["metrics"]["degraded"]["rmse"]
+
+
 def test_few_calls_do_what_the_page_and_chapter_4_say():
     run, name = results.load("mnist-blur"), "Fréchet (mnist-classifier)"
     direct, many = run["metrics"]["direct"], run["metrics"]["Algorithm 2"]
     assert direct["rmse"] < run["calls"]["2"]["rmse"] < run["calls"]["3"]["rmse"] < many["rmse"]
     assert max(run["calls"][n][name] for n in "23") < direct[name] < many[name]
+
+
+def test_the_distance_overlooks_what_the_page_says():
+    mask, blur = results.load("cifar10-mask")["metrics"], results.load("cifar10-blur")["metrics"]
+    name = "Fréchet (cifar10-classifier)"
+    assert abs(mask["Algorithm 1"][name] - blur["direct"][name]) < 0.5
+    assert mask["Algorithm 1"]["rmse"] > 0.3
+    assert mask["last prediction"][name] < mask["direct"][name]
+
+
+def test_calls_on_faces_do_what_the_page_says():
+    run, name = results.load("celeba-64-blur"), "Fréchet (cifar10-classifier)"
+    ways = [run["metrics"]["direct"], *(run["calls"][n] for n in ("2", "3", "5", "10")), run["metrics"]["Algorithm 2"]]
+    assert [way["rmse"] for way in ways] == sorted(way["rmse"] for way in ways)
+    assert [way[name] for way in ways] == sorted((way[name] for way in ways), reverse=True)
 
 
 def test_every_shipped_file_has_a_card_with_the_licence_of_its_data():

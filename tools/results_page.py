@@ -10,6 +10,8 @@ import json
 from pathlib import Path
 
 from coldlab import experiments, reproduce
+from coldlab.presets import parse
+from coldlab.studies import STUDIES
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
@@ -66,12 +68,12 @@ def signed(difference):
 
 
 def table(run, paper):
-    """The rows of one run: value and interval of each measure, the paper's beside, and the difference."""
+    """The rows of one run: value and interval of each measure; where there is a paper's, it and the difference."""
     distance = next((key for key in run["metrics"]["direct"] if key.startswith("Fréchet")), None)
-    lines = [
-        "| images | RMSE | paper | SSIM | paper | " + (distance or "Fréchet distance") + " | FID, paper |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    columns = ["images", "RMSE", "SSIM", distance or "Fréchet distance"]
+    if paper:
+        columns = ["images", "RMSE", "paper", "SSIM", "paper", columns[-1], "FID, paper"]
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     theirs = {"degraded": "degraded", "direct": "direct", sampled(run): "sampled"}
     for row, values in run["metrics"].items():
         cells, spans = [row], run["intervals"][row]
@@ -80,9 +82,11 @@ def table(run, paper):
             cells.append(within(values[measure], spans[measure], ".3f"))
             there = beside.get(measure)
             difference = f" ({signed(values[measure] - there[0])})" if there and there[1] != "R" else ""
-            cells.append(paper_cell(there, ".3f") + difference if there else "")
+            if paper:
+                cells.append(paper_cell(there, ".3f") + difference if there else "")
         cells.append(within(values[distance], spans[distance], ".2f") if distance else "no classifier")
-        cells.append(paper_cell(beside["fid"], ".2f") if "fid" in beside else "")
+        if paper:
+            cells.append(paper_cell(beside["fid"], ".2f") if "fid" in beside else "")
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 
@@ -110,9 +114,7 @@ def apart(run, measure, low, high):
 def claims(run):
     """(claim, answer) for the order that the paper reports."""
     distance = next((key for key in run["intervals"]["direct"] if key.startswith("Fréchet")), None)
-    found = {}
-    if run["config"]["degradation"] == "blur":
-        found["Algorithm 1 has the larger RMSE, against Algorithm 2"] = apart(run, "rmse", "Algorithm 2", "Algorithm 1")
+    found = {"Algorithm 1 has a larger RMSE than Algorithm 2": apart(run, "rmse", "Algorithm 2", "Algorithm 1")}
     found["direct has the smaller RMSE, against the sampled"] = apart(run, "rmse", "direct", sampled(run))
     found["direct has the larger SSIM"] = apart(run, "ssim", sampled(run), "direct")
     if distance:
@@ -150,11 +152,37 @@ def each_run(found, runs, paper):
         if run["x_T_rounded_to_8_bits"]:
             yield "Each $x_T$ was rounded to 8 bits first, as in the paper's code."
         yield from ("", *table(run, paper.get(plain(name), {})), "")
-        yield from figure(name, f"{titled(name)}: rows of test images, {', '.join(reproduce.SHOWN)}.")
+        seen = SEEN.get(name, f"rows of test images, {', '.join(reproduce.SHOWN)}.")
+        yield from figure(name, f"{titled(name)}: {seen}")
+
+
+SEEN = {
+    "cifar10-blur": "clouds of colour become photographs, nearly sharp by every way, the originals a little crisper.",
+    "cifar10-mask": "grey discs hide a third of each photograph; direct fills them softly, Algorithm 1 with bright "
+    "rings, and makes three images explode into black and white blocks, Algorithm 2 leaves a small grey spot.",
+    "celeba-64-blur": "washes of colour become soft faces by one call, glaring shapes by Algorithm 1, faces with more "
+    "contrast, stripes and a frame of dots by Algorithm 2; last the originals.",
+}
 
 
 def figure(name, alt, width="100%"):
     yield from (f"```{{image}} ../results/{name}.png", f":alt: {alt}", f":width: {width}", ":class: dark-light", "```")
+
+
+def inverse(found, runs, paper):
+    run = found["inverse"]
+    yield from (f"`{run['command']}`", "")
+    yield "| RMSE / SSIM | degraded | inverse of $x_T$ in float32 | in 8 bits | our network, direct | the paper's |"
+    yield "|---|---|---|---|---|---|"
+    for name, measured in run["experiments"].items():
+        if name in runs:
+            ways = [measured["metrics"][row] for row in ("degraded", "float32", "8 bits")]
+            cells = ["{rmse:.3f} / {ssim:.3f}".format(**way) for way in (*ways, runs[name]["metrics"]["direct"])]
+            theirs = paper.get(name, {}).get("direct")
+            cells.append(" / ".join(paper_cell(theirs[m], ".3f") for m in ("rmse", "ssim")) if theirs else "")
+            yield "| " + " | ".join([titled(name), *cells]) + " |"
+    rows = "degraded, the inverse in float32, in 8 bits, original"
+    yield from ("", *figure("inverse", f"Eight test images of CIFAR-10: {rows}."))
 
 
 def progress(found, runs, paper):
@@ -168,19 +196,6 @@ def progress(found, runs, paper):
         pairs = ["{rmse:.3f} / {ssim:.3f}".format(**run["metrics"][way]) for way in ways]
         cells = [labelled(name, run), f"{run['images_seen']:,}", f"{run['seconds'] / 60:.0f}", *pairs]
         yield "| " + " | ".join([*cells, f"`reproduce {name}`"]) + " |"
-    yield from (
-        "",
-        "Algorithm 2 takes twenty calls of R above. With fewer, evenly spread, RMSE / SSIM / Fréchet distance:",
-        "",
-    )
-    calls = list(runs[names[0]]["calls"])
-    yield "| | direct | " + " | ".join(f"{n} calls" for n in calls) + " | 20 calls |"
-    yield "|---|" + "---|" * (len(calls) + 2)
-    for name in names:
-        measured = runs[name]["metrics"]
-        ways = [measured["direct"], *(runs[name]["calls"][n] for n in calls), measured["Algorithm 2"]]
-        triples = [f"{v['rmse']:.3f} / {v['ssim']:.3f} / {v['Fréchet (mnist-classifier)']:.2f}" for v in ways]
-        yield "| " + " | ".join([labelled(name, runs[name]), *triples]) + " |"
     if "mnist-blur-100000" in runs:
         steps = ", ".join(f"{step:,}" for step in experiments.EXPERIMENTS["mnist-blur-100000"].keep)
         yield ""
@@ -189,6 +204,19 @@ def progress(found, runs, paper):
             f"The same digits restored by Algorithm 2 with the weights of steps {steps} and the last.",
         )
         yield from ("", "Eight test digits by Algorithm 2, with the weights that one run had after so many steps.")
+
+
+def calls(found, runs, paper):
+    runs = {name: run for name, run in runs.items() if "calls" in run}
+    counts = list(next(iter(runs.values()))["calls"])
+    yield f"| | direct | {' | '.join(f'{n} calls' for n in counts)} | every severity |"
+    yield "|---" * (len(counts) + 3) + "|"
+    for name, run in runs.items():
+        ways = [run["metrics"]["direct"], *(run["calls"][n] for n in counts), run["metrics"]["Algorithm 2"]]
+        distance = next((key for key in ways[0] if key.startswith("Fréchet")), None)
+        triples = [f"{v['rmse']:.3f} / {v['ssim']:.3f} / {v[distance]:.2f}" for v in ways]
+        severities = parse(run["config"]["options"])["T"]
+        yield "| " + " | ".join([labelled(name, run), *triples[:-1], f"{triples[-1]} ({severities})"]) + " |"
 
 
 def by_class(found, runs, paper):
@@ -208,24 +236,36 @@ def by_class(found, runs, paper):
 def generation(found, runs, paper):
     run = found["generation-mnist"]
     attempts = {attempt["attempt"]: attempt for attempt in run["attempts"]}
-    yield from ("## New digits", "")
-    networks = run["networks"]
-    yield f"`{run['command']}`, explained in [chapter 6](06_generation.ipynb). The networks saw "
-    yield ", ".join(f"{net['images_seen']:,} images ({name})" for name, net in networks.items()) + "."
-    yield from (
-        "",
-        "| attempt | images | recognised | class entropy | Fréchet (mnist-classifier) | precision | recall |",
-    )
-    yield "|---|---:|---:|---:|---:|---:|---:|"
-    for name, a in attempts.items():
-        numbers = [f"{a[key]:{form}}" for key, form in GENERATED.items()]
-        yield "| " + " | ".join([name, f"{a['count']:,}", *numbers]) + " |"
+    yield from ("## New digits", "", *generated(run, " explained in [chapter 6](06_generation.ipynb)."))
     yield from ("", "Which digits the classifier reads in them, in percent:", "")
     yield from ("| attempt | " + " | ".join(str(k) for k in range(10)) + " |", "|---|" + "---:|" * 10)
     for name in COUNTED:
         histogram = attempts[name]["histogram"]
         yield "| " + " | ".join([name, *(f"{100 * v / sum(histogram):.1f}" for v in histogram)]) + " |"
     yield from ("", *figure("generation-mnist", "Rows of generated digits, one row per attempt, and real digits."))
+
+
+def faces(found, runs, paper):
+    if "generation-celeba-64" in found:
+        yield from (*generated(found["generation-celeba-64"], ""), "")
+        yield from figure(
+            "generation-celeba-64",
+            "Rows of faces: one in many colours; with noise dark shapes; different ones, striped or soft; real.",
+        )
+
+
+def generated(run, more):
+    """The command, what the networks saw, and a row for real images and for each attempt."""
+    seen = ", ".join(f"{net['images_seen']:,} images ({name})" for name, net in run["networks"].items())
+    yield from (f"`{run['command']}`,{more} The networks saw {seen}.".replace("`, The", "`. The"), "")
+    keys = {key: form for key, form in GENERATED.items() if key in run["attempts"][0]}
+    titles = [{"frechet": f"Fréchet ({run['classifier']})", "entropy": "class entropy"}.get(k, k) for k in keys]
+    yield f"| attempt | images | {' | '.join(titles)} |"
+    yield "|---|---:|" + "---:|" * len(keys)
+    few = f"{STUDIES[run['name']].few:,}"
+    rows = [(name, "all" if name == "test images" else few, found) for name, found in run["real"].items()]
+    for name, count, values in (*rows, *((a["attempt"], f"{a['count']:,}", a) for a in run["attempts"])):
+        yield "| " + " | ".join([name, count, *(f"{values[key]:{form}}" for key, form in keys.items())]) + " |"
 
 
 COUNTED = (
@@ -235,28 +275,29 @@ COUNTED = (
     "80 Gaussians, temperature 0.75, 3 calls",
     "hot, 200 calls",
 )
-GENERATED = {"recognised": ".1%", "entropy": ".3f", "frechet": ".2f", "precision": ".2f", "recall": ".2f"}
+GENERATED = {"recognised": ".1%", "entropy": ".3f", "frechet": ".2f", "precision": ".2f", "recall": ".2f"} | {
+    "spread": ".3f"
+}
 
 
 def order(found, runs, paper):
     runs = {name: run for name, run in runs.items() if name not in BRIEF}
     yield from ("## Does the paper's order hold?", "")
     yield "By the 95 % intervals above: *yes* or *no* where they do not overlap, otherwise *undecided*."
-    yield from (
-        "",
-        "| | " + " | ".join(labelled(name, run) for name, run in runs.items()) + " |",
-    )
-    yield "|---|" + "---|" * len(runs)
     answers = {name: claims(run) for name, run in runs.items()}
-    for claim in dict.fromkeys(claim for each in answers.values() for claim in each):
-        yield f"| {claim} | " + " | ".join(answers[name].get(claim, "") for name in runs) + " |"
+    columns = list(dict.fromkeys(claim for each in answers.values() for claim in each))
+    yield from ("", f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|")
+    for name, found_there in answers.items():
+        cells = [labelled(name, runs[name]), *(found_there.get(claim, "") for claim in columns)]
+        yield "| " + " | ".join(cells) + " |"
 
 
 def missing(found, runs, paper):
-    rest = [name for name in experiments.EXPERIMENTS if "intervals" not in found.get(name, {})]
+    rest = {n: titled(n) for n in experiments.EXPERIMENTS if "intervals" not in found.get(n, {})}
+    rest |= {n: "Generation" for n in (*STUDIES, "inverse") if n not in found}
     if rest:
         yield from ("## Not run yet", "")
-        yield from (f"- {titled(name)}: `python -m coldlab reproduce {name}`" for name in rest)
+        yield from (f"- {title}: `python -m coldlab reproduce {name}`" for name, title in rest.items())
 
 
 # -------------------------------------------------------------------------------------------------------- the models
@@ -275,15 +316,16 @@ def models(found, runs, paper):
             options = ", ".join(config["options"]) or "default options"
             side = config["size"]
             yield f"Undoes {config['degradation']} ({options}) on {SETS[dataset]}, {side} x {side} pixels."
-            yield f"Made by `{run['command']}`" + (f": {made(run)}." if "intervals" in run else ".")
+            yield f"Made by `{run['command']}`: {made(run)}."
             rows = {row: "RMSE {rmse:.3f}, SSIM {ssim:.3f}".format(**values) for row, values in run["metrics"].items()}
             yield f"On {run['test_images']:,} test images: direct {rows['direct']}; Algorithm 2 {rows['Algorithm 2']}."
         yield f"{path.stat().st_size / 1e6:.1f} MB in half precision. Trained on {LICENCES[dataset]}."
 
 
-PARTS = {part.__name__: part for part in (overview, progress, by_class, generation, order, missing, models)} | {
-    "runs": each_run
-}
+PARTS = {
+    part.__name__: part
+    for part in (overview, progress, calls, inverse, by_class, generation, faces, order, missing, models)
+} | {"runs": each_run}
 
 
 def page(name):
