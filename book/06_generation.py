@@ -353,10 +353,10 @@ assert best["recognised"] > 0.95 and best["entropy"] > 0.97 and best["nearer_tha
 assert best["frechet"] < rows["restored directly"]["frechet"] < 2 < min(row["frechet"] for row in hot)
 assert mean["recognised"] < 0.3 and mean["recall"] == 0 and plain["entropy"] > 0.97 and plain["recognised"] < 0.85
 assert noisy["recognised"] > 0.75 and noisy["entropy"] < 0.2 and noisy["frechet"] > mean["frechet"]
-assert trained["entropy"] < 0.7 and trained["recall"] < 0.05 and trained["precision"] > mean["precision"]
+assert trained["entropy"] < 0.7 and trained["recall"] < 0.06 and trained["precision"] > mean["precision"]
 assert all(rows["3 calls"][key] > plain[key] for key in keys if key != "frechet")
 assert rows["3 calls"]["frechet"] < plain["frechet"] / 2
-assert own["recognised"] > plain["recognised"] + 0.03 and own["frechet"] < 0.8 * plain["frechet"]
+assert own["recognised"] > plain["recognised"] + 0.02 and own["frechet"] < 0.8 * plain["frechet"]
 assert abs(rows["the same, 3 calls"]["recognised"] - best["recognised"]) < 0.01
 assert round(best["recognised"], 2) == 0.96 and round(best["entropy"], 3) == 0.997 and round(best["frechet"], 2) == 0.81
 assert round(rows["test images"]["recognised"], 3) == 0.988 and round(best["nearer_than_test_images"], 3) == 0.009
@@ -374,7 +374,7 @@ Image(
     results.picture("generation-mnist"),
     width=700,
     alt="Rows of sixteen generated digits. Mean alone: the same four pieces of a frame, again and again. With noise: "
-    "specks. Trained with the mean: threes, fives and loose bars. Nine numbers: digits, some broken. 80 Gaussians and "
+    "specks. Trained with the mean: threes and loose bars. Nine numbers: digits, some broken. 80 Gaussians and "
     "three calls: clean digits of many classes. Hot: thinner digits, some broken. Last, real ones.",
 )
 
@@ -383,9 +383,9 @@ Image(
 #
 # - **The mean alone** fails here as it does on digits: a quarter is recognised, and of the real variety nothing is covered (recall 0). With noise it is worse. The classifier is sure of four in five of those specks, and calls nearly all of them the same: confidence is no proof of a digit. A network that was *trained* with the mean alone at $T$ (the paper's `discrete` setting for
 #   generation) draws better strokes, threes and fives, and no more variety: it sees one number, and one number has one median picture. The project that this course grew out of reports 0, 3, 6 and 8.
-# - **All nine numbers** bring all ten classes, and 78 % recognised with 20 Gaussians and every step.
+# - **All nine numbers** bring all ten classes, and 80 % recognised with 20 Gaussians and every step.
 # - **Few calls win.** Three calls are better than twenty in every column. R was trained on true states, and after each step of Algorithm 2 the state is a little less true. Chapter 5 says where it ends: nearly everything of this blur's result comes from the last call, made from the worst state.
-# - **Training on the sampler's own states** (`--own 0.5`) mends a part of that: with twenty calls 83 % are recognised instead of 78 %, and the Fréchet distance falls from 4.3 to 3.2. With three calls there is little left to mend.
+# - **Training on the sampler's own states** (`--own 0.5`) mends a part of that: with twenty calls 83 % are recognised instead of 80 %, and the Fréchet distance falls from 4.2 to 3.2. With three calls there is little left to mend.
 # - **Starting earlier** changes little: what the network gains, the prior loses.
 # - **The best of all attempts**, 80 Gaussians, temperature 0.75, three calls: 96 % recognised (98.8 % of real test digits are), class entropy 0.997, Fréchet 0.81, none of it copied more than test digits are: 0.9 % lie nearer to a training digit than the limit that 1 % of test digits fall below. Its recall is lower than at temperature 1: what is bought is paid for.
 #   It was chosen among several dozen settings by these same measures, on another run of the same recipe, so it is a little flattered.

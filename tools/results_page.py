@@ -242,7 +242,7 @@ def generation(found, runs, paper):
     for name in COUNTED:
         histogram = attempts[name]["histogram"]
         yield "| " + " | ".join([name, *(f"{100 * v / sum(histogram):.1f}" for v in histogram)]) + " |"
-    yield from ("", *figure("generation-mnist", "Rows of generated digits, one row per attempt, and real digits."))
+    yield from ("", *figure("generation-mnist", "Rows of generated digits: pieces of a frame, specks, threes, then digits, clean or broken; real."))
 
 
 def faces(found, runs, paper):
