@@ -160,6 +160,7 @@ SEEN = {
     "cifar10-blur": "clouds of colour become photographs, nearly sharp by every way, the originals a little crisper.",
     "cifar10-mask": "grey discs hide a third of each photograph; direct fills them softly, Algorithm 1 with bright "
     "rings, and makes three images explode into black and white blocks, Algorithm 2 leaves a small grey spot.",
+    "cifar10-pixelate": "4 x 4 blocks of colour become soft blobs, much the same by every way; last the originals.",
     "celeba-64-blur": "washes of colour become soft faces by one call, glaring shapes by Algorithm 1, faces with more "
     "contrast, stripes and a frame of dots by Algorithm 2; last the originals.",
 }
@@ -242,7 +243,13 @@ def generation(found, runs, paper):
     for name in COUNTED:
         histogram = attempts[name]["histogram"]
         yield "| " + " | ".join([name, *(f"{100 * v / sum(histogram):.1f}" for v in histogram)]) + " |"
-    yield from ("", *figure("generation-mnist", "Rows of generated digits: pieces of a frame, specks, threes, then digits, clean or broken; real."))
+    yield from (
+        "",
+        *figure(
+            "generation-mnist",
+            "Rows of generated digits: pieces of a frame, specks, threes, then digits, clean or broken; real.",
+        ),
+    )
 
 
 def faces(found, runs, paper):
