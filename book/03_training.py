@@ -371,7 +371,7 @@ assert abs(score["G"] - score["J"]) < 0.002 and trials["G"]["direct"]["ssim"] > 
 #
 # ## And on real data, trained for long?
 #
-# With this recipe two CPU cores reach the paper's direct restoration of MNIST in less than half an hour:
+# With this recipe a CPU reaches the direct restoration of MNIST that the paper reports in less than half an hour:
 
 # %%
 made = results.load("mnist-blur")
