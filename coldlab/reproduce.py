@@ -7,6 +7,7 @@ paper's protocol and writes the manifest; the results page and the model cards a
 import dataclasses
 import json
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from .experiments import suffixed, trained
 from .machine import machine, pick_device
 from .studies import STUDIES
 from .training import EIGHT_BITS, eight_bits
+from .unet import Preconditioned
 
 RESAMPLES = 1000  # bootstrap draws behind every interval
 PICTURED = 8  # test images in the figure
@@ -83,6 +85,8 @@ def judge(name, out, folder, device=None, command=None):
     manifest["evaluation"] = machine(device) | {"seconds": round(time.perf_counter() - began, 1)}
     folder.mkdir(parents=True, exist_ok=True)
     draw(folder / f"{name}.png", rows)
+    if R.D.T >= 20:
+        draw_steps(folder / f"{name}-steps.png", R, images[:PICTURED])
     if kept := sorted(out.glob("weights-*.safetensors")):
         draw_progress(folder / f"{name}-progress.png", [*kept, weights], images[:PICTURED], device)
     path = folder / f"{name}.json"
@@ -154,6 +158,23 @@ def draw(path, rows):
 
     rows = {row: rows[row][:PICTURED] * 2 - 1 for row in SHOWN}
     plots.rows(rows, f"Rows of the first {PICTURED} test images: {', '.join(rows)}.").save(path)
+
+
+def draw_steps(path, R, images):
+    """Algorithm 2 on the first test images: rows for x_T, four states, closer towards 0, the end, and the originals."""
+    from . import plots
+
+    device, rounded = next(R.parameters()).device, evaluation.sees_files(R)
+    x0, T = data.to_float(images).to(device), R.D.T
+    z = R.D.draw(x0, torch.Generator(device).manual_seed(0))
+    x = R.D(x0, T, z)
+    x = eight_bits(x) if rounded else x
+    see = partial(R, eps=EIGHT_BITS) if rounded and isinstance(R, Preconditioned) else R
+    rows, wanted = {f"t = {T}": x.cpu()}, [round(T * (k / 5) ** 2) for k in range(5)]
+    for t, state, _ in sampling.improved(see, R.D, x, z):
+        if t in wanted:
+            rows[f"t = {t}"] = state.cpu()
+    plots.rows(rows | {"original": x0.cpu()}, "Algorithm 2's states on the first test images.").save(path)
 
 
 def draw_progress(path, weights, images, device):

@@ -207,6 +207,20 @@ def progress(found, runs, paper):
         yield from ("", "Eight test digits by Algorithm 2, with the weights that one run had after so many steps.")
 
 
+def steps(found, runs, paper):
+    for name in ("mnist-blur", "cifar10-mask", "celeba-64-blur"):
+        if name in runs:
+            yield from ("", f"{titled(name)}:", "")
+            yield from figure(f"{name}-steps", f"{titled(name)}, Algorithm 2 from x_T to x_0: {STEPS[name]}")
+
+
+STEPS = {
+    "mnist-blur": "dark squares, blobs at t = 3, blurred digits at 1, digits at 0.",
+    "cifar10-mask": "the discs over the photographs shrink step by step to a small grey spot.",
+    "celeba-64-blur": "washes of colour, soft faces from t = 18 on, sharper, striped ones at 0.",
+}
+
+
 def calls(found, runs, paper):
     runs = {name: run for name, run in runs.items() if "calls" in run}
     counts = list(next(iter(runs.values()))["calls"])
@@ -331,7 +345,7 @@ def models(found, runs, paper):
 
 PARTS = {
     part.__name__: part
-    for part in (overview, progress, calls, inverse, by_class, generation, faces, order, missing, models)
+    for part in (overview, progress, steps, calls, inverse, by_class, generation, faces, order, missing, models)
 } | {"runs": each_run}
 
 
