@@ -37,11 +37,7 @@ def compare(R, D, x0, severities=None, seed=0, rounded=False):
     where Algorithm 2's end is meant. rounded: x_T as an 8-bit file holds it, and R told so.
     """
     severities = list(severities or range(D.T, -1, -1))
-    z = D.draw(x0, torch.Generator(x0.device).manual_seed(seed))
-    x = D(x0, severities[0], z)
-    if rounded:
-        x = eight_bits(x)
-        R = partial(R, eps=EIGHT_BITS) if isinstance(R, Preconditioned) else R
+    R, x, z = begin(R, D, x0, severities[0], seed, rounded)
     *_, (_, first, _) = naive(R, D, x, z, severities)
     trajectory = improved(R, D, x, z, severities)
     _, second, direct = next(trajectory)  # its first guess is the direct restoration
@@ -49,6 +45,16 @@ def compare(R, D, x0, severities=None, seed=0, rounded=False):
     for _, second, last in trajectory:  # noqa: B007  (the last ones count)
         pass
     return dict(zip(ROWS, (x, direct, first, second, last, x0), strict=True))
+
+
+def begin(R, D, x0, t, seed=0, rounded=False):
+    """(R, x_t, z) from which a sampler starts; z from seed. rounded: x_t as an 8-bit file holds it, and R told so."""
+    z = D.draw(x0, torch.Generator(x0.device).manual_seed(seed))
+    x = D(x0, t, z)
+    if rounded:
+        x = eight_bits(x)
+        R = partial(R, eps=EIGHT_BITS) if isinstance(R, Preconditioned) else R
+    return R, x, z
 
 
 def sees_files(R):

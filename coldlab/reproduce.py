@@ -7,7 +7,6 @@ paper's protocol and writes the manifest; the results page and the model cards a
 import dataclasses
 import json
 import time
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,7 +18,6 @@ from .experiments import suffixed, trained
 from .machine import machine, pick_device
 from .studies import STUDIES
 from .training import EIGHT_BITS, eight_bits
-from .unet import Preconditioned
 
 RESAMPLES = 1000  # bootstrap draws behind every interval
 PICTURED = 8  # test images in the figure
@@ -164,14 +162,10 @@ def draw_steps(path, R, images):
     """Algorithm 2 on the first test images: rows for x_T, four states, closer towards 0, the end, and the originals."""
     from . import plots
 
-    device, rounded = next(R.parameters()).device, evaluation.sees_files(R)
-    x0, T = data.to_float(images).to(device), R.D.T
-    z = R.D.draw(x0, torch.Generator(device).manual_seed(0))
-    x = R.D(x0, T, z)
-    x = eight_bits(x) if rounded else x
-    see = partial(R, eps=EIGHT_BITS) if rounded and isinstance(R, Preconditioned) else R
+    x0, D, T = data.to_float(images).to(next(R.parameters()).device), R.D, R.D.T
+    R, x, z = evaluation.begin(R, D, x0, T, rounded=evaluation.sees_files(R))
     rows, wanted = {f"t = {T}": x.cpu()}, [round(T * (k / 5) ** 2) for k in range(5)]
-    for t, state, _ in sampling.improved(see, R.D, x, z):
+    for t, state, _ in sampling.improved(R, D, x, z):
         if t in wanted:
             rows[f"t = {t}"] = state.cpu()
     plots.rows(rows | {"original": x0.cpu()}, "Algorithm 2's states on the first test images.").save(path)
@@ -191,6 +185,11 @@ def draw_progress(path, weights, images, device):
     plots.rows(rows | {"original": x0.cpu()}, "Algorithm 2 with the weights of later and later steps.").save(path)
 
 
+def cores(machine):
+    """The hardware of a manifest in words: 1 thread of ..., 2 threads of ..."""
+    return f"{machine['threads']} thread{'s' * (machine['threads'] > 1)} of {machine['device']}"
+
+
 def listing():
     """The lines of `reproduce --list`: each experiment, what it costs, and what came of it."""
     for name, what in experiments.EXPERIMENTS.items():
@@ -198,8 +197,7 @@ def listing():
         yield f"{name:20s} {config.steps:7,d} steps of {config.batch} images, {config.size} px, {config.degradation}"
         if name in results.names() and "metrics" in (run := results.load(name)):
             direct, minutes = run["metrics"]["direct"], run["seconds"] / 60
-            cores = f"{run['machine']['threads']} threads of {run['machine']['device']}"
-            seen = f"{run['images_seen']:,} images in {minutes:.0f} min on {cores}"
+            seen = f"{run['images_seen']:,} images in {minutes:.0f} min on {cores(run['machine'])}"
             yield f"{'':20s} {seen}; direct RMSE {direct['rmse']:.3f}, SSIM {direct['ssim']:.3f}"
         else:
             yield f"{'':20s} not run yet"

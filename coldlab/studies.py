@@ -222,10 +222,17 @@ def described(R, folder):
     return told
 
 
+FORMS = dict(recognised=".1%", entropy=".3f", frechet=".2f", precision=".2f", recall=".2f", spread=".3f")
+
+
+def measures(manifest):
+    """{measure: how it is written} of those that a study's manifest has."""
+    return {key: form for key, form in FORMS.items() if key in manifest["attempts"][0]}
+
+
 def lines(manifest):
     """The lines of a table of what `measure` found."""
-    keys = {"recognised": ".1%", "entropy": ".3f", "frechet": ".2f", "precision": ".2f", "recall": ".2f"}
-    keys = {key: form for key, form in (keys | {"spread": ".3f"}).items() if key in manifest["attempts"][0]}
+    keys = measures(manifest)
     yield f"{'attempt':60s}" + "".join(f"{key:>12s}" for key in keys)
     for name, found in [*manifest["real"].items(), *((a["attempt"], a) for a in manifest["attempts"])]:
         yield f"{name:60s}" + "".join(f"{found[key]:>12{form}}" for key, form in keys.items())

@@ -120,6 +120,13 @@ def test_the_distance_overlooks_what_the_page_says():
     assert mask["last prediction"][name] < mask["direct"][name]
 
 
+def test_late_severities_are_as_rare_as_the_page_says():
+    for name, T, t, share in (("cifar10-mask", 50, 1, 1 / 2500), ("celeba-64-blur", 110, 4, 0.0013)):
+        config = results.load(name)["config"]
+        assert f"T={T}" in config["options"]
+        assert (t / T) ** config["late"] == pytest.approx(share, rel=0.03)  # the largest of `late` draws is t or less
+
+
 def test_calls_on_faces_do_what_the_page_says():
     run, name = results.load("celeba-64-blur"), "Fréchet (cifar10-classifier)"
     ways = [run["metrics"]["direct"], *(run["calls"][n] for n in ("2", "3", "5", "10")), run["metrics"]["Algorithm 2"]]

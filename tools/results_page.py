@@ -11,7 +11,8 @@ from pathlib import Path
 
 from coldlab import experiments, reproduce
 from coldlab.presets import parse
-from coldlab.studies import STUDIES
+from coldlab.reproduce import cores
+from coldlab.studies import STUDIES, measures
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
@@ -52,6 +53,11 @@ def sampled(run):
     return "Algorithm 2" if run["config"]["degradation"] == "blur" else "last prediction"
 
 
+def distance_of(run):
+    """What the Fréchet distance of a run is called, after its classifier; None where there is none."""
+    return next((key for key in run["metrics"]["direct"] if key.startswith("Fréchet")), None)
+
+
 def paper_cell(cell, form):
     value, status = cell
     return f"{value:{form}}" if status != "R" else f"({value:{form}})†"
@@ -69,7 +75,7 @@ def signed(difference):
 
 def table(run, paper):
     """The rows of one run: value and interval of each measure; where there is a paper's, it and the difference."""
-    distance = next((key for key in run["metrics"]["direct"] if key.startswith("Fréchet")), None)
+    distance = distance_of(run)
     columns = ["images", "RMSE", "SSIM", distance or "Fréchet distance"]
     if paper:
         columns = ["images", "RMSE", "paper", "SSIM", "paper", columns[-1], "FID, paper"]
@@ -94,10 +100,9 @@ def table(run, paper):
 def made(run):
     """How a run came about, in one sentence."""
     config, machine = run["config"], run["machine"]
-    cores = f"{machine['threads']} thread{'s' * (machine['threads'] > 1)} of {machine['device']}"
     return (
         f"{config['steps']:,} steps of {config['batch']} images, {run['images_seen']:,} images seen, "
-        f"{run['parameters'] / 1e6:.1f} million weights, {run['seconds'] / 60:.0f} minutes on {cores}, "
+        f"{run['parameters'] / 1e6:.1f} million weights, {run['seconds'] / 60:.0f} minutes on {cores(machine)}, "
         f"seed {config['seed']}, torch {machine['torch'].split('+')[0]}, commit `{machine['commit'][:10]}`"
     )
 
@@ -113,7 +118,7 @@ def apart(run, measure, low, high):
 
 def claims(run):
     """(claim, answer) for the order that the paper reports."""
-    distance = next((key for key in run["intervals"]["direct"] if key.startswith("Fréchet")), None)
+    distance = distance_of(run)
     found = {"Algorithm 1 has a larger RMSE than Algorithm 2": apart(run, "rmse", "Algorithm 2", "Algorithm 1")}
     found["direct has the smaller RMSE, against the sampled"] = apart(run, "rmse", "direct", sampled(run))
     found["direct has the larger SSIM"] = apart(run, "ssim", sampled(run), "direct")
@@ -158,7 +163,7 @@ def each_run(found, runs, paper):
 
 SEEN = {
     "cifar10-blur": "clouds of colour become photographs, nearly sharp by every way, the originals a little crisper.",
-    "cifar10-mask": "grey discs hide a third of each photograph; direct fills them softly, Algorithm 1 with bright "
+    "cifar10-mask": "grey discs hide a part of each photograph; direct fills them softly, Algorithm 1 with bright "
     "rings, and makes three images explode into black and white blocks, Algorithm 2 leaves a small grey spot.",
     "cifar10-pixelate": "4 x 4 blocks of colour become soft blobs, much the same by every way; last the originals.",
     "celeba-64-blur": "washes of colour become soft faces by one call, glaring shapes by Algorithm 1, faces with more "
@@ -228,7 +233,7 @@ def calls(found, runs, paper):
     yield "|---" * (len(counts) + 3) + "|"
     for name, run in runs.items():
         ways = [run["metrics"]["direct"], *(run["calls"][n] for n in counts), run["metrics"]["Algorithm 2"]]
-        distance = next((key for key in ways[0] if key.startswith("Fréchet")), None)
+        distance = distance_of(run)
         triples = [f"{v['rmse']:.3f} / {v['ssim']:.3f} / {v[distance]:.2f}" for v in ways]
         severities = parse(run["config"]["options"])["T"]
         yield "| " + " | ".join([labelled(name, run), *triples[:-1], f"{triples[-1]} ({severities})"]) + " |"
@@ -251,7 +256,7 @@ def by_class(found, runs, paper):
 def generation(found, runs, paper):
     run = found["generation-mnist"]
     attempts = {attempt["attempt"]: attempt for attempt in run["attempts"]}
-    yield from ("## New digits", "", *generated(run, " explained in [chapter 6](06_generation.ipynb)."))
+    yield from ("## New digits", "", *generated(run, ", explained in [chapter 6](06_generation.ipynb)"))
     yield from ("", "Which digits the classifier reads in them, in percent:", "")
     yield from ("| attempt | " + " | ".join(str(k) for k in range(10)) + " |", "|---|" + "---:|" * 10)
     for name in COUNTED:
@@ -268,18 +273,18 @@ def generation(found, runs, paper):
 
 def faces(found, runs, paper):
     if "generation-celeba-64" in found:
-        yield from (*generated(found["generation-celeba-64"], ""), "")
+        yield from (*generated(found["generation-celeba-64"]), "")
         yield from figure(
             "generation-celeba-64",
             "Rows of faces: one in many colours; with noise dark shapes; different ones, striped or soft; real.",
         )
 
 
-def generated(run, more):
+def generated(run, more=""):
     """The command, what the networks saw, and a row for real images and for each attempt."""
     seen = ", ".join(f"{net['images_seen']:,} images ({name})" for name, net in run["networks"].items())
-    yield from (f"`{run['command']}`,{more} The networks saw {seen}.".replace("`, The", "`. The"), "")
-    keys = {key: form for key, form in GENERATED.items() if key in run["attempts"][0]}
+    yield from (f"`{run['command']}`{more}. The networks saw {seen}.", "")
+    keys = measures(run)
     titles = [{"frechet": f"Fréchet ({run['classifier']})", "entropy": "class entropy"}.get(k, k) for k in keys]
     yield f"| attempt | images | {' | '.join(titles)} |"
     yield "|---|---:|" + "---:|" * len(keys)
@@ -296,9 +301,6 @@ COUNTED = (
     "80 Gaussians, temperature 0.75, 3 calls",
     "hot, 200 calls",
 )
-GENERATED = {"recognised": ".1%", "entropy": ".3f", "frechet": ".2f", "precision": ".2f", "recall": ".2f"} | {
-    "spread": ".3f"
-}
 
 
 def order(found, runs, paper):
