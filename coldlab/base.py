@@ -112,11 +112,12 @@ class Degradation(nn.Module):
         self.__dict__.setdefault("exact", {})[name] = values
 
     def at(self, name, t, x):
-        """Entry t of a table, shaped to multiply x (B, C, H, W), in the precision of x."""
-        table = self.exact[name].to(x.device) if x.dtype == torch.float64 else getattr(self, name)
+        """Entry t of a table, shaped to multiply x (B, C, H, W), in the precision and on the device of x."""
+        table = self.exact[name] if x.dtype == torch.float64 else getattr(self, name)
         if not torch.is_tensor(t):
-            return table[t]
-        return table.index_select(0, t).reshape(len(t), *[1] * (4 - table.ndim), *table.shape[1:])
+            return table[t].to(x.device)  # the float64 tables stay on the host: only the entry that is used moves
+        entries = table.index_select(0, t.to(table.device)).to(x.device)
+        return entries.reshape(len(t), *[1] * (4 - table.ndim), *table.shape[1:])
 
 
 @contextmanager

@@ -30,8 +30,8 @@ def load(name, split="train", size=None, zoom=None, skip_unreadable=False):
     is test. Labels number the (other) subfolders in alphabetical order. C is 1 if every file is grey, otherwise 3.
 
     size: side of the square result; None keeps the files' own size (CelebA: its centre square).
-    zoom: resize to int(zoom * size), then cut the centre. None is the dataset's protocol: 1.12 for mnist and
-    fashion-mnist (28 -> 35 -> 32, as in the paper), 1.0 otherwise. Without size it has no effect.
+    zoom: resize to int(zoom * size), then cut the centre; None is 1.0, plain resizing. Without size it has no effect.
+    The paper's code enlarges by 1.12 in training, but its tables were made with plainly resized images (chapter 2).
     skip_unreadable: leave out files that cannot be decoded instead of stopping at them.
 
     Raises ColdlabError for an unknown name, split or size, a failed download, and files that cannot be used.
@@ -43,7 +43,7 @@ def load(name, split="train", size=None, zoom=None, skip_unreadable=False):
         raise ColdlabError(f"zoom is {zoom!r}; it lies in 1..10, where 1 resizes without cutting.")
     name, path = os.fspath(name), Path(name).expanduser()
     key = name if name in NAMES or path.exists() else name.lower()
-    zoom = zoom or (1.12 if key in ("mnist", "fashion-mnist") else 1.0)
+    zoom = zoom or 1.0
     if key not in NAMES and path.exists():
         return from_path(path, split, size, zoom, skip_unreadable)
     if key not in NAMES:

@@ -60,7 +60,8 @@ EXPERIMENTS = {
 # Networks to generate with, beside those above: their restorations are not judged. Noise is hot diffusion, flat blur
 # ends in one colour; the faces' sees x_t alone, as the paper's does, since an inverse would take noise for an image.
 GENERATORS = {
-    "mnist-noise": Experiment("mnist-noise", 9000),
+    "mnist-noise": Experiment("mnist-noise", 9000, dict(loss="l2")),
+    "mnist-noise-l1": Experiment("mnist-noise", 9000),
     "mnist-flatblur": Experiment("mnist-flatblur", 9000),
     "celeba-64-flatblur": Experiment("celeba-64-flatblur", 4000, dict(flip=True, residual=True, precondition=False)),
 }

@@ -5,7 +5,9 @@ The idea that holds this file together: the samplers differ in one line. Both ar
 `*_, (_, x, _) = improved(R, D, x_T)` is the restored image.
 
 Between the calls of R the states are in float64. In float32 each step of Algorithm 2 rounds twice, and an R that sees
-the inverse of a blur sees those errors up to 250,000 times as large (chapter 4).
+the inverse of a blur sees those errors up to 250,000 times as large (chapter 4). Such an R is handed the states as they
+are (it has an attribute `wide`) and rounds what its network sees only after the inverse: rounded before, the same
+image came out differently alone and in a batch.
 """
 
 import functools
@@ -25,7 +27,8 @@ def in_float64(sampler):
         if not torch.is_tensor(x) or x.device.type == "mps":
             yield from sampler(R, D, x, z, severities)
             return
-        for r, x_r, x0 in sampler(lambda x_s, s: R(x_s.to(x.dtype), s).double(), D, x.double(), z, severities):
+        seen = torch.float64 if getattr(R, "wide", False) else x.dtype
+        for r, x_r, x0 in sampler(lambda x_s, s: R(x_s.to(seen), s).double(), D, x.double(), z, severities):
             yield r, x_r.to(x.dtype), x0.to(x.dtype)
 
     return wide
@@ -37,7 +40,7 @@ def naive(R, D, x, z=None, severities=None):
 
     R: (x_s, s) -> x0_hat, any callable. x: (B, C, H, W) at the first severity. z: D's latent, drawn once, or a
     callable (x_s, x0_hat, s) -> z such as D.infer. severities: descending, from that of x to 0; default T, T-1, ..., 0.
-    What R gets and what is yielded has the dtype of x.
+    What R gets and what is yielded has the dtype of x; an R with a true attribute `wide` gets float64.
     """
     for s, r in pairwise(descending(D, severities)):
         x0 = R(x, s)

@@ -16,7 +16,7 @@ from .data import to_float
 from .degradations import make
 from .errors import ColdlabError, unknown
 from .presets import parse
-from .unet import Preconditioned, UNet
+from .unet import Preconditioned, UNet, told
 
 LOSSES = {"l1": torch.nn.functional.l1_loss, "l2": torch.nn.functional.mse_loss}
 LARGEST = 1.0  # norm of a gradient: one bad batch in 100,000 must not throw the weights away
@@ -36,7 +36,7 @@ class Config:
     size: int | None = None
     """Side of the images in pixels. By default the preset's, else that of the data."""
     zoom: float | None = None
-    """Resize to zoom x size, then cut the centre. By default the preset's, else 1.12 for MNIST (as the paper) and 1."""
+    """Resize to zoom x size, then cut the centre. By default the preset's, else 1: plain resizing."""
     channels: int | None = None
     """Filled in from the data: 1 for grey images, 3 for colour."""
     width: int = 32
@@ -175,14 +175,12 @@ def loss_of(R, D, x0, config, draw):
     if own := round(config.own * B):
         s = (t + (D.T - t) * torch.rand(B, generator=draw, device=device)).ceil().long()
         x = torch.cat([step_down(R, D, x0[:own], s[:own], t[:own], each(lambda v: v[:own], z)), x[own:]])
-    told = {}
     if config.rounded:
         coarse = torch.rand(B, generator=draw, device=device) < config.rounded
         x = torch.where(coarse[:, None, None, None], eight_bits(x), x)
-        if isinstance(getattr(R, "module", R), Preconditioned):
-            told["eps"] = torch.where(coarse, EIGHT_BITS, FLOAT32)
+        R = told(R, torch.where(coarse, EIGHT_BITS, FLOAT32))
     with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16_pays(device)):
-        x0_hat = R(x, t, **told)
+        x0_hat = R(x, t)
     return LOSSES[config.loss](x0_hat.float(), x0)
 
 

@@ -5,6 +5,7 @@ severity (a shift per channel), and thinks (two 3 x 3 convolutions). Levels halv
 pixels talk, skips carry detail across. The constructor's defaults are the paper's network, weight for weight.
 """
 
+import functools
 from itertools import pairwise
 
 import torch
@@ -81,6 +82,8 @@ class LinearAttention(nn.Module):
 class UNet(nn.Module):
     """R(x_t, t) -> x0_hat, both (B, channels, H, W), any H and W; t an int or (B,) long; label (B,) long or None.
 
+    Images of any float; what comes back has the precision of the weights.
+
     width, mults: level i has width * mults[i] channels, and each level halves the image. inputs: channels of what it is
     shown (default: channels). attention: on every level (True), none (False), or the levels listed, such as (1, 2); the
     middle has it where any level has. time, skips: switches for ablations. patch: fold patch x patch pixels into
@@ -135,6 +138,7 @@ class UNet(nn.Module):
 
     def forward(self, x, t, label=None):
         self.check(x, t, label)
+        x = x.to(self.out.weight.dtype)
         height, width = x.shape[-2:]
         h = F.pad(x, (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")
         if self.patch > 1:
@@ -180,7 +184,10 @@ class Preconditioned(nn.Module):
 
     Near T the pixels of a blurred image differ by one 8-bit level; the inverse brings what is left to full contrast.
     eps: the relative error of the images, a float or (B,); 2e-6 for float32, 4e-3 for 8-bit files (D.inverse).
+    Images may be float64: the inverse is taken in the precision of x, and only then the net rounds what it sees.
     """
+
+    wide = True  # samplers may hand it their float64 states
 
     def __init__(self, net, D):
         super().__init__()
@@ -188,6 +195,15 @@ class Preconditioned(nn.Module):
 
     def forward(self, x, t, label=None, eps=2e-6):
         return self.net(torch.cat([x, self.D.inverse(x, t, eps)], 1), t, label)
+
+
+def told(R, eps):
+    """R told how wrong its images may be (`eps` of `Preconditioned`), where it can be told; any other R as it is."""
+    if not isinstance(getattr(R, "module", R), Preconditioned):
+        return R
+    R = functools.partial(R, eps=eps)
+    R.wide = True
+    return R
 
 
 def count(module):

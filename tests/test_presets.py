@@ -87,11 +87,11 @@ def test_a_run_takes_its_presets_settings_and_its_own_before_them(monkeypatch):
 
     monkeypatch.setattr("coldlab.data.load", load)
     config, _ = prepare(Config(dataset="mnist", degradation="blur"))
-    assert asked[-1] == ("mnist", 32, 1.12)
+    assert asked[-1] == ("mnist", 32, None)  # plain resizing, as the paper's tables
     assert parse(config.options) == dict(T=20, kernel=11, std=7.0)
-    assert (config.size, config.channels, config.zoom) == (32, 1, 1.12)
+    assert (config.size, config.channels, config.zoom) == (32, 1, None)
     config, _ = prepare(Config(dataset="mnist", degradation="mask"))
-    assert asked[-1] == ("mnist", 32, 1.0)  # the paper's inpainting resizes without cropping
+    assert asked[-1] == ("mnist", 32, None)
     assert parse(config.options)["centre"] == "random"
     config, _ = prepare(Config(dataset="mnist", degradation="blur", options=("T=40",), size=24, zoom=1.5))
     assert asked[-1] == ("mnist", 24, 1.5)

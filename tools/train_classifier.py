@@ -124,9 +124,6 @@ def main():
     weights = ROOT / f"coldlab/weights/{name}.safetensors"
     features.save_classifier(weights, net.eval())
     measured = report(features.classifier(dataset), test, truth)
-    if dataset == "mnist":  # the same digits resized without the zoom
-        plain = report(features.classifier(dataset), *data.load(dataset, "test", size=32, zoom=1.0))
-        measured["accuracy_resized_without_zoom"] = plain["accuracy"]
     manifest = {
         "name": name,
         "command": f"python tools/train_classifier.py {dataset}",
