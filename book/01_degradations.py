@@ -46,7 +46,8 @@ import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_sample_images
 
-from coldlab import ColdlabError, base, data, degradations, metrics, plots, presets, sampling, widgets
+from coldlab import ColdlabError, data, degradations, metrics, plots, presets, sampling, widgets
+from coldlab.degradations import base
 from coldlab.data import to_float, to_uint8, to_unit
 from coldlab.degradations import make
 

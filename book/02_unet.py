@@ -50,7 +50,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from coldlab import ColdlabError, data, metrics, plots, results, training
+from coldlab import ColdlabError, data, metrics, plots, training
+from coldlab.lab import results
 from coldlab.data import to_float, to_uint8, to_unit
 from coldlab.degradations import make
 from coldlab.unet import Block, LayerNorm, LinearAttention, Preconditioned, TimeEmbedding, UNet, count

@@ -42,7 +42,8 @@ from pathlib import Path
 import torch
 
 import coldlab
-from coldlab import checkpoints, data, metrics, plots, results, runs, sampling, training
+from coldlab import checkpoints, data, metrics, plots, sampling, training
+from coldlab.lab import results, runs
 
 DATASET = "digits"  # or "mnist", "cifar10", or the path of a folder of your own images
 

@@ -417,7 +417,7 @@ plots.Picture(
 # *Fréchet* is the distance between two sets of images in the eyes of a small classifier (chapter 7): small where the restored digits, as a crowd, look like real ones. For which number of calls will it be smallest?
 
 # %%
-from coldlab import results as manifests
+from coldlab.lab import results as manifests
 
 run = manifests.load("mnist-blur")
 few = {f"Algorithm 2, {n} calls": values for n, values in run["calls"].items()}
@@ -523,7 +523,7 @@ for t, eps in (
 ):
     told = lambda x, s, eps=eps: R(x, s, eps=eps)
     *_, (_, x, _) = sampling.improved(
-        told, D, training.eight_bits(D(x0[:10], t)), severities=range(t, -1, -1)
+        told, D, data.eight_bits(D(x0[:10], t)), severities=range(t, -1, -1)
     )
     rows[f"8 bits, t = {t}, eps = {eps:.0e}"] = x
 wrong, at_T, _, right = [(x - x0[:10]).square().mean().sqrt().item() for x in rows.values()]

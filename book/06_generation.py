@@ -32,7 +32,9 @@ if util.find_spec("coldlab") is None:
 import torch
 
 import coldlab
-from coldlab import data, diversity, features, generation, plots, results, sampling, widgets
+from coldlab import data, generation, plots, sampling, widgets
+from coldlab.lab import results
+from coldlab.metrics import diversity, features
 
 DATASET = "digits"  # or "mnist", or the path of a folder of your own images
 NETWORK = "digits-blur"  # for another dataset: the folder of a run trained on it
@@ -456,7 +458,7 @@ except coldlab.ColdlabError as message:
 # **A start in 8 bits.** The whole start spans two or three levels of a PNG. Rounded to them, it keeps its mean and a coarse idea of four more numbers; the last four are gone, and the steps of the rounding look to R like detail. Save starts as floats, or not at all:
 
 # %% tags=["nbval-ignore-output"]
-from coldlab.training import eight_bits
+from coldlab.data import eight_bits
 
 x, _ = generation.starts(prior, 10)
 contrast = (x - x.mean((2, 3), keepdim=True)).abs().amax((1, 2, 3)) * 127.5

@@ -36,7 +36,9 @@ import torch
 import torch.nn.functional as F
 
 import coldlab
-from coldlab import data, evaluation, features, frechet, metrics, plots, results
+from coldlab import data, evaluation, metrics, plots
+from coldlab.lab import results
+from coldlab.metrics import distances as crowds, features
 
 DATASET = "digits"  # or "mnist" (with NETWORK = "mnist-blur"), or "cifar10" with a run of your own
 NETWORK = "digits-blur"
@@ -341,7 +343,7 @@ assert max(fewer[n][name] for n in ("2", "3", "5")) < mnist["direct"][name] < fe
 every = metrics.extract(net, train)
 half_a, half_b = every[::2], every[1::2]
 sizes = (50, 100, 200, 400, min(700, len(half_b)))
-found = frechet.against_samples(half_a, half_b, sizes, repeats=20)
+found = crowds.against_samples(half_a, half_b, sizes, repeats=20)
 covariance = metrics.moments(every).cov
 law = [metrics.gaussian_bias(covariance, n, n).item() for n in sizes]
 limit, slope = metrics.extrapolate({n: v for n, v in found.items() if n >= 100})
@@ -496,7 +498,7 @@ assert empty["zeros, one set"] > empty["all written"] and empty["a hundred, one 
 
 # %% tags=["nbval-ignore-output"]
 value = metrics.frechet(a, b).item()
-draws = frechet.frechet_draws(a, b, 200)
+draws = crowds.frechet_draws(a, b, 200)
 plain = torch.quantile(draws, torch.tensor([0.025, 0.975]).double()).tolist()
 low, high = metrics.frechet_interval(a, b, resamples=200)
 print(f"measured {value:.2f}; the draws: mean {draws.mean():.2f}, 95 % of them in {plain[0]:.2f}..{plain[1]:.2f}")

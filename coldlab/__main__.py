@@ -1,14 +1,15 @@
-"""The command line: `python -m coldlab train | sample | restore | evaluate | reproduce | bench | presets`.
+"""The command line: `python -m coldlab train`, sample, restore, evaluate, reproduce, bench, degradations, presets.
 
 The idea that holds this file together: a command is a function whose arguments are its flags; what a user can mend is
 told in one sentence, without a traceback.
 """
 
+import dataclasses
 import json
 import os
 import sys
+import typing
 import warnings
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -16,22 +17,17 @@ import torch
 import tyro
 from tqdm import tqdm
 
-from . import bench as benchmarks
-from . import checkpoints, data, evaluation, generation, metrics, pictures, runs, sampling
-from . import reproduce as measured
-from .base import Separable
+from . import checkpoints, data, evaluation, generation, metrics, sampling
+from .degradations import EIGHT_BITS, FLOAT32, REGISTRY, Separable, parse
 from .errors import ColdlabError, unknown
-from .features import reader
-from .machine import pick_device
+from .lab import commands, pictures, runs
+from .lab.commands import Number, Share, Text
+from .lab.machine import pick_device
 from .presets import PRESETS
-from .training import EIGHT_BITS, FLOAT32, Config
-from .unet import Preconditioned
+from .training import Config
+from .unet import device_of, told
 
-Text = Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")]  # where None needs no telling
-Number = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")]
-Share = Annotated[float | None, tyro.conf.arg(metavar="FLOAT", help_behavior_hint="")]
 STARTS = ("mixture", "mean", "test")
-ALGORITHMS = {"improved": sampling.improved, "naive": sampling.naive}
 
 
 def train(
@@ -59,7 +55,8 @@ def restore(
     pretrained: str = "digits-blur",
     severity: Number = None,
     degrade: bool = False,
-    algorithm: str = "improved",
+    sampler: str = "improved",
+    weight: Share = None,
     out: Path = Path("restored"),
     device: Text = None,
 ):
@@ -70,7 +67,8 @@ def restore(
         pretrained: A name that comes with coldlab, a .safetensors file, or the folder of a run.
         severity: How far the files are degraded, 1..T; T by default.
         degrade: The files are clean: degrade them first.
-        algorithm: improved (Algorithm 2) or naive (Algorithm 1).
+        sampler: improved (Algorithm 2), naive (Algorithm 1) or averaged (Algorithm 2 on the mean of the predictions).
+        weight: Of averaged: the weight of the newest prediction, above 0 and up to 1; by default 0.1.
         out: Folder for the results.
         device: cpu, cuda, mps; by default a GPU where there is one.
     """
@@ -79,7 +77,8 @@ def restore(
     if len({path.stem for path in images}) < len(images):
         raise ColdlabError("two of the images have the same name, and so would their results; restore them one by one.")
     shapes = {path: data.read_image(path)[0].shape[1:] for path in images}  # all are read before one is restored
-    R, D, sampler = *model(pretrained, device), choose(algorithm)
+    chosen = sampling.sampler(sampler, weight)
+    R, D = model(pretrained, device)
     severity = severity_of(severity, D)
     side = R.config.size
     for path, (channels, height, width) in shapes.items():
@@ -89,7 +88,7 @@ def restore(
             warnings.warn(found + ("." if degrade else ", which changes how degraded it is."), stacklevel=2)
     for path in images:
         x, bits = data.read_image(path, R.config.channels, R.config.size)
-        x = x.to(next(R.parameters()).device)
+        x = x.to(device_of(R))
         z = D.draw(x, torch.Generator(x.device).manual_seed(0)) if D.needs_z else None
         if degrade:
             x, bits = D(x, severity, z), 24
@@ -99,11 +98,10 @@ def restore(
             )
         warn_of_rounding(path, x, bits, severity)
         eps = max(FLOAT32, EIGHT_BITS * 2.0 ** (8 - bits))
-        restorer = partial(R, eps=eps) if isinstance(R, Preconditioned) else R
         states = [(severity, x)]
-        steps = sampler(restorer, D, x, z, range(severity, -1, -1))
-        states += [(r, state) for r, state, _ in tqdm(steps, path.name, severity, leave=False)]
-        pictures.write_restored(out, path, states, algorithm)
+        steps = chosen(told(R, eps), D, x, z, range(severity, -1, -1))
+        states += [(r, state) for r, state, _ in tqdm(steps, path.name, severity, leave=False, disable=None)]
+        pictures.write_restored(out, path, states, sampler)
 
 
 def warn_of_rounding(path, x, bits, severity):
@@ -128,11 +126,13 @@ def sample(
     sigma: float = 0.0,
     temperature: Share = None,
     steps: Number = None,
+    sampler: str = "improved",
+    weight: Share = None,
     seed: int = 0,
     out: Path = Path("samples"),
     device: Text = None,
 ):
-    """Generate new images: draw what survives D at T, write it back as x_T, restore by Algorithm 2. Writes pictures.
+    """Generate new images: draw what survives D at T, write it back as x_T, restore by a sampler. Writes pictures.
 
     By default a mixture is drawn from as was best on MNIST (chapter 6): many Gaussians, a low temperature, few calls.
 
@@ -140,13 +140,15 @@ def sample(
         pretrained: A name that comes with coldlab, a .safetensors file, or the folder of a run.
         dataset: Whose images the starts resemble; by default what the network was trained on.
         start: mixture (of all that survives D), mean (the channel means alone, as in the paper), or test: no new
-            images, but held-out ones, degraded and restored by both algorithms.
+            images, but held-out ones, degraded and restored by every sampler.
         count: How many images.
         components: Gaussians in the mixture; by default one for every 250 images, at most 80, and 1 for mean.
         sigma: White noise added to the starts, in units of [-1, 1]. The paper: 0 or 0.002.
         temperature: Below 1 the starts keep closer to the middle of their Gaussian: more typical, less varied. By
             default 0.75 for a mixture, otherwise 1.
         steps: Calls of the network per image, 1..T; by default 3 for a mixture, otherwise T.
+        sampler: improved (Algorithm 2), naive (Algorithm 1) or averaged (Algorithm 2 on the mean of the predictions).
+        weight: Of averaged: the weight of the newest prediction, above 0 and up to 1; by default 0.1.
         seed: Of all that is drawn.
         out: Folder for the results.
         device: cpu, cuda, mps; by default a GPU where there is one.
@@ -155,6 +157,7 @@ def sample(
         raise unknown("start", start, STARTS)
     if count < 1:
         raise ColdlabError(f"--count {count}; it must be 1 or more.")
+    chosen = sampling.sampler(sampler, weight)
     R, D = model(pretrained, device)
     mixed = start == "mixture" and isinstance(D, Separable)
     if steps is None:
@@ -162,14 +165,14 @@ def sample(
     severities = sampling.evenly(D.T, steps)
     images = evaluation.images_for(R, dataset or R.config.dataset, "test" if start == "test" else "train")
     if start == "test":
-        pictures.write_comparison(R, D, data.to_float(images[:count]), severities, out)
+        pictures.write_comparison(R, D, images[:count], severities, chosen, out)
         return
     keep, few = (1, 1) if start == "mean" else (None, min(len(images), generation.ENOUGH) // generation.PER_GAUSSIAN)
     prior = generation.prior_of(D, images, keep=keep, components=components or max(1, few), seed=seed)
     if temperature is None:
         temperature = 0.75 if mixed else 1.0
     drawn = dict(count=count, seed=seed, sigma=sigma, temperature=temperature)
-    pictures.write_generated(R, prior, drawn, severities, out)
+    pictures.write_generated(R, prior, drawn, severities, chosen, out)
     if isinstance(prior, generation.Prior):
         print(f"drawn from a mixture of {prior.mixture.n_components} over {prior.mixture.n_features_in_} numbers")
 
@@ -181,10 +184,12 @@ def evaluate(
     batch: int = 256,
     features: Text = None,
     resamples: int = 1000,
+    sampler: tuple[str, ...] = (),
+    weight: Share = None,
     json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
     device: Text = None,
 ):
-    """RMSE, PSNR, SSIM and a Fréchet distance of degraded, direct, naive and improved images on the test set.
+    """RMSE, PSNR, SSIM and a Fréchet distance of degraded images and of restored ones, on the test set.
 
     Args:
         pretrained: A name that comes with coldlab, a .safetensors file, or the folder of a run.
@@ -194,6 +199,8 @@ def evaluate(
         features: Net of the Fréchet distance: digits, mnist, cifar10 (classifiers that ship), inception (FID), a file
             of Inception weights, or none. By default the dataset's own classifier, if there is one.
         resamples: Draws of the bootstrap over images for the 95 % intervals; 0 for none.
+        sampler: Which samplers; by default all: naive (Algorithm 1), improved (Algorithm 2), averaged.
+        weight: Of averaged: the weight of the newest prediction, above 0 and up to 1; by default 0.1.
         json_: Print JSON instead of a table.
         device: cpu, cuda, mps; by default a GPU where there is one.
     """
@@ -201,13 +208,14 @@ def evaluate(
         raise ColdlabError(f"--limit {limit}, --batch {batch}; both must be 1 or more.")
     if resamples < 0:
         raise ColdlabError(f"--resamples {resamples}; it must be 0 (no intervals) or more.")
+    samplers = sampling.samplers(sampler, weight)
     R, D = model(pretrained, device)
     name = dataset or R.config.dataset
-    net = net_for(features, name, next(R.parameters()).device)  # before the restoration, which takes long
+    net = net_for(features, name, device_of(R))  # before the restoration, which takes long
     images = evaluation.images_for(R, name)[:limit]
     few = net is not None and len(images) <= net.dim
     rounded = evaluation.sees_files(R)
-    rows = evaluation.restored(R, D, images, batch, rounded)
+    rows = evaluation.restored(R, D, images, batch, rounded, samplers=samplers)
     values, intervals = evaluation.table(rows, None if few else net, resamples)
     note = f"no {metrics.frechet_name(net)}: {len(images)} images for {net.dim} features are too few" if few else None
     if json_:
@@ -227,63 +235,24 @@ def evaluate(
 
 def net_for(features, dataset, device):
     """The net of the Fréchet distance that --features names."""
-    if features == "none" or (features is None and reader(dataset) is None):
+    if features == "none" or (features is None and metrics.classifier_for(dataset) is None):
         return None
     if features == "inception" or (features and Path(features).suffix in (".pth", ".pt")):
         return metrics.inception(None if features == "inception" else features, device)
-    return metrics.classifier(features or reader(dataset), device)
+    return metrics.classifier(features or metrics.classifier_for(dataset), device)
 
 
-def bench(
-    config: Annotated[Config, tyro.conf.arg(name="")] = Config(),  # noqa: B008  (frozen)
-    options: Annotated[benchmarks.Options, tyro.conf.arg(name="")] = benchmarks.Options(),  # noqa: B008  (frozen)
-    threads: Number = None,
-    json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
-    device: Text = None,
-):
-    """Time D, a training step and a sampling pass on random images, alone or beside the paper's official code.
-
-    Args:
-        threads: CPU threads; by default as many as torch takes.
-        json_: Print JSON instead of a table.
-        device: cpu, cuda, mps; by default a GPU where there is one.
-    """
-    if threads is not None:
-        if threads < 1:
-            raise ColdlabError(f"--threads {threads}; it must be 1 or more.")
-        torch.set_num_threads(threads)
-    report = benchmarks.run(config, options, pick_device(device))
-    print(json.dumps(report, indent=1) if json_ else benchmarks.table(report))
+def degradations():
+    """Print every degradation by name: what it does, its settings and their defaults."""
+    for name, cls in sorted(REGISTRY.items()):
+        settings = ", ".join(f"{key}={value!r}" for key, value in settings_of(cls).items())
+        print(f"{name:12s} {' '.join((cls.__doc__ or '').split()).partition('. ')[0].rstrip('.')}.")
+        print(f"{'':12s} {settings or 'two or more of the others, joined by a plus: blur+mask'}")
 
 
-def reproduce(
-    name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None,
-    list_: Annotated[bool, tyro.conf.arg(name="list")] = False,
-    budget: str = "full",
-    out: Text = None,
-    results: Text = None,
-    device: Text = None,
-):
-    """Make a measured result again: train, restore the test images or generate, write the manifest and the figures.
-
-    Started again, an interrupted run goes on where it stopped.
-
-    Args:
-        name: Which result; see --list.
-        list_: Print what there is, what each costs, and what has been run.
-        budget: full, or minutes of training such as 2m or 30m, for a shorter run under a name of its own.
-        out: Folder of the run, by default runs/NAME; for a study of generation that of its networks' runs, runs.
-        results: Folder of the manifest and the figures; by default results.
-        device: cpu, cuda, mps; by default a GPU where there is one.
-    """
-    if list_:
-        print("\n".join(measured.listing()))
-        return
-    if name is None:
-        raise ColdlabError("name a result: python -m coldlab reproduce mnist-blur; --list prints them all.")
-    path = measured.reproduce(name, budget, device, out, results)
-    print("\n".join(measured.lines(json.loads(path.read_text()))))
-    print(f"{path}; {path.with_suffix('.png')}")
+def settings_of(cls):
+    """{setting: default} of a degradation's class, without its size."""
+    return {field.name: field.default for field in dataclasses.fields(cls) if field.name not in ("size", "parts")}
 
 
 def presets():
@@ -301,12 +270,6 @@ def model(pretrained, device):
     return R, R.D
 
 
-def choose(algorithm):
-    if algorithm not in ALGORITHMS:
-        raise unknown("algorithm", algorithm, ALGORITHMS)
-    return ALGORITHMS[algorithm]
-
-
 def severity_of(severity, D):
     severity = D.T if severity is None else severity
     if not 1 <= severity <= D.T:
@@ -314,19 +277,25 @@ def severity_of(severity, D):
     return severity
 
 
-def main(arguments=None):
-    """Run one command; returns the exit code."""
-    commands = [train, sample, restore, evaluate, reproduce, bench, presets]
+def key_values(info):
+    """How tyro reads the options of a degradation: KEY=VALUE KEY=VALUE ..."""
+    if typing.get_origin(info.type) is not dict:
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="[KEY=VALUE [KEY=VALUE ...]]",
+        instance_from_str=parse,
+        is_instance=lambda values: isinstance(values, dict),
+        str_from_instance=lambda values: [f"{key}={value}" for key, value in values.items()],
+    )
+
+
+def answered(call):
+    """The exit code of a command: what a user can mend is told in one sentence on stderr, warnings likewise."""
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *rest: print(f"coldlab: warning: {message}", file=sys.stderr)
-            tyro.extras.subcommand_cli_from_dict(
-                {command.__name__: command for command in commands},
-                prog="coldlab",
-                description="Cold diffusion for any image transform. Each command has its own --help.",
-                args=arguments,
-                config=(tyro.conf.FlagCreatePairsOff,),
-            )
+            call()
     except runs.Stopped as stopped:
         print(f"coldlab: {stopped}", file=sys.stderr)
         return 128 + stopped.signum
@@ -334,6 +303,26 @@ def main(arguments=None):
         print(f"coldlab: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+KEY_VALUES = tyro.constructors.ConstructorRegistry()
+KEY_VALUES.primitive_rule(key_values)
+COMMANDS = (train, sample, restore, evaluate, commands.reproduce, commands.bench, degradations, presets)
+
+
+def main(arguments=None):
+    """Run one command; returns the exit code."""
+    described = "Cold diffusion for any image transform. Each command has its own --help."
+    return answered(
+        lambda: tyro.extras.subcommand_cli_from_dict(
+            {command.__name__: command for command in COMMANDS},
+            prog="coldlab",
+            description=described,
+            args=arguments,
+            config=(tyro.conf.FlagCreatePairsOff,),
+            registry=KEY_VALUES,
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,44 +1,23 @@
 """What a run leaves on disk: resumable states (.pt) and weights to use and publish (.safetensors).
 
-The idea that holds this file together: a file is either whole or refused. Files are written beside, flushed and
-renamed; each carries a digest of its own contents, checked before anything in it is used; nothing is ever unpickled.
+The idea that holds this file together: a file is either whole or refused. Each carries a digest of its own contents,
+checked before anything in it is used.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import io
 import json
-import os
 import warnings
 from pathlib import Path
 
 import torch
 
 from .errors import ColdlabError, unknown
+from .storage import WEIGHTS, read, refused, sealed, unsealed, write
 from .training import Config, build, start
 
-WEIGHTS = Path(__file__).parent / "weights"
 SEAL = b"coldlab\n"  # after a .pt file's zip archive: this, then the SHA-256 of the archive
-
-
-def write(path, content):
-    """Write bytes to `path` so that the file is there whole or not at all: beside it, flushed, then renamed."""
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(beside, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise ColdlabError(f"{path} could not be written ({error.strerror}); what was there is unchanged.") from None
-
-
-# ------------------------------------------------------------------------------------------------- resumable states
 
 
 def save_state(path, state, config):
@@ -90,20 +69,6 @@ def newest_state(folder, device="cpu"):
     raise ColdlabError(" ".join([f"{folder} holds no whole checkpoint.", *reasons[:1]]))
 
 
-def read(path):
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ColdlabError(f"{path} could not be read ({error.strerror}).") from None
-
-
-def refused(path, error):
-    reason = " ".join(str(error).split())[:200]
-    if isinstance(error, KeyError):
-        reason = f"it has no {reason}"
-    return ColdlabError(f"{path} was refused, it is no coldlab file: {reason or type(error).__name__}")
-
-
 def config_from(values, path):
     """A Config from its JSON form; fields that this version does not know are an error, not a guess."""
     known = {field.name for field in dataclasses.fields(Config)}
@@ -120,32 +85,6 @@ def save_weights(path, R, config, half=False):
     kind = torch.float16 if half else torch.float32
     tensors = {name: value.to("cpu", kind).contiguous() for name, value in R.state_dict().items()}
     write(path, sealed(tensors, {"config": json.dumps(dataclasses.asdict(config))}))
-
-
-def sealed(tensors, metadata):
-    """The bytes of a safetensors file with metadata and a digest of all."""
-    from safetensors.torch import save
-
-    return sorted_header(save(tensors, metadata | {"sha256": digest(tensors, metadata)}))
-
-
-def unsealed(content):
-    """(tensors, metadata) of bytes that `sealed` made; raises ValueError, or what safetensors raises, for others."""
-    from safetensors.torch import load
-
-    tensors = load(content)
-    metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
-    if metadata.pop("sha256") != digest(tensors, metadata):
-        raise ValueError("it is damaged, its contents do not match their SHA-256")
-    return tensors, metadata
-
-
-def sorted_header(content):
-    """The same safetensors file with its header in one fixed order, so that equal weights make equal files."""
-    end = 8 + int.from_bytes(content[:8], "little")
-    header = json.dumps(json.loads(content[8:end]), sort_keys=True).encode()
-    header += b" " * (-len(header) % 8)
-    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 def load_weights(path, device="cpu"):
@@ -166,15 +105,6 @@ def ready(R, D, config):
     R = R.requires_grad_(False).eval()
     R.config, R.D = config, D
     return R
-
-
-def digest(tensors, metadata):
-    """SHA-256 over the metadata and over names, shapes and bytes of the tensors, in the order of the names."""
-    total = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
-    for name in sorted(tensors):
-        total.update(f"{name}{tuple(tensors[name].shape)}".encode())
-        total.update(tensors[name].contiguous().numpy().tobytes())
-    return total.hexdigest()
 
 
 def pretrained():

@@ -1,19 +1,17 @@
-"""How good R is: held-out images degraded, then restored directly, by Algorithm 1 and by Algorithm 2.
+"""How good R is: held-out images degraded, then restored directly and by every sampler.
 
 The idea that holds this file together: the pictures that are shown and the numbers that are reported come from the same
 function, so that neither can flatter the other.
 """
 
-from functools import partial
-
 import torch
 from tqdm import tqdm
 
-from . import data, metrics
+from . import data, metrics, sampling
+from .degradations import EIGHT_BITS, each
 from .errors import ColdlabError
-from .sampling import improved, naive
-from .training import EIGHT_BITS, eight_bits
-from .unet import Preconditioned
+from .training import seed_of
+from .unet import device_of, told
 
 
 def images_for(R, name, split="test"):
@@ -26,35 +24,57 @@ def images_for(R, name, split="test"):
     return images
 
 
-ROWS = ("degraded", "direct", "Algorithm 1", "Algorithm 2", "last prediction", "original")
-
-
 @torch.no_grad()
-def compare(R, D, x0, severities=None, seed=0, rounded=False):
-    """{row: images} for ROWS, of a batch x0 in [-1, 1]; z from seed.
+def compare(R, D, x0, z=None, severities=None, rounded=False, samplers=None):
+    """{row: images} of a batch x0 in [-1, 1]: degraded, direct, a row per sampler, last prediction, original.
 
-    "last prediction" is R(x_1, 1) on Algorithm 2's way, which the paper's tables report for masks and super-resolution
-    where Algorithm 2's end is meant. rounded: x_T as an 8-bit file holds it, and R told so.
+    z: D's latent for x0, from `latents`. samplers: {name: sampler}, by default all of `sampling.SAMPLERS`; their rows
+    are named by `sampling.TITLES`. "last prediction" is R(x_1, 1) on Algorithm 2's way, which the paper's tables report
+    for masks and super-resolution where Algorithm 2's end is meant. severities: as in `sampling.improved`. rounded: x_T
+    as an 8-bit file holds it, and R told so.
     """
     severities = list(severities or range(D.T, -1, -1))
-    R, x, z = begin(R, D, x0, severities[0], seed, rounded)
-    *_, (_, first, _) = naive(R, D, x, z, severities)
-    trajectory = improved(R, D, x, z, severities)
-    _, second, direct = next(trajectory)  # its first guess is the direct restoration
-    last = direct
-    for _, second, last in trajectory:  # noqa: B007  (the last ones count)
-        pass
-    return dict(zip(ROWS, (x, direct, first, second, last, x0), strict=True))
+    R, x = begin(R, D, x0, z, severities[0], rounded)
+    rows = {"degraded": x, "direct": R(x, severities[0])}
+    for name, sampler in (sampling.SAMPLERS if samplers is None else samplers).items():
+        *_, (_, rows[sampling.TITLES.get(name, name)], last) = sampler(R, D, x, z, severities)
+        if name == "improved":
+            rows["last prediction"] = last
+    return rows | {"original": x0}
 
 
-def begin(R, D, x0, t, seed=0, rounded=False):
-    """(R, x_t, z) from which a sampler starts; z from seed. rounded: x_t as an 8-bit file holds it, and R told so."""
-    z = D.draw(x0, torch.Generator(x0.device).manual_seed(seed))
-    x = D(x0, t, z)
-    if rounded:
-        x = eight_bits(x)
-        R = partial(R, eps=EIGHT_BITS) if isinstance(R, Preconditioned) else R
-    return R, x, z
+def begin(R, D, x0, z, t, rounded=False):
+    """(R, x_t) from which a sampler starts. rounded: x_t as an 8-bit file holds it, and R told so.
+
+    x_t is computed in float64 and rounded once, so that it does not depend on the batch that an image is in.
+    """
+    wide = x0 if x0.device.type == "mps" else x0.double()  # Apple's GPUs have no float64
+    x = D(wide, t, z).to(x0.dtype)
+    return (told(R, EIGHT_BITS), data.eight_bits(x)) if rounded else (R, x)
+
+
+def latents(D, images, seed=0, first=0):
+    """D's latent z for uint8 images (N, C, H, W), on the CPU: image i's is drawn from a generator of its own.
+
+    So it depends neither on the batch nor on how many images there are: image i is image first + i of its set. Beside
+    each image another of the set is shown to D.draw, which is what animorph morphs into.
+    """
+    if not D.needs_z:
+        return None
+    drawn = []
+    for i in range(len(images)):
+        generator = torch.Generator().manual_seed(seed_of(seed, first + i, "z"))
+        other = torch.randint(1, max(2, len(images)), (1,), generator=generator).item()
+        pair = images[[i, (i + other) % len(images)]] if len(images) > 1 else images
+        drawn.append(each(lambda v: v[:1], D.draw(data.to_float(pair), generator)))
+    return joined(drawn)
+
+
+def joined(parts):
+    """One z of several images from as many of one."""
+    if isinstance(parts[0], tuple):
+        return tuple(joined([part[k] for part in parts]) for k in range(len(parts[0])))
+    return None if parts[0] is None else torch.cat(parts)
 
 
 def sees_files(R):
@@ -62,17 +82,18 @@ def sees_files(R):
     return R.config.rounded == 1
 
 
-def restored(R, D, images, batch=256, rounded=False, severities=None):
-    """{row: images in [0, 1]} for ROWS, of uint8 images (N, C, H, W); severities and rounded: see `compare`."""
-    device, done = next(R.parameters()).device, {}
-    for k, chunk in enumerate(tqdm(images.split(batch), "evaluate", leave=False)):
-        for row, x in compare(R, D, data.to_float(chunk).to(device), severities, k, rounded).items():
+def restored(R, D, images, batch=256, rounded=False, severities=None, samplers=None, seed=0):
+    """{row: images in [0, 1]} as in `compare`, of uint8 images (N, C, H, W), `batch` at a time; z from seed."""
+    device, z, done = device_of(R), latents(D, images, seed), {}
+    for part in tqdm(torch.arange(len(images)).split(batch), "evaluate", leave=False, disable=None):
+        x0, z_part = data.to_float(images[part]).to(device), each(lambda v, part=part: v[part].to(device), z)
+        for row, x in compare(R, D, x0, z_part, severities, rounded, samplers).items():
             done.setdefault(row, []).append(data.to_unit(x.cpu()))
     return {row: torch.cat(parts) for row, parts in done.items()}
 
 
 def evaluate(R, D, images, batch=256):
-    """{row: {"rmse", "psnr", "ssim"}} for ROWS but the original, against uint8 images (N, C, H, W)."""
+    """{row: {"rmse", "psnr", "ssim"}} for the rows of `compare`, against the original uint8 images (N, C, H, W)."""
     return table(restored(R, D, images, batch))[0]
 
 
@@ -85,14 +106,17 @@ def table(rows, net=None, resamples=0, seed=0):
     net: with it the Fréchet distance between each row's images and the originals is there too, under the name that the
     net gives it; the paper's FID is this distance, with Inception, of the same test images restored and original.
     resamples: draws of the bootstrap over images, whose intervals hold 95 %; 0 leaves them out. The Fréchet distance
-    takes a tenth of the draws, being dearer, and none above 256 features.
+    takes a tenth of the draws, being dearer, and none above 256 features. Images smaller than SSIM's window have none.
     """
     truth, rows = rows["original"], {row: x for row, x in rows.items() if row != "original"}
-    values = {row: {measure.__name__: measure(x, truth).item() for measure in MEASURES} for row, x in rows.items()}
+    measures = [
+        measure for measure in MEASURES if measure is not metrics.ssim or min(truth.shape[-2:]) >= metrics.WINDOW
+    ]
+    values = {row: {measure.__name__: measure(x, truth).item() for measure in measures} for row, x in rows.items()}
     intervals = {row: {} for row in rows}
     if resamples:
         for row, x in rows.items():
-            for measure in MEASURES:
+            for measure in measures:
                 intervals[row][measure.__name__] = metrics.interval(measure, x, truth, 0.95, resamples, seed)
     if net is None:
         return values, intervals

@@ -12,11 +12,11 @@ from functools import cached_property
 import torch
 from tqdm import tqdm
 
-from .base import Separable, each
 from .data import to_float
+from .degradations import FLOAT32, Separable, each
 from .errors import ColdlabError
 from .sampling import improved
-from .training import FLOAT32
+from .unet import device_of
 
 FLOOR = FLOAT32  # a number weaker than this, relative to the image, is lost in the rounding of float32
 MOST = 256  # numbers of an image, over its channels, that a mixture with full covariances can still learn
@@ -184,24 +184,27 @@ def starts(prior, count, seed=0, sigma=0.0, temperature=1.0):
     return x + sigma * torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)), z
 
 
-def walk(R, prior, x, z=None, severities=None, fixed=False):
-    """Algorithm 2 from the starts (x, z): yields (r, x_r, x0_hat). Severities: from prior.t to 0, by default every one.
+def walk(R, prior, x, z=None, severities=None, fixed=False, sampler=improved):
+    """The sampler, by default Algorithm 2, from the starts (x, z): yields (r, x_r, x0_hat).
+
+    severities: from prior.t to 0, by default every one.
 
     fixed: keep the z that was drawn; by default it is estimated anew at each step where D can (for noise that is DDIM).
     """
     latent = prior.D.infer if hasattr(prior.D, "infer") and not fixed else z
-    return improved(R, prior.D, x, latent, range(prior.t, -1, -1) if severities is None else severities)
+    return sampler(R, prior.D, x, latent, range(prior.t, -1, -1) if severities is None else severities)
 
 
-def generate(R, prior, count, seed=0, sigma=0.0, temperature=1.0, severities=None, fixed=False, batch=256):
+def generate(R, prior, count, seed=0, sigma=0.0, temperature=1.0, severities=None, fixed=False, batch=256,
+             sampler=improved):  # fmt: skip
     """`count` new images (count, C, H, W), float32 in about [-1, 1]. Arguments as in `starts` and `walk`.
 
     batch: images at once; it changes the time, not the images. Source: the paper, section 5.2.
     """
-    (x, z), device, done = starts(prior, count, seed, sigma, temperature), next(R.parameters()).device, []
+    (x, z), device, done = starts(prior, count, seed, sigma, temperature), device_of(R), []
     parts = torch.arange(count).split(batch)
     for part in tqdm(parts, "generate", leave=False, disable=len(parts) == 1 or not sys.stderr.isatty()):
         latent = each(lambda v, part=part: v[part].to(device), z)
-        *_, (_, images, _) = walk(R, prior, x[part].to(device), latent, severities, fixed)
+        *_, (_, images, _) = walk(R, prior, x[part].to(device), latent, severities, fixed, sampler)
         done.append(images.cpu())
     return torch.cat(done)

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import torch
 
-from .base import Separable, each, leaves
+from .degradations import Separable, each, leaves
 from .errors import ColdlabError
 from .sampling import descending
 

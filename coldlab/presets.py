@@ -4,11 +4,10 @@ The idea that holds this file together: a number of the paper can be compared on
 the same size, so that the settings stand in one table, and `--dataset mnist --degradation blur` finds its row.
 """
 
-import ast
 from dataclasses import dataclass, field, replace
 
 from .degradations import make
-from .errors import ColdlabError, unknown
+from .errors import unknown
 
 UNET, MODEL, CONVNEXT = "U-Net 64 (1, 2, 4, 8)", "ResNet U-Net 128 (1, 2, 2, 2)", "ConvNeXt U-Net"
 BUDGET = "700,000 steps of 64 images"
@@ -91,20 +90,5 @@ def resolve(config):
     preset = next((PRESETS[name] for name in names if name in PRESETS), None)
     if preset is None:
         return config
-    options = {key: f"{key}={value}" for key, value in preset.options.items()}
-    options = tuple((options | {option.partition("=")[0]: option for option in config.options}).values())
+    options = preset.options | config.options
     return replace(config, options=options, size=config.size or preset.size, zoom=config.zoom or preset.zoom)
-
-
-def parse(options):
-    """("T=40", "std=5.0") -> {"T": 40, "std": 5.0}; anything that is no number, True or False stays text."""
-    values = {}
-    for option in options:
-        key, equals, value = option.partition("=")
-        if not equals or not key:
-            raise ColdlabError(f"option {option!r}; write KEY=VALUE, such as T=40.")
-        try:
-            values[key] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            values[key] = value
-    return values

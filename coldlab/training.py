@@ -7,20 +7,18 @@ stopped and resumed therefore repeats the uninterrupted one bit for bit, with no
 import copy
 import hashlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
-from .base import each
-from .data import to_float
-from .degradations import make
+from .data import eight_bits, to_float
+from .degradations import EIGHT_BITS, FLOAT32, each, make
 from .errors import ColdlabError, unknown
-from .presets import parse
-from .unet import Preconditioned, UNet, told
+from .unet import Preconditioned, UNet, device_of, told
 
 LOSSES = {"l1": torch.nn.functional.l1_loss, "l2": torch.nn.functional.mse_loss}
 LARGEST = 1.0  # norm of a gradient: one bad batch in 100,000 must not throw the weights away
-FLOAT32, EIGHT_BITS = 2e-6, 4e-3  # the eps of D.inverse: how wrong the pixels of x_t may be, relative to its contrast
 
 
 @dataclass(frozen=True)
@@ -30,8 +28,8 @@ class Config:
     dataset: str = "digits"
     """digits, mnist, fashion-mnist, cifar10, celeba, or a folder or zip of your own images."""
     degradation: str = "blur"
-    """What to undo: see `python -m coldlab presets`. Two joined by + are composed: blur+mask."""
-    options: tuple[str, ...] = ()
+    """What to undo: see `python -m coldlab degradations`. Two joined by + are composed: blur+mask."""
+    options: dict[str, Any] = field(default_factory=dict)
     """Settings of the degradation as KEY=VALUE, such as T=40 std=5.0; the preset's where there is one."""
     size: int | None = None
     """Side of the images in pixels. By default the preset's, else that of the data."""
@@ -63,10 +61,10 @@ class Config:
     """l1 (the paper's: R tends to the median of what fits) or l2 (the mean)."""
     ema: float = 0.995
     """Decay of the averaged weights, the ones that are kept."""
-    late: float = 1.0
+    timestep_bias: float = 1.0
     """How much late severities are favoured: t is the largest of so many uniform draws from 1..T. The paper: 1."""
-    own: float = 0.0
-    """Share of the images that R sees as Algorithm 2 leaves them, one step down from a later severity. The paper: 0."""
+    rollout: float = 0.0
+    """Self-rollout: share of images that R sees as Algorithm 2 leaves them, one step on from a later t. Paper: 0."""
     shift: int = 0
     """Move each image by up to so many pixels at random; its borders repeat."""
     flip: bool = False
@@ -94,7 +92,7 @@ class State:
 
 def build(config):
     """(D, R) of a config whose size and channels are known; R has random weights drawn from config.seed."""
-    D = make(config.degradation, config.size, **parse(config.options))
+    D = make(config.degradation, config.size, **config.options)
     sample = torch.zeros(1, config.channels, config.size, config.size)
     invertible = config.precondition and D.inverse(sample, D.T) is not None
     before = torch.get_rng_state()  # building a network must not change the caller's random numbers
@@ -116,10 +114,10 @@ def start(config, device="cpu"):
     """(D, State) at step 0 on `device`. Raises ColdlabError for settings that cannot be."""
     if config.loss not in LOSSES:
         raise unknown("loss", config.loss, LOSSES)
-    for name in ("steps", "batch", "patch", "lr", "late"):
+    for name in ("steps", "batch", "patch", "lr", "timestep_bias"):
         if getattr(config, name) <= 0:
             raise ColdlabError(f"{name} = {getattr(config, name)}; it must be above 0.")
-    for name in ("own", "rounded"):
+    for name in ("rollout", "rounded"):
         if not 0 <= getattr(config, name) <= 1:
             raise ColdlabError(f"{name} = {getattr(config, name)}; it is a share, from 0 to 1.")
     D, R = build(config)
@@ -169,10 +167,10 @@ def loss_of(R, D, x0, config, draw):
     """|R(D(x0, t, z), t) - x0|, averaged over a batch with t, z and rounding from the generator `draw`."""
     B, device = len(x0), x0.device
     u = torch.rand(B, generator=draw, device=device)
-    t = (D.T * u ** (1 / config.late)).ceil().clamp(1, D.T).long()  # the largest of `late` draws; T included
+    t = (D.T * u ** (1 / config.timestep_bias)).ceil().clamp(1, D.T).long()  # T included
     z = D.draw(x0, draw)
     x = D(x0, t, z)
-    if own := round(config.own * B):
+    if own := round(config.rollout * B):
         s = (t + (D.T - t) * torch.rand(B, generator=draw, device=device)).ceil().long()
         x = torch.cat([step_down(R, D, x0[:own], s[:own], t[:own], each(lambda v: v[:own], z)), x[own:]])
     if config.rounded:
@@ -213,7 +211,7 @@ def validate(R, D, images, config):
     """The loss on held-out images uint8 (N, C, H, W), always at the same t and z, as a float (NaN without images)."""
     if not len(images):
         return float("nan")
-    device, total = next(R.parameters()).device, 0.0
+    device, total = device_of(R), 0.0
     draw = torch.Generator(device).manual_seed(seed_of(config.seed, "held out"))
     for chunk in images.split(256):
         total += loss_of(R, D, to_float(chunk.to(device)), config, draw) * len(chunk)
@@ -271,11 +269,6 @@ def learning_rate(config, step):
 def seed_of(*numbers):
     """One 32-bit seed from several numbers (neighbouring seeds must not give related streams, so they are hashed)."""
     return int.from_bytes(hashlib.blake2b(repr(numbers).encode(), digest_size=4).digest(), "little")
-
-
-def eight_bits(x):
-    """What an 8-bit file keeps of x in [-1, 1]: rounded to 256 levels."""
-    return ((x.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
 
 
 def bfloat16_pays(device):

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import nn
 
+from .degradations import FLOAT32
 from .errors import ColdlabError
 
 
@@ -142,7 +143,7 @@ class UNet(nn.Module):
         height, width = x.shape[-2:]
         h = F.pad(x, (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")
         if self.patch > 1:
-            h = F.pixel_unshuffle(h, self.patch)
+            h = rearrange(h, "b c (y i) (x j) -> b (c i j) y x", i=self.patch, j=self.patch)  # i, j: within a patch
         e = self.embed(x, t, label)
         passed = []
         for first, second, mix, resample in self.down:
@@ -157,7 +158,7 @@ class UNet(nn.Module):
             h = resample(mix(second(first(h, e), e)))
         h = self.out(self.last(h))
         if self.patch > 1:
-            h = F.pixel_shuffle(h, self.patch)
+            h = rearrange(h, "b (c i j) y x -> b c (y i) (x j)", i=self.patch, j=self.patch)
         h = h[..., :height, :width]
         return x[:, -self.channels :] + h if self.residual else h
 
@@ -184,7 +185,8 @@ class Preconditioned(nn.Module):
 
     Near T the pixels of a blurred image differ by one 8-bit level; the inverse brings what is left to full contrast.
     eps: the relative error of the images, a float or (B,); 2e-6 for float32, 4e-3 for 8-bit files (D.inverse).
-    Images may be float64: the inverse is taken in the precision of x, and only then the net rounds what it sees.
+    In use (`eval`) the inverse is taken in float64 and only then the net rounds what it sees: float32 on the way would be
+    amplified up to 250,000 times, and how it rounds depends on the batch. Training does without: t lies on the device.
     """
 
     wide = True  # samplers may hand it their float64 states
@@ -193,7 +195,8 @@ class Preconditioned(nn.Module):
         super().__init__()
         self.net, self.D = net, D
 
-    def forward(self, x, t, label=None, eps=2e-6):
+    def forward(self, x, t, label=None, eps=FLOAT32):
+        x = x if self.training or x.device.type == "mps" else x.double()  # Apple's GPUs have no float64
         return self.net(torch.cat([x, self.D.inverse(x, t, eps)], 1), t, label)
 
 
@@ -204,6 +207,11 @@ def told(R, eps):
     R = functools.partial(R, eps=eps)
     R.wide = True
     return R
+
+
+def device_of(R):
+    """The device of R's weights; the CPU for an R without any."""
+    return next((p.device for p in R.parameters()), torch.device("cpu"))
 
 
 def count(module):

@@ -1,16 +1,18 @@
 """The benchmark: it times what it says, in turn, and can run the official code beside ours where a user has it."""
 
 import json
+import sys
 from pathlib import Path
 
+import official
 import pytest
 import torch
 from helpers import images
 
-from coldlab import bench, official
 from coldlab.__main__ import main
 from coldlab.degradations import Blur, Mask
 from coldlab.errors import ColdlabError
+from coldlab.lab import bench
 
 TINY = ["bench", "--size", "16", "--width", "8", "--mults", "1", "--attention", "--patch", "4", "--batch", "4"]
 TINY += ["--options", "T=3", "--rounds", "1", "--device", "cpu"]
@@ -119,9 +121,11 @@ def test_only_the_parts_asked_for_are_measured(capsys):
     assert "sample" not in report
 
 
-def test_the_official_code_does_the_same_work_in_turn(clone, capsys):
-    assert main([*TINY, "--json", "--official", str(clone)]) == 0
+def test_the_official_code_does_the_same_work_in_turn(clone, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["official.py", str(clone), *TINY[1:], "--json"])
+    assert official.run() == 0
     report = json.loads(capsys.readouterr().out)
+    assert report["command"].startswith("python tools/official.py CLONE --size 16")
     assert report["weights"] == 56_612_916  # the paper's network for both
     for name in ("t = 1", "t = 3", "t mixed"):
         assert report["degrade"][name]["largest_difference"] < 1e-6
@@ -147,7 +151,6 @@ def test_one_official_step_trains_and_averages(clone):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--official", "/nowhere"], "takes a clone of the paper's code"),
         (["--parts", "tarin"], "train"),
         (["--rounds", "0"], "--rounds 0; it must be 1 or more"),
         (["--threads", "0"], "--threads 0; it must be 1 or more"),
@@ -156,6 +159,12 @@ def test_one_official_step_trains_and_averages(clone):
 def test_mistakes_are_answered_with_one_sentence(capsys, arguments, words):
     assert main([*TINY, *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_clone_is_told(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["official.py", "/nowhere", *TINY[1:]])
+    assert official.run() == 2
+    assert "give a clone of the paper's code" in capsys.readouterr().err
 
 
 def test_only_the_papers_blurs_can_be_compared(clone):

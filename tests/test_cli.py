@@ -18,9 +18,10 @@ from helpers import rms
 from PIL import Image
 
 import coldlab
-from coldlab import ColdlabError, checkpoints, data, generation, load_pretrained, metrics, results, runs, sampling
+from coldlab import ColdlabError, checkpoints, data, generation, load_pretrained, metrics, sampling
 from coldlab import __main__ as cli
 from coldlab.__main__ import main
+from coldlab.lab import results, runs
 from coldlab.presets import PRESETS
 
 TINY = ["train", "--steps", "6", "--save-every", "2", "--batch", "8", "--options", "T=3", "--device", "cpu"]
@@ -180,7 +181,7 @@ DRIVER = """
 import os, signal, sys
 import torch
 torch.set_num_threads(int(sys.argv[1]))
-from coldlab import runs
+from coldlab.lab import runs
 from coldlab.__main__ import main
 how, arguments, steps, replace = sys.argv[2], sys.argv[3:], runs.train, os.replace
 def train(*given):

@@ -11,7 +11,6 @@ import torch
 from helpers import CASES, DTYPES, SIZE, case, draw, entry, images, rms, severities
 
 from coldlab import ColdlabError
-from coldlab.base import full_precision
 from coldlab.degradations import (
     REGISTRY,
     Animorph,
@@ -26,6 +25,7 @@ from coldlab.degradations import (
     Snow,
     make,
 )
+from coldlab.degradations.base import full_precision
 
 BITS = {torch.float64: torch.int64, torch.float32: torch.int32, torch.float16: torch.int16, torch.bfloat16: torch.int16}
 every_case = pytest.mark.parametrize("name", CASES)
@@ -320,7 +320,7 @@ def test_it_works_where_the_newer_switch_for_tf32_was_used():
 
 
 def test_a_new_class_is_found_by_its_name():
-    from coldlab.base import register
+    from coldlab.degradations.base import register
 
     @register("halve")
     @dataclass(eq=False)

@@ -13,7 +13,7 @@ import torch
 
 import coldlab
 from coldlab import ColdlabError, load_pretrained
-from coldlab.distributed import Group
+from coldlab.lab.distributed import Group
 
 ROOT = Path(coldlab.__file__).parents[1]
 TINY = ["--steps", "6", "--save-every", "2", "--batch", "8", "--options", "T=3", "--device", "cpu", "--mults", "1"]
@@ -21,7 +21,7 @@ TINY += ["--width", "8", "--attention", "--patch", "4"]
 
 PROBE = """
 import sys, torch
-from coldlab import distributed
+from coldlab.lab import distributed
 from coldlab.data import to_float
 from coldlab.training import Config, loss_of, start, train
 

@@ -2,15 +2,18 @@
 
 import pytest
 import torch
-from helpers import draw, images, rms
+from helpers import CASES, case, images, rms
 
 from coldlab import data, metrics
-from coldlab.degradations import Blur, Mask
-from coldlab.evaluation import ROWS, compare, evaluate, restored, table
-from coldlab.features import Classifier
-from coldlab.sampling import improved, naive
-from coldlab.training import EIGHT_BITS, eight_bits
+from coldlab.data import eight_bits
+from coldlab.degradations import EIGHT_BITS, Blur, Mask
+from coldlab.evaluation import compare, evaluate, latents, restored, table
+from coldlab.metrics.features import Classifier
+from coldlab.sampling import SAMPLERS, averaged, improved, naive
 from coldlab.unet import Preconditioned
+
+
+ROWS = ["degraded", "direct", "Algorithm 1", "Algorithm 2", "last prediction", "averaged", "original"]
 
 
 class Guess(torch.nn.Module):
@@ -27,15 +30,24 @@ class Guess(torch.nn.Module):
 @pytest.mark.parametrize("D", [Blur(16, 4, 5, 1.0), Mask(16, 5)], ids=lambda D: type(D).__name__)
 def test_rows_are_what_the_algorithms_give(D):
     x0, R = images(), Guess(images(seed=3))
-    rows = compare(R, D, x0, seed=7)
     z = D.draw(x0, torch.Generator().manual_seed(7))
-    x = D(x0, D.T, z)
-    assert list(rows) == ["degraded", "direct", "Algorithm 1", "Algorithm 2", "last prediction", "original"]
+    rows = compare(R, D, x0, z)
+    x = D(x0.double(), D.T, z).float()
+    assert list(rows) == ROWS
     assert torch.equal(rows["degraded"], x)
     assert torch.equal(rows["direct"], R.answer)
     assert torch.equal(rows["Algorithm 1"], list(naive(R, D, x, z))[-1][1])
     assert torch.equal(rows["Algorithm 2"], list(improved(R, D, x, z))[-1][1])
+    assert torch.equal(rows["averaged"], list(averaged(R, D, x, z))[-1][1])
     assert torch.equal(rows["original"], x0)
+
+
+def test_a_new_sampler_is_a_row_of_its_own(monkeypatch):
+    monkeypatch.setitem(SAMPLERS, "mine", lambda R, D, x, z=None, severities=None: iter([(0, x + 1, x)]))
+    rows = compare(Guess(images()), Blur(16, 4, 5, 1.0), images())
+    assert torch.equal(rows["mine"], rows["degraded"] + 1)
+    only = compare(Guess(images()), Blur(16, 4, 5, 1.0), images(), samplers={"mine": SAMPLERS["mine"]})
+    assert list(only) == ["degraded", "direct", "mine", "original"]
 
 
 def test_the_last_prediction_is_that_of_algorithm_2_at_its_last_step():
@@ -70,7 +82,7 @@ def test_rounded_images_start_as_files_and_r_is_told():
 
 def test_fewer_severities_start_from_the_first():
     D, x0 = Blur(16, 4, 5, 1.0), images()
-    assert torch.equal(compare(Guess(x0), D, x0, [2, 1, 0])["degraded"], D(x0, 2))
+    assert torch.equal(compare(Guess(x0), D, x0, severities=[2, 1, 0])["degraded"], D(x0.double(), 2).float())
 
 
 def test_numbers_are_those_of_all_images_together_in_any_batches():
@@ -96,14 +108,37 @@ def test_an_oracle_restores_without_error():
     table = evaluate(Guess(data.to_float(uint8)), D, uint8)
     assert set(table) == {*ROWS} - {"original"}
     assert table["degraded"]["rmse"] > 0.05
-    for row in ("direct", "Algorithm 1", "Algorithm 2", "last prediction"):
+    for row in ("direct", "Algorithm 1", "Algorithm 2", "last prediction", "averaged"):
         assert table[row]["rmse"] < 1e-6
         assert table[row]["ssim"] == pytest.approx(1, abs=1e-5)
 
 
-def test_the_latent_is_drawn_from_the_seed():
-    D, x0 = Mask(16, 5), images()
-    assert torch.equal(compare(Guess(x0), D, x0)["degraded"], D(x0, D.T, draw(D, x0, seed=0)))
+@pytest.mark.parametrize("name", [name for name in CASES if case(name).needs_z])
+def test_an_images_latent_depends_on_its_place_and_the_seed_alone(name):
+    """Neither on the batch, nor on how many images there are (but for animorph, whose z is another of them)."""
+    D = case(name)
+    uint8 = data.to_uint8(images(9, 3))
+    x0, z, again = data.to_float(uint8), latents(D, uint8, seed=4), latents(D, uint8, seed=4)
+    assert torch.equal(D(x0, D.T, z), D(x0, D.T, again))
+    assert not torch.equal(D(x0, D.T, z), D(x0, D.T, latents(D, uint8, seed=5)))
+    later = latents(D, uint8[3:], seed=4, first=3)
+    if "animorph" not in name:
+        assert torch.equal(D(x0, D.T, z)[3:], D(x0[3:], D.T, later))
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if case(name).needs_z])
+def test_numbers_do_not_depend_on_the_batch(name):
+    D, uint8 = case(name), data.to_uint8(images(13, 3))
+    R = Guess(torch.zeros(13, 3, 16, 16))
+    one, other = evaluate(R, D, uint8, batch=4), evaluate(R, D, uint8, batch=13)
+    for row, measures in one.items():
+        assert measures == pytest.approx(other[row], rel=1e-6), row
+
+
+def test_small_images_have_every_measure_but_ssim():
+    D, uint8 = Mask(8, 5), data.to_uint8(images(4, 1, 8))
+    table = evaluate(Guess(data.to_float(uint8)), D, uint8)
+    assert set(table["direct"]) == {"rmse", "psnr"}
 
 
 def test_the_table_has_the_distance_of_its_net_and_intervals():

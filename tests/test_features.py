@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch_fidelity import feature_extractor_inceptionv3 as fidelity
 
-from coldlab import checkpoints, data, features, metrics
+from coldlab import checkpoints, data, metrics
 from coldlab.errors import ColdlabError
+from coldlab.metrics import features
 
 SHIPPED = features.classifiers()
 

@@ -11,7 +11,7 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 
 from coldlab import data, metrics
 from coldlab.errors import ColdlabError
-from coldlab.frechet import against_samples, frechet_draws, square_root
+from coldlab.metrics.distances import against_samples, frechet_draws, square_root
 
 
 def gaussian(n, f, seed=0, shift=0.0):

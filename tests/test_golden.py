@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from coldlab.data import eight_bits
 from coldlab.degradations import Animorph, Blur, Desaturate, Fade, Mask, Noise, Pixelate, Snow
 from coldlab.sampling import improved, naive
-from coldlab.training import eight_bits
 
 GOLDEN = Path(__file__).parent / "golden"
 CLOSE = dict(rtol=0, atol=1e-5)

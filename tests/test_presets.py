@@ -5,9 +5,9 @@ import torch
 from helpers import images
 
 from coldlab import ColdlabError
-from coldlab.degradations import Animorph, Blur, Desaturate, Fade, Mask, Noise, Pixelate, Snow
-from coldlab.presets import PRESETS, parse, preset
-from coldlab.runs import prepare
+from coldlab.degradations import Animorph, Blur, Desaturate, Fade, Mask, Noise, Pixelate, Snow, parse
+from coldlab.lab.runs import prepare
+from coldlab.presets import PRESETS, preset
 from coldlab.training import Config
 
 INPAINT = dict(T=50, kernel_std=0.1, initial_mask=11, centre="random")

@@ -8,20 +8,10 @@ import signal
 import pytest
 import torch
 
-from coldlab import (
-    ColdlabError,
-    checkpoints,
-    data,
-    evaluation,
-    experiments,
-    features,
-    metrics,
-    presets,
-    reproduce,
-    results,
-    runs,
-)
+from coldlab import ColdlabError, checkpoints, data, evaluation, metrics, presets
 from coldlab.__main__ import main
+from coldlab.lab import experiments, reproduce, results, runs
+from coldlab.metrics import features
 
 TINY = dict(width=8, mults=(1,), patch=4, batch=8)
 pytestmark = pytest.mark.filterwarnings("always::UserWarning")

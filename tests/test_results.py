@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from coldlab import results
 from coldlab.checkpoints import pretrained
 from coldlab.errors import ColdlabError
+from coldlab.lab import results
 
 ROOT = Path(__file__).resolve().parent.parent
 

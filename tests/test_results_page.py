@@ -7,8 +7,8 @@ import pytest
 import results_page
 from results_page import LICENCES, PAGES, ROOT, apart, page, sampled, table
 
-from coldlab import experiments, results
-from coldlab.studies import STUDIES
+from coldlab.lab import experiments, results
+from coldlab.lab.studies import STUDIES
 
 RUN = [name for name in experiments.EXPERIMENTS if name in results.names() and "intervals" in results.load(name)]
 USED = [*RUN, "paper", *(name for name in (*STUDIES, "inverse") if name in results.names())]

@@ -6,8 +6,9 @@ import json
 import pytest
 import torch
 
-from coldlab import ColdlabError, data, experiments, generation, reproduce, sampling, studies
+from coldlab import ColdlabError, data, generation, sampling
 from coldlab.__main__ import main
+from coldlab.lab import experiments, reproduce, studies
 
 TINY = dict(width=8, mults=(1,), patch=4, batch=8)
 pytestmark = pytest.mark.filterwarnings("always::UserWarning")  # six images are few for a distance

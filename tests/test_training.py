@@ -9,8 +9,8 @@ import torch
 from helpers import images, rms
 
 from coldlab import ColdlabError, checkpoints, data, training
-from coldlab.base import each
 from coldlab.degradations import Blur
+from coldlab.degradations.base import each
 from coldlab.sampling import improved
 from coldlab.training import (
     Config,

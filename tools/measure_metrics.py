@@ -17,9 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from coldlab import checkpoints, data, evaluation, features, metrics
-from coldlab.frechet import against_samples, frechet_draws
-from coldlab.machine import machine
+from coldlab import checkpoints, data, evaluation, metrics
+from coldlab.lab.machine import machine
+from coldlab.metrics import features
+from coldlab.metrics.distances import against_samples, frechet_draws
 
 ROOT = Path(__file__).resolve().parent.parent
 NETWORK = "mnist-blur"

@@ -9,40 +9,37 @@ them again and compares, so that a page cannot be older than its runs.
 import json
 from pathlib import Path
 
-from coldlab import experiments, reproduce
-from coldlab.presets import parse
-from coldlab.reproduce import cores
-from coldlab.studies import STUDIES, measures
+from coldlab import storage
+from coldlab.lab import experiments
+from coldlab.lab.reproduce import cores
+from coldlab.lab.studies import STUDIES, measures
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
-SETS = {"mnist": "MNIST", "cifar10": "CIFAR-10", "celeba": "CelebA", "digits": "Digits"}
-TASKS = {"blur": "deblurring", "mask": "inpainting", "pixelate": "super-resolution"}
 LICENCES = {
     "digits": "scikit-learn's copy of the UCI optical digits, CC BY 4.0",
     "mnist": "MNIST, CC BY-SA 3.0",
     "cifar10": "CIFAR-10; its authors ask to be cited and name no licence",
     "celeba": "CelebA, for non-commercial research only",
 }
-LENGTHS = ("mnist-blur-1000", "mnist-blur", "mnist-blur-own", "mnist-blur-100000")  # one task, in one table
-BRIEF = ("mnist-blur-1000", "mnist-blur-own")  # these stand in that table only
 PAGES = {"results": "book/results.md", "models": "book/models.md"}
 
 
-def plain(name):
-    """The name without the length of the run: mnist-blur-1000 is mnist-blur too."""
-    return "mnist-blur" if name in LENGTHS else name
+def what(name):
+    """The Experiment of a run."""
+    return experiments.experiment(name)
 
 
-def titled(name):
-    dataset, *size, task = plain(name).split("-")
-    size = f" at {size[0]} pixels" if size else ""
-    return f"{SETS[dataset]}{size}, {TASKS[task]}"
+def siblings(name):
+    """The experiments with the preset of this one, itself among them: runs of one task, of different lengths."""
+    return [n for n, other in experiments.EXPERIMENTS.items() if other.preset == what(name).preset]
 
 
 def labelled(name, run):
     """The title with what tells runs of one task apart."""
-    return f"{titled(name)}, {run['config']['steps']:,} steps" + ", own states" * name.endswith("-own")
+    if len(siblings(name)) == 1:
+        return what(name).title
+    return f"{what(name).title}, {run['config']['steps']:,} steps" + ", self-rollout" * name.endswith("-rollout")
 
 
 # ----------------------------------------------------------------------------------------------------------- numbers
@@ -131,13 +128,13 @@ def claims(run):
 
 
 def overview(found, runs, paper):
-    runs = {name: run for name, run in runs.items() if name not in BRIEF}
+    runs = {name: run for name, run in runs.items() if not what(name).brief}
     yield from ("## In one table", "")
     yield "| ours / the paper's | images seen | direct: RMSE | SSIM | sampled: RMSE | SSIM |"
     yield "|---|---:|---|---|---|---|"
     for name, run in runs.items():
         cells = [labelled(name, run), f"{run['images_seen']:,}"]
-        beside = paper.get(plain(name), {})
+        beside = paper.get(what(name).preset, {})
         for row, theirs in (("direct", "direct"), (sampled(run), "sampled")):
             for measure in ("rmse", "ssim"):
                 there = f" / {paper_cell(beside[theirs][measure], '.3f')}" if beside else ""
@@ -149,26 +146,14 @@ def overview(found, runs, paper):
 
 def each_run(found, runs, paper):
     for name, run in runs.items():
-        if name in BRIEF:
+        if what(name).brief:
             continue
-        title = labelled(name, run) if name in LENGTHS else titled(name)
-        yield from ("", f"## {title}", "", f"`{run['command']}`", "")
+        yield from ("", f"## {labelled(name, run)}", "", f"`{run['command']}`", "")
         yield f"{made(run)}. {run['test_images']:,} test images."
         if run["x_T_rounded_to_8_bits"]:
             yield "Each $x_T$ was rounded to 8 bits first, as in the paper's code."
-        yield from ("", *table(run, paper.get(plain(name), {})), "")
-        seen = SEEN.get(name, f"rows of test images, {', '.join(reproduce.SHOWN)}.")
-        yield from figure(name, f"{titled(name)}: {seen}")
-
-
-SEEN = {
-    "cifar10-blur": "clouds of colour become photographs, nearly sharp by every way, the originals a little crisper.",
-    "cifar10-mask": "grey discs hide a part of each photograph; direct fills them softly, Algorithm 1 with bright "
-    "rings, and makes three images explode into black and white blocks, Algorithm 2 leaves a small grey spot.",
-    "cifar10-pixelate": "4 x 4 blocks of colour become soft blobs, much the same by every way; last the originals.",
-    "celeba-64-blur": "washes of colour become soft faces by one call, glaring shapes by Algorithm 1, faces with more "
-    "contrast, stripes and a frame of dots by Algorithm 2; last the originals.",
-}
+        yield from ("", *table(run, paper.get(what(name).preset, {})), "")
+        yield from figure(name, f"{what(name).title}: {what(name).seen}")
 
 
 def figure(name, alt, width="100%"):
@@ -186,13 +171,13 @@ def inverse(found, runs, paper):
             cells = ["{rmse:.3f} / {ssim:.3f}".format(**way) for way in (*ways, runs[name]["metrics"]["direct"])]
             theirs = paper.get(name, {}).get("direct")
             cells.append(" / ".join(paper_cell(theirs[m], ".3f") for m in ("rmse", "ssim")) if theirs else "")
-            yield "| " + " | ".join([titled(name), *cells]) + " |"
+            yield "| " + " | ".join([what(name).title, *cells]) + " |"
     rows = "degraded, the inverse in float32, in 8 bits, original"
     yield from ("", *figure("inverse", f"Eight test images of CIFAR-10: {rows}."))
 
 
 def progress(found, runs, paper):
-    names = [name for name in LENGTHS if name in runs]
+    names = [name for name in siblings("mnist-blur") if name in runs]
     yield from ("## What training longer buys", "")
     ways = ("direct", "Algorithm 2", "Algorithm 1")
     yield f"| | images seen | minutes | {' | '.join(f'{way}: RMSE / SSIM' for way in ways)} | command |"
@@ -202,28 +187,19 @@ def progress(found, runs, paper):
         pairs = ["{rmse:.3f} / {ssim:.3f}".format(**run["metrics"][way]) for way in ways]
         cells = [labelled(name, run), f"{run['images_seen']:,}", f"{run['seconds'] / 60:.0f}", *pairs]
         yield "| " + " | ".join([*cells, f"`reproduce {name}`"]) + " |"
-    if "mnist-blur-100000" in runs:
-        steps = ", ".join(f"{step:,}" for step in experiments.EXPERIMENTS["mnist-blur-100000"].keep)
-        yield ""
-        yield from figure(
-            "mnist-blur-100000-progress",
-            f"The same digits restored by Algorithm 2 with the weights of steps {steps} and the last.",
-        )
-        yield from ("", "Eight test digits by Algorithm 2, with the weights that one run had after so many steps.")
+    for name in names:
+        if what(name).keep:
+            steps = ", ".join(f"{step:,}" for step in what(name).keep)
+            alt = f"The same digits restored by Algorithm 2 with the weights of steps {steps} and the last."
+            yield from ("", *figure(f"{name}-progress", alt))
+            yield from ("", "Eight test digits by Algorithm 2, with the weights that one run had after so many steps.")
 
 
 def steps(found, runs, paper):
-    for name in ("mnist-blur", "cifar10-mask", "celeba-64-blur"):
-        if name in runs:
-            yield from ("", f"{titled(name)}:", "")
-            yield from figure(f"{name}-steps", f"{titled(name)}, Algorithm 2 from x_T to x_0: {STEPS[name]}")
-
-
-STEPS = {
-    "mnist-blur": "dark squares, blobs at t = 3, blurred digits at 1, digits at 0.",
-    "cifar10-mask": "the discs over the photographs shrink step by step to a small grey spot.",
-    "celeba-64-blur": "washes of colour, soft faces from t = 18 on, sharper, striped ones at 0.",
-}
+    for name in runs:
+        if what(name).states:
+            yield from ("", f"{what(name).title}:", "")
+            yield from figure(f"{name}-steps", f"{what(name).title}, Algorithm 2 from x_T to x_0: {what(name).states}")
 
 
 def calls(found, runs, paper):
@@ -232,15 +208,18 @@ def calls(found, runs, paper):
     yield f"| | direct | {' | '.join(f'{n} calls' for n in counts)} | every severity |"
     yield "|---" * (len(counts) + 3) + "|"
     for name, run in runs.items():
-        ways = [run["metrics"]["direct"], *(run["calls"][n] for n in counts), run["metrics"]["Algorithm 2"]]
+        ways = [
+            run["metrics"]["direct"],
+            *(run["calls"][n]["Algorithm 2"] for n in counts),
+            run["metrics"]["Algorithm 2"],
+        ]
         distance = distance_of(run)
         triples = [f"{v['rmse']:.3f} / {v['ssim']:.3f} / {v[distance]:.2f}" for v in ways]
-        severities = parse(run["config"]["options"])["T"]
-        yield "| " + " | ".join([labelled(name, run), *triples[:-1], f"{triples[-1]} ({severities})"]) + " |"
+        yield "| " + " | ".join([labelled(name, run), *triples[:-1], f"{triples[-1]} ({run['T']})"]) + " |"
 
 
 def by_class(found, runs, paper):
-    shown = [name for name in ("mnist-blur-1000", "mnist-blur", "mnist-blur-100000") if name in runs]
+    shown = [name for name in siblings("mnist-blur") if name in runs and not name.endswith("-rollout")]
     yield from ("## Which digits come back", "")
     yield "The share of restored test images that the shipped classifier reads as the digit they were, in percent."
     yield from ("", "| | all | " + " | ".join(str(k) for k in range(10)) + " |", "|---|" + "---:|" * 11)
@@ -304,7 +283,7 @@ COUNTED = (
 
 
 def order(found, runs, paper):
-    runs = {name: run for name, run in runs.items() if name not in BRIEF}
+    runs = {name: run for name, run in runs.items() if not what(name).brief}
     yield from ("## Does the paper's order hold?", "")
     yield "By the 95 % intervals above: *yes* or *no* where they do not overlap, otherwise *undecided*."
     answers = {name: claims(run) for name, run in runs.items()}
@@ -316,7 +295,7 @@ def order(found, runs, paper):
 
 
 def missing(found, runs, paper):
-    rest = {n: titled(n) for n in experiments.EXPERIMENTS if "intervals" not in found.get(n, {})}
+    rest = {n: what(n).title for n in experiments.EXPERIMENTS if "intervals" not in found.get(n, {})}
     rest |= {n: "Generation" for n in (*STUDIES, "inverse") if n not in found}
     if rest:
         yield from ("## Not run yet", "")
@@ -332,13 +311,13 @@ def models(found, runs, paper):
         yield from ("", f"## {name}", "")
         dataset = name.split("-")[0]
         if name.endswith("-classifier"):
-            yield f"Reads {SETS[dataset]}, for the Fréchet distances and shares of this book: `{run['command']}`."
+            read = experiments.SETS[dataset]
+            yield f"Reads {read}, for the Fréchet distances and shares of this book: `{run['command']}`."
             yield f"{run['parameters']:,} weights, {run['accuracy']:.2%} of {run['test_images']:,} test images right."
         else:
             config = run["config"]
-            options = ", ".join(config["options"]) or "default options"
             side = config["size"]
-            yield f"Undoes {config['degradation']} ({options}) on {SETS[dataset]}, {side} x {side} pixels."
+            yield f"Undoes `{run['degradation']}` on {experiments.SETS[dataset]}, {side} x {side} pixels."
             yield f"Made by `{run['command']}`: {made(run)}."
             rows = {row: "RMSE {rmse:.3f}, SSIM {ssim:.3f}".format(**values) for row, values in run["metrics"].items()}
             yield f"On {run['test_images']:,} test images: direct {rows['direct']}; Algorithm 2 {rows['Algorithm 2']}."
@@ -353,11 +332,11 @@ PARTS = {
 
 def page(name):
     """The text of tools/pages/NAME.md with each line "@part" replaced by what the manifests say of it."""
-    found = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
+    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))}
     runs = {name: found[name] for name in experiments.EXPERIMENTS if "intervals" in found.get(name, {})}
     runs.pop("digits-blur", None)
     lines = []
-    for line in (ROOT / f"tools/pages/{name}.md").read_text().splitlines():
+    for line in (ROOT / f"tools/pages/{name}.md").read_text(encoding="utf-8").splitlines():
         part = PARTS.get(line[1:]) if line.startswith("@") else None
         lines += part(found, runs, found["paper"]["values"]) if part else [line]
     return "\n".join(lines).strip() + "\n"
@@ -365,5 +344,5 @@ def page(name):
 
 if __name__ == "__main__":
     for name, path in PAGES.items():
-        (ROOT / path).write_text(page(name))
+        storage.write_text(ROOT / path, page(name))
         print(path)

@@ -10,7 +10,6 @@ that of the published file on the whole test set, which nothing was chosen by: t
 
 import argparse
 import dataclasses
-import json
 import sys
 import time
 from pathlib import Path
@@ -19,8 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from coldlab import data, features
-from coldlab.machine import machine
+from coldlab import data
+from coldlab.lab import results
+from coldlab.metrics import features
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -112,7 +112,6 @@ def main():
     parser.add_argument("dataset", choices=RECIPES)
     dataset = parser.parse_args().dataset
     recipe, name = RECIPES[dataset], f"{dataset}-classifier"
-    made_on = machine(torch.device("cpu"))
     images, labels = data.load(dataset, "train", size=32)
     test, truth = data.load(dataset, "test", size=32)
     torch.manual_seed(recipe.seed)
@@ -125,17 +124,14 @@ def main():
     features.save_classifier(weights, net.eval())
     measured = report(features.classifier(dataset), test, truth)
     manifest = {
-        "name": name,
-        "command": f"python tools/train_classifier.py {dataset}",
         "config": dataclasses.asdict(recipe),
-        "machine": made_on,
         "seconds": round(seconds, 1),
         "training_images": len(images),
         "parameters": sum(p.numel() for p in net.parameters()),
         "features": net.dim,
         **measured,
     }
-    (ROOT / f"results/{name}.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    results.save(ROOT / f"results/{name}.json", f"python tools/train_classifier.py {dataset}", manifest)
     print(f"{weights.relative_to(ROOT)}: {weights.stat().st_size / 1e6:.2f} MB; results/{name}.json", measured)
 
 

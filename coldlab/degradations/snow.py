@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from ..errors import unknown
 from .base import Degradation, convolution_matrix, gaussian_taps, register
-from .errors import unknown
 
 
 @dataclass(frozen=True)

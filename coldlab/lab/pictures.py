@@ -7,15 +7,16 @@ from contextlib import contextmanager
 
 import torch
 
-from . import data, evaluation, generation, sampling
-from .base import each
-from .errors import ColdlabError
+from .. import data, evaluation, generation
+from ..degradations import each
+from ..errors import ColdlabError
+from ..unet import device_of
 
 
-def write_restored(out, path, states, algorithm):
+def write_restored(out, path, states, sampler):
     from PIL import Image
 
-    from . import plots
+    from .. import plots
 
     with results(out):
         image = data.to_uint8(states[-1][1][0]).cpu()
@@ -23,7 +24,7 @@ def write_restored(out, path, states, algorithm):
         Image.fromarray(image.numpy()).save(out / f"{path.stem}-restored.png")
         shown = ten_of(states)
         strip = torch.cat([x for _, x in shown]).cpu()
-        alt = f"{path.name} restored from severity {states[0][0]} to 0 by the {algorithm} sampler."
+        alt = f"{path.name} restored from severity {states[0][0]} to 0 by the {sampler} sampler."
         plots.strip(strip, [f"t = {t}" for t, _ in shown], alt).save(out / f"{path.stem}-trajectory.png")
         plots.gif(torch.cat([x for _, x in states]).cpu(), out / f"{path.stem}.gif")
     print(f"{path} -> {out / path.stem}-restored.png, -trajectory.png, .gif")
@@ -44,35 +45,35 @@ def ten_of(states):
     return [states[i] for i in sorted({round(k * (len(states) - 1) / 9) for k in range(10)})]
 
 
-def write_comparison(R, D, x0, severities, out):
-    """Held-out images x0: degraded, restored directly and by both algorithms; and Algorithm 2's film strip."""
-    from . import plots
+def write_comparison(R, D, images, severities, sampler, out):
+    """Held-out uint8 images: degraded, restored directly and by every sampler; and the film strip of `sampler`."""
+    from .. import plots
 
-    x0 = x0.to(next(R.parameters()).device)
-    rows = evaluation.compare(R, D, x0, severities)
-    z = D.draw(x0, torch.Generator(x0.device).manual_seed(0))
-    states = [(severities[0], rows["degraded"])]
-    states += [(r, x) for r, x, _ in sampling.improved(R, D, rows["degraded"], z, severities)]
-    rows = {name: x.cpu() for name, x in rows.items()}
+    rows = evaluation.restored(R, D, images, severities=severities)
+    rows = {row: x * 2 - 1 for row, x in rows.items() if row != "last prediction"}
+    x0 = data.to_float(images).to(device_of(R))
+    z = each(lambda v: v.to(x0.device), evaluation.latents(D, images))
+    _, x = evaluation.begin(R, D, x0, z, severities[0])
+    states = [(severities[0], x), *((r, x) for r, x, _ in sampler(R, D, x, z, severities))]
     write_samples(plots.rows(rows, f"Rows of images: {', '.join(rows)}."), states, out)
 
 
-def write_generated(R, prior, drawn, severities, out):
+def write_generated(R, prior, drawn, severities, sampler, out):
     """New images, and the film strip of the first eight from x_T on; `drawn`: the arguments of `generation.starts`."""
-    from . import plots
+    from .. import plots
 
-    images = generation.generate(R, prior, **drawn, severities=severities)
-    device = next(R.parameters()).device
+    images = generation.generate(R, prior, **drawn, severities=severities, sampler=sampler)
+    device = device_of(R)
     x, z = each(lambda v: v[:8].to(device), generation.starts(prior, **drawn))
-    states = [(severities[0], x), *((r, x) for r, x, _ in generation.walk(R, prior, x, z, severities))]
+    states = [(severities[0], x), *((r, x) for r, x, _ in generation.walk(R, prior, x, z, severities, sampler=sampler))]
     write_samples(plots.grid(images, f"{len(images)} generated images.", columns=8), states, out)
 
 
 def write_samples(picture, states, out):
-    from . import plots
+    from .. import plots
 
     film = {f"t = {t}": x.cpu() for t, x in ten_of(states)}
     with results(out):
         picture.save(out / "samples.png")
-        plots.rows(film, "Algorithm 2, one row per severity, from degraded to restored.").save(out / "trajectory.png")
+        plots.rows(film, "One row per severity, from degraded to restored.").save(out / "trajectory.png")
     print(f"{out}/: samples.png, trajectory.png")

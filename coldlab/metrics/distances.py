@@ -9,7 +9,7 @@ import warnings
 
 import torch
 
-from .errors import ColdlabError
+from ..errors import ColdlabError
 
 
 class Moments:

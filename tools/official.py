@@ -1,21 +1,33 @@
-"""The paper's official deblurring code, run from a copy that the user has, to be timed beside ours.
+"""The paper's official deblurring code, run from a copy that you have, timed beside ours.
+
+    python tools/official.py CLONE                     # a clone of github.com/arpitbansal297/Cold-Diffusion-Models
+    python tools/official.py CLONE --dataset celeba    # any setting of `python -m coldlab bench`
 
 The idea that holds this file together: the same work with the same settings, done by their functions as their trainer
-calls them. Nothing of theirs is in this repository; what their imports lack here is stood in for while they run.
+calls them. Nothing of theirs is in this repository; what their imports lack here is stood in for while they run. It
+executes the code in CLONE.
 """
 
 import contextlib
 import copy
 import io
+import json
 import sys
 import types
+from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import torch
+import tyro
 
-from .base import gaussian_taps
-from .degradations import Blur
-from .errors import ColdlabError
+from coldlab import ColdlabError
+from coldlab.__main__ import KEY_VALUES, answered
+from coldlab.degradations import Blur
+from coldlab.degradations.base import gaussian_taps
+from coldlab.lab import bench
+from coldlab.lab.machine import pick_device
+from coldlab.training import Config
 
 ROUTINES = {  # (schedule, padding) of our Blur -> their name for it
     ("constant", "circular"): "Constant",
@@ -35,7 +47,7 @@ class Official:
 
     def __init__(self, path, D, channels, device, net=None, lr=2e-5):
         if not isinstance(D, Blur) or (D.schedule, D.padding) not in ROUTINES:
-            raise ColdlabError("--official can be timed on the paper's blurs only: use --degradation blur.")
+            raise ColdlabError("the official code can be timed on the paper's blurs only: use --degradation blur.")
         self.code, self.device, self.steps = load(path), device, 0
         with contextlib.redirect_stdout(io.StringIO()):  # it prints
             net = net or self.code.Unet(dim=64, dim_mults=(1, 2, 4, 8), channels=channels)
@@ -87,7 +99,7 @@ def load(path):
     file = folder / "deblurring_diffusion_pytorch" / "deblurring_diffusion_pytorch.py"
     if not file.is_file():
         raise ColdlabError(
-            f"{path} holds no deblurring-diffusion-pytorch; --official takes a clone of the paper's code, "
+            f"{path} holds no deblurring-diffusion-pytorch; give a clone of the paper's code, "
             "github.com/arpitbansal297/Cold-Diffusion-Models."
         )
     comet, geometry = types.ModuleType("comet_ml"), types.ModuleType("torchgeometry")
@@ -98,7 +110,7 @@ def load(path):
     module.__file__ = str(file)
     sys.modules.update(added)
     try:
-        exec(compile(file.read_text(), file, "exec"), module.__dict__)
+        exec(compile(file.read_text(encoding="utf-8"), file, "exec"), module.__dict__)
     except Exception as error:  # whatever their imports and ours disagree about
         raise ColdlabError(f"the official code in {path} does not import ({error}).") from None
     finally:
@@ -116,3 +128,25 @@ def importable(name):
 def kernel(size, std):
     """torchgeometry's get_gaussian_kernel2d, by our taps."""
     return torch.outer(gaussian_taps(size[0], std[0]), gaussian_taps(size[1], std[1])).float()
+
+
+def main(
+    clone: Annotated[Path, tyro.conf.Positional],
+    config: Annotated[Config, tyro.conf.arg(name="")] = Config(),  # noqa: B008  (frozen)
+    options: Annotated[bench.Options, tyro.conf.arg(name="")] = bench.Options(),  # noqa: B008  (frozen)
+    device: str = "cpu",
+    json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
+):
+    """Time D, a training step and a sampling pass, ours and theirs in turn, with the paper's network for both."""
+    report = bench.measure(config, options, pick_device(device), partial(Official, clone))
+    report["command"] = " ".join(["python tools/official.py CLONE", *sys.argv[2:]])
+    print(json.dumps(report, indent=1) if json_ else bench.table(report))
+
+
+def run():
+    """Carry out the command line; returns the exit code."""
+    return answered(lambda: tyro.cli(main, registry=KEY_VALUES, config=(tyro.conf.FlagCreatePairsOff,)))
+
+
+if __name__ == "__main__":
+    sys.exit(run())

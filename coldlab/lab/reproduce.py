@@ -12,26 +12,30 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from . import checkpoints, data, evaluation, experiments, features, metrics, presets, results, sampling, studies
-from .errors import unknown
+from .. import checkpoints, data, evaluation, metrics, presets, sampling
+from ..data import eight_bits
+from ..degradations import EIGHT_BITS, each
+from ..errors import unknown
+from ..unet import device_of
+from . import experiments, results, studies
 from .experiments import suffixed, trained
 from .machine import machine, pick_device
 from .studies import STUDIES
-from .training import EIGHT_BITS, eight_bits
 
 RESAMPLES = 1000  # bootstrap draws behind every interval
 PICTURED = 8  # test images in the figure
 INVERSE = "inverse"
 
 
-def reproduce(name, budget="full", device=None, out=None, folder=None):
+def reproduce(name, budget="full", device=None, out=None, folder=None, samplers=None):
     """Make the result `name` again, training what it needs or going on with it; returns the manifest's path.
 
     name: an experiment, judged on the test images; a study of generation, whose networks are trained one by one; or
     "inverse", which needs no network.
     budget: "full", or the time to train each network as 2m or 30m; the name gets it as a suffix. out: the run's folder,
     runs/NAME by default, for a study the folder of its networks' runs, runs. folder: where NAME.json and NAME.png go;
-    by default the results of this checkout, else ./results. A finished run is only judged again.
+    by default the results of this checkout, else ./results. samplers: {name: sampler} that an experiment is judged
+    with, by default all of `sampling.SAMPLERS`. A finished run is only judged again.
     """
     known = experiments.EXPERIMENTS | STUDIES | {INVERSE: None}
     if name not in known:
@@ -42,28 +46,29 @@ def reproduce(name, budget="full", device=None, out=None, folder=None):
     if name == INVERSE:
         return judge_inverse(folder)
     if name in experiments.EXPERIMENTS:
-        return judge(called, trained(name, budget, device, out), folder, device, command)
+        return judge(called, trained(name, budget, device, out), folder, device, command, samplers)
     networks = STUDIES[name].networks.items()
     runs = {role: trained(n, budget, device, Path(out or "runs") / suffixed(n, budget)) for role, n in networks}
     return studies.measure(STUDIES[name], runs, folder / f"{called}.json", command, device)
 
 
-def judge(name, out, folder, device=None, command=None):
+def judge(name, out, folder, device=None, command=None, samplers=None):
     """Write OUT/NAME.safetensors in half precision, and what it does on the test set: FOLDER/NAME.json and NAME.png."""
     R, device = checkpoints.load_weights(out / "model.safetensors"), pick_device(device)
     config, weights = R.config, out / f"{name}.safetensors"
     checkpoints.save_weights(weights, R, config, half=True)
     R = checkpoints.load_weights(weights, device)  # what is published is what is measured
     images, labels = data.load(config.dataset, "test", config.size, config.zoom)
-    last = json.loads((out / "log.jsonl").read_text().splitlines()[-1])
-    made = json.loads((out / "config.json").read_text())
+    last = json.loads((out / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    made = json.loads((out / "config.json").read_text(encoding="utf-8"))
     began = time.perf_counter()
     rounded = evaluation.sees_files(R)
-    rows = evaluation.restored(R, R.D, images, rounded=rounded)
+    samplers = sampling.SAMPLERS if samplers is None else samplers
+    rows = evaluation.restored(R, R.D, images, rounded=rounded, samplers=samplers)
     manifest = {
-        "name": name,
-        "command": f"python -m coldlab {command}",
         "config": dataclasses.asdict(config),
+        "degradation": repr(R.D),
+        "T": R.D.T,
         "machine": made["machine"],
         "seconds": last["seconds"],
         "parameters": sum(p.numel() for p in R.parameters()),
@@ -74,12 +79,12 @@ def judge(name, out, folder, device=None, command=None):
         "test_images": len(images),
         "x_T_rounded_to_8_bits": rounded,
     }
-    net = metrics.classifier(reader, device) if (reader := features.reader(config.dataset)) else None
+    net = metrics.classifier(chosen, device) if (chosen := metrics.classifier_for(config.dataset)) else None
     manifest["metrics"], manifest["intervals"] = evaluation.table(rows, net, RESAMPLES)
-    if reader == config.dataset and labels is not None:
+    if chosen == config.dataset and labels is not None:
         manifest["read_as_their_class"] = read_right(net, rows, labels)
     if R.D.T >= 20:
-        manifest["calls"] = {n: fewer(R, images, net, rounded, n) for n in (2, 3, 5, 10)}
+        manifest["calls"] = {n: fewer(R, images, net, rounded, n, samplers) for n in (2, 3, 5, 10)}
     manifest["evaluation"] = machine(device) | {"seconds": round(time.perf_counter() - began, 1)}
     folder.mkdir(parents=True, exist_ok=True)
     draw(folder / f"{name}.png", rows)
@@ -87,14 +92,12 @@ def judge(name, out, folder, device=None, command=None):
         draw_steps(folder / f"{name}-steps.png", R, images[:PICTURED])
     if kept := sorted(out.glob("weights-*.safetensors")):
         draw_progress(folder / f"{name}-progress.png", [*kept, weights], images[:PICTURED], device)
-    path = folder / f"{name}.json"
-    checkpoints.write(path, (json.dumps(manifest, indent=1) + "\n").encode())
-    return path
+    return results.save(folder / f"{name}.json", f"python -m coldlab {command}", manifest, device)
 
 
 def judge_inverse(folder):
     """FOLDER/inverse.json and .png: what D's regularised inverse alone restores from x_T, in float32 and in 8 bits."""
-    from . import plots
+    from .. import plots
 
     began, found, drawn = time.perf_counter(), {}, None
     for name in dict.fromkeys(what.preset for what in experiments.EXPERIMENTS.values()):
@@ -114,25 +117,24 @@ def judge_inverse(folder):
         found[name] = {"test_images": len(images), "metrics": values, "intervals": intervals}
         if name == "cifar10-blur" or drawn is None:
             drawn = plots.rows({row: x[:PICTURED] * 2 - 1 for row, x in rows.items()}, f"{name}: the inverse alone.")
-    manifest = {"name": INVERSE, "command": f"python -m coldlab reproduce {INVERSE}"}
-    manifest |= {"machine": machine(torch.device("cpu"))}
-    manifest |= {"seconds": time.perf_counter() - began, "experiments": found}
-    path = folder / f"{INVERSE}.json"
-    folder.mkdir(parents=True, exist_ok=True)
+    manifest = {"seconds": time.perf_counter() - began, "experiments": found}
+    path = results.save(folder / f"{INVERSE}.json", f"python -m coldlab reproduce {INVERSE}", manifest)
     drawn.save(path.with_suffix(".png"))
-    checkpoints.write(path, (json.dumps(manifest, indent=1) + "\n").encode())
     return path
 
 
-def fewer(R, images, net, rounded, calls):
-    """What Algorithm 2 comes to with so many calls of R, evenly spread: the measures of `evaluation.table`."""
-    rows = evaluation.restored(R, R.D, images, rounded=rounded, severities=sampling.evenly(R.D.T, calls))
-    return evaluation.table({row: rows[row] for row in ("Algorithm 2", "original")}, net)[0]["Algorithm 2"]
+def fewer(R, images, net, rounded, calls, samplers):
+    """{row: measures} of what each sampler but Algorithm 1 comes to with so many calls of R, evenly spread."""
+    samplers = {name: sampler for name, sampler in samplers.items() if name != "naive"}
+    severities = sampling.evenly(R.D.T, calls)
+    rows = evaluation.restored(R, R.D, images, rounded=rounded, severities=severities, samplers=samplers)
+    wanted = {sampling.TITLES.get(name, name) for name in samplers} | {"original"}
+    return evaluation.table({row: x for row, x in rows.items() if row in wanted}, net)[0]
 
 
 def curve(out):
     """[[step, seconds, held-out loss], ...], about twenty of a run's log."""
-    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     tried = [[line["step"], line["seconds"], line["held_out"]] for line in lines if line.get("held_out") is not None]
     return tried[:: -max(1, len(tried) // 20)][::-1]  # counted from the end: the last is always there
 
@@ -141,29 +143,27 @@ def read_right(net, rows, labels):
     """{row: {"share", "by_class"}}: what share of the images is read as their label, in all and by label."""
     found = {}
     for row, x in rows.items():
-        right = (features.predict(net, x).argmax(1).cpu() == labels).double()
+        right = (metrics.predict(net, x).argmax(1).cpu() == labels).double()
         by_class = [right[labels == label].mean().item() for label in labels.unique()]
         found[row] = {"share": right.mean().item(), "by_class": by_class}
     return found
 
 
-SHOWN = ("degraded", "direct", "Algorithm 1", "Algorithm 2", "original")
-
-
 def draw(path, rows):
-    """The first test images, a row each: degraded, direct, both algorithms, original."""
-    from . import plots
+    """The first test images, a row each: degraded, direct, every sampler, original."""
+    from .. import plots
 
-    rows = {row: rows[row][:PICTURED] * 2 - 1 for row in SHOWN}
+    rows = {row: x[:PICTURED] * 2 - 1 for row, x in rows.items() if row != "last prediction"}
     plots.rows(rows, f"Rows of the first {PICTURED} test images: {', '.join(rows)}.").save(path)
 
 
 def draw_steps(path, R, images):
     """Algorithm 2 on the first test images: rows for x_T, four states, closer towards 0, the end, and the originals."""
-    from . import plots
+    from .. import plots
 
-    x0, D, T = data.to_float(images).to(next(R.parameters()).device), R.D, R.D.T
-    R, x, z = evaluation.begin(R, D, x0, T, rounded=evaluation.sees_files(R))
+    x0, D, T = data.to_float(images).to(device_of(R)), R.D, R.D.T
+    z = each(lambda v: v.to(x0.device), evaluation.latents(D, images))
+    R, x = evaluation.begin(R, D, x0, z, T, evaluation.sees_files(R))
     rows, wanted = {f"t = {T}": x.cpu()}, [round(T * (k / 5) ** 2) for k in range(5)]
     for t, state, _ in sampling.improved(R, D, x, z):
         if t in wanted:
@@ -173,16 +173,18 @@ def draw_steps(path, R, images):
 
 def draw_progress(path, weights, images, device):
     """Algorithm 2 on the first test images with the weights of each kept step, and the originals."""
-    from . import plots
+    from .. import plots
 
-    x0, rows = data.to_float(images).to(device), {}
-    for file in tqdm(weights, "progress", leave=False):
+    rows, only = {}, {"improved": sampling.improved}
+    for file in tqdm(weights, "progress", leave=False, disable=None):
         R = checkpoints.load_weights(file, device)
         step = int(file.stem.split("-")[1]) if file.stem.startswith("weights-") else R.config.steps
-        found = evaluation.compare(R, R.D, x0, rounded=evaluation.sees_files(R))
-        rows |= {"degraded": found["degraded"].cpu()} if not rows else {}
-        rows[f"{step:,} steps"] = found["Algorithm 2"].cpu()
-    plots.rows(rows | {"original": x0.cpu()}, "Algorithm 2 with the weights of later and later steps.").save(path)
+        found = evaluation.restored(R, R.D, images, rounded=evaluation.sees_files(R), samplers=only)
+        found = {row: x * 2 - 1 for row, x in found.items()}
+        rows |= {"degraded": found["degraded"]} if not rows else {}
+        rows[f"{step:,} steps"] = found["Algorithm 2"]
+    rows["original"] = data.to_float(images)
+    plots.rows(rows, "Algorithm 2 with the weights of later and later steps.").save(path)
 
 
 def cores(machine):

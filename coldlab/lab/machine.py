@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from . import __version__
-from .errors import ColdlabError
+from .. import __version__
+from ..errors import ColdlabError
 
 
 def pick_device(name=None):

@@ -1,19 +1,17 @@
-"""Real images as tensors: named datasets, anybody's folder or zip, and single files of 8 or 16 bits.
+"""The datasets that are known by name, and where they lie; a path goes to `files`.
 
-The idea: images rest as uint8 (N, C, H, W), one tensor per split, and only three functions know the other ranges:
-`to_float` ([-1, 1], networks and degradations), `to_unit` ([0, 1], metrics and plots) and `to_uint8` (back to rest).
+The idea: one call, `load`, gives any of them as uint8 (N, C, H, W) and labels, and every failure in one sentence.
 """
 
 import os
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .errors import ColdlabError, unknown
-from .files import decode, fit, fit_uint8, from_path, read, read_npy, reason
+from ..errors import ColdlabError, unknown
+from .files import check_size, fit_uint8, from_path, read, reason
 
 KINDS = {1: "grey", 3: "colour"}  # what images of so many channels are called
 NAMES = ("digits", "mnist", "fashion-mnist", "cifar10", "celeba")
@@ -38,7 +36,7 @@ def load(name, split="train", size=None, zoom=None, skip_unreadable=False):
     """
     if split not in ("train", "test"):
         raise ColdlabError(f"split is {split!r}; it is either 'train' or 'test'.")
-    _check_size(size)
+    check_size(size)
     if zoom is not None and not 1 <= zoom <= 10:
         raise ColdlabError(f"zoom is {zoom!r}; it lies in 1..10, where 1 resizes without cutting.")
     name, path = os.fspath(name), Path(name).expanduser()
@@ -57,28 +55,6 @@ def load(name, split="train", size=None, zoom=None, skip_unreadable=False):
     return fit_uint8(images, size, zoom), labels
 
 
-def to_float(images):
-    """uint8 images (any shape) as float32 in [-1, 1]: images / 127.5 - 1, so that 0 is -1 and 255 is 1."""
-    if images.dtype != torch.uint8:
-        raise ColdlabError(f"to_float takes uint8 images, not {images.dtype}; float images are in [-1, 1] already.")
-    return images.float() / 127.5 - 1
-
-
-def to_unit(x):
-    """Images in [-1, 1] (or uint8) as floats in [0, 1], clamped: what metrics and plots take."""
-    if x.dtype == torch.uint8:
-        return x.float() / 255
-    if not x.is_floating_point():
-        raise ColdlabError(f"to_unit takes float images in [-1, 1] or uint8 ones, not {x.dtype}.")
-    x = x if x.dtype == torch.float64 else x.float()  # half precision would round the sum
-    return ((x + 1) / 2).clamp(0, 1)
-
-
-def to_uint8(x):
-    """Images in [-1, 1] as uint8: rounded (truncation would darken by half a level) and clamped."""
-    return (to_unit(x) * 255).round().to(torch.uint8)
-
-
 def folder():
     """Where datasets live: COLDLAB_DATA, or `coldlab` in the user's cache folder."""
     if os.environ.get("COLDLAB_DATA"):
@@ -88,36 +64,6 @@ def folder():
     if sys.platform == "darwin":
         return Path.home() / "Library/Caches/coldlab"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coldlab"
-
-
-def read_image(path, channels=None, size=None):
-    """One image file as x (1, C, H, W), float32 in [-1, 1], and the bits of its values: 8, 16 or 24.
-
-    PNG, JPEG and whatever else Pillow opens; 16-bit grey PNG and TIFF keep their 16 bits (Pillow reads 16-bit *colour*
-    as 8). A .npy file holds (H, W), (C, H, W), (H, W, C) or (1, C, H, W): uint8, uint16, or floats in [-1, 1], whose
-    24 bits are float32's significand. Transparent parts become white; the camera's orientation is applied.
-
-    channels: 1 (luma) or 3, None as in the file. size: the centre square resized; None leaves every pixel alone.
-    Raises ColdlabError where there is no such file or it cannot be read.
-    """
-    path = Path(path).expanduser()
-    if channels not in (None, 1, 3):
-        raise ColdlabError(f"channels is {channels!r}; it is 1, 3 or None.")
-    _check_size(size)
-    if not path.is_file():
-        raise ColdlabError(f"there is no image file {str(path)!r}.")
-    try:
-        pixels, bits = read_npy(path) if path.suffix.lower() == ".npy" else decode(path)
-    except Exception as error:  # decoders fail on hostile bytes with almost any type
-        raise ColdlabError(f"{str(path)!r} cannot be read as an image ({reason(error)}).") from error
-    x = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None]
-    if pixels.dtype.kind == "u":
-        x = x / ((2**bits - 1) / 2) - 1
-    if channels == 1 and x.shape[1] == 3:
-        x = (x * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True)  # ITU-R BT.601
-    elif channels == 3:
-        x = x.expand(-1, 3, -1, -1)
-    return (x if size is None else fit(x, size, 1.0)).contiguous(), bits
 
 
 def _digits(split):
@@ -180,8 +126,3 @@ def _fetch(name, kind, **options):
             f"{name} is not in {root} and could not be downloaded from {source} ({reason(error)}); set COLDLAB_DATA "
             "to a folder that has it, or use 'digits', which needs no download."
         ) from error
-
-
-def _check_size(size):
-    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
-        raise ColdlabError(f"size is {size!r}; it is a whole number of pixels from 1, or None.")

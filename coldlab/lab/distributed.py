@@ -13,7 +13,7 @@ import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-from .errors import ColdlabError
+from ..errors import ColdlabError
 from .machine import pick_device
 
 

@@ -10,49 +10,98 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import checkpoints, presets, runs
-from .errors import ColdlabError, unknown
+from .. import checkpoints, presets
+from ..errors import ColdlabError, unknown
+from ..training import Config, start, train
+from . import runs
 from .machine import pick_device
-from .training import Config, start, train
+
+SETS = {
+    "digits": "Digits",
+    "mnist": "MNIST",
+    "fashion-mnist": "Fashion-MNIST",
+    "cifar10": "CIFAR-10",
+    "celeba": "CelebA",
+}
+TASKS = {"blur": "deblurring", "mask": "inpainting", "pixelate": "super-resolution"}
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A network to be measured: the preset whose settings it has, how long it trains in full, what else it changes."""
+    """A network to be measured: the preset whose settings it has, how long it trains in full, what else it changes.
+
+    seen, states: what its two figures show, for readers who do not see them: the rows of restored images, and
+    Algorithm 2's states. brief: the results page mentions it only beside the other runs of its preset.
+    """
 
     preset: str
     steps: int
     recipe: dict = field(default_factory=dict)
     keep: tuple[int, ...] = ()  # steps whose weights are kept, to watch the network learn
+    seen: str = "rows of test images: degraded, restored in several ways, and the originals."
+    states: str = ""  # empty: the page leaves that figure out
+    brief: bool = False
+
+    @property
+    def title(self):
+        """Its data and its task in words: CelebA at 64 pixels, deblurring."""
+        p = presets.preset(self.preset)
+        size = f" at {p.size} pixels" if p.size != 32 else ""
+        return f"{SETS.get(p.dataset, p.dataset)}{size}, {TASKS.get(p.degradation, p.degradation)}"
 
     def config(self, steps=None):
         """The training.Config of this experiment."""
         p = presets.preset(self.preset)
-        options = tuple(f"{key}={value}" for key, value in p.options.items())
-        config = Config(p.dataset, p.degradation, options, p.size, p.zoom, **self.recipe)
+        config = Config(p.dataset, p.degradation, p.options, p.size, p.zoom, **self.recipe)
         return dataclasses.replace(config, steps=steps or self.steps)
 
 
 # Masks: the paper rounds x_T to 8 bits there, since float32 would carry the hidden pixels at a millionth of their size.
-LATE, FILES = dict(late=2.0), dict(rounded=1.0)
+LATE, FILES = dict(timestep_bias=2.0), dict(rounded=1.0)
 # Patches of 4 x 4 colour pixels are 48 numbers, more than the first level's 32 channels let through: so what is sharp
 # already goes around the network.
-COLOUR = dict(late=2.0, flip=True, own=0.25, residual=True)
-OWN = dict(own=0.25, batch=32, lr=2e-3)
+COLOUR = dict(timestep_bias=2.0, flip=True, rollout=0.25, residual=True)
+ROLLOUT = dict(rollout=0.25, batch=32, lr=2e-3)
 PROGRESS = (100, 300, 1000, 3000, 10_000, 30_000)
 
 EXPERIMENTS = {
     "digits-blur": Experiment("digits-blur", 2000, dict(rounded=0.2)),
-    "mnist-blur": Experiment("mnist-blur", 9000, LATE),
-    "mnist-blur-own": Experiment("mnist-blur", 9000, LATE | dict(own=0.5)),
-    "mnist-blur-1000": Experiment("mnist-blur", 1000, OWN),
-    "mnist-blur-100000": Experiment("mnist-blur", 100_000, OWN, PROGRESS),
+    "mnist-blur-1000": Experiment("mnist-blur", 1000, ROLLOUT, brief=True),
+    "mnist-blur": Experiment(
+        "mnist-blur", 9000, LATE, states="dark squares, blobs at t = 3, blurred digits at 1, digits at 0."
+    ),
+    "mnist-blur-rollout": Experiment("mnist-blur", 9000, LATE | dict(rollout=0.5), brief=True),
+    "mnist-blur-100000": Experiment("mnist-blur", 100_000, ROLLOUT, PROGRESS),
     "mnist-mask": Experiment("mnist-mask", 9000, LATE | FILES),
     "mnist-pixelate": Experiment("mnist-pixelate", 9000, LATE),
-    "cifar10-blur": Experiment("cifar10-blur", 9000, COLOUR),
-    "cifar10-mask": Experiment("cifar10-mask", 15_000, COLOUR | FILES),
-    "cifar10-pixelate": Experiment("cifar10-pixelate", 5000, COLOUR),
-    "celeba-64-blur": Experiment("celeba-64-blur", 4000, COLOUR),
+    "cifar10-blur": Experiment(
+        "cifar10-blur",
+        9000,
+        COLOUR,
+        seen="clouds of colour become photographs, nearly sharp by every way, the originals a little crisper.",
+    ),
+    "cifar10-mask": Experiment(
+        "cifar10-mask",
+        15_000,
+        COLOUR | FILES,
+        seen="grey discs hide a part of each photograph; direct fills them softly, Algorithm 1 with bright rings, and "
+        "makes some images explode into black and white blocks, Algorithm 2 leaves a small grey spot.",
+        states="the discs over the photographs shrink step by step to a small grey spot.",
+    ),
+    "cifar10-pixelate": Experiment(
+        "cifar10-pixelate",
+        5000,
+        COLOUR,
+        seen="4 x 4 blocks of colour become soft blobs, much the same by every way; last the originals.",
+    ),
+    "celeba-64-blur": Experiment(
+        "celeba-64-blur",
+        4000,
+        COLOUR,
+        seen="washes of colour become soft faces by one call, glaring shapes by Algorithm 1, faces with more contrast, "
+        "stripes and a frame of dots by Algorithm 2; last the originals.",
+        states="washes of colour, soft faces from t = 18 on, sharper, striped ones at 0.",
+    ),
     "celeba-64-mask": Experiment("celeba-64-mask", 4000, COLOUR | FILES),
     "celeba-64-pixelate": Experiment("celeba-64-pixelate", 4000, COLOUR),
 }

@@ -2,22 +2,14 @@
 
 The idea: every metric takes images in [0, 1] and refuses others, because a metric of images in [-1, 1] is a plausible
 number that is wrong. Sums run in float64 over chunks, so that the result depends neither on the batch nor on its order.
-Distances of whole sets, through the features of a net, are reached from here and live in coldlab.frechet,
-coldlab.features and coldlab.diversity.
 """
 
 import torch
 import torch.nn.functional as F
 
-from .diversity import class_entropy, class_histogram, nearest, precision_recall, recognised
-from .errors import ColdlabError
-from .features import Classifier, classifier, extract, frechet_name, inception, predict
-from .frechet import Moments, extrapolate, frechet, frechet_interval, gaussian_bias, moments
+from ..errors import ColdlabError
 
-__all__ = ["Classifier", "Moments", "bootstrap", "class_entropy", "class_histogram", "classifier", "extract"]
-__all__ += ["extrapolate", "frechet", "frechet_interval", "frechet_name", "gaussian_bias", "inception", "interval"]
-__all__ += ["moments", "nearest", "precision_recall", "predict", "psnr", "recognised", "rmse", "ssim"]
-
+WINDOW = 11  # side of SSIM's window
 CHUNK = 256  # images whose float64 copies are in memory at once
 
 
@@ -47,7 +39,7 @@ def ssim(x, y, per_image=False):
     Returns a float64 scalar (the mean over images), or (N,). Equals pytorch_msssim.ssim(x, y, data_range=1).
     Raises ColdlabError as `rmse` does, and for images smaller than the window.
     """
-    if x.ndim == 4 and min(x.shape[-2:]) < 11:
+    if x.ndim == 4 and min(x.shape[-2:]) < WINDOW:
         raise ColdlabError(f"SSIM's window is 11 x 11 and the images are {x.shape[-2]} x {x.shape[-1]}; enlarge them.")
     values = _chunked(_structure, x, y)
     return values if per_image else values.mean()

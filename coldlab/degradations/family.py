@@ -4,17 +4,14 @@ The idea that holds this file together: a degradation is a table over the severi
 it. `register` lists a class under its name; the tests, the command line and the widgets find it there.
 """
 
+import ast
 from dataclasses import dataclass, fields
 
 import torch
 from torch import nn
 
+from ..errors import ColdlabError, unknown
 from .base import REGISTRY, Degradation, Separable, convolution_matrix, gaussian_taps, register, regularised
-from .errors import ColdlabError, unknown
-from .snow import Snow
-
-__all__ = ["REGISTRY", "Animorph", "Blur", "Compose", "Degradation", "Desaturate", "Fade", "Mask", "Noise", "Pixelate"]
-__all__ += ["Snow", "make"]
 
 
 def make(name, size, **options):
@@ -37,6 +34,20 @@ def make(name, size, **options):
                 f"option {option}={value} of {name} is no {kinds[option].__name__}; try {option}={default}."
             )
     return REGISTRY[name](size, **options)
+
+
+def parse(settings):
+    """("T=40", "std=5.0") -> {"T": 40, "std": 5.0}; anything that is no number, True or False stays text."""
+    values = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key:
+            raise ColdlabError(f"option {setting!r}; write KEY=VALUE, such as T=40.")
+        try:
+            values[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            values[key] = value
+    return values
 
 
 # ------------------------------------------------------------------------------ linear and separable: blur, pixelate

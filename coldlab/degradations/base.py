@@ -11,7 +11,9 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from .errors import ColdlabError, unknown
+from ..errors import ColdlabError, unknown
+
+FLOAT32, EIGHT_BITS = 2e-6, 4e-3  # the eps of `Degradation.inverse`: how wrong the pixels of x_t may be, relatively
 
 REGISTRY = {}  # name -> class; `register` fills it, and the tests, the command line and the widgets read it
 
@@ -49,10 +51,10 @@ class Degradation(nn.Module):
         """D without checks; t as in `forward`, x0 in float32 or float64."""
         raise NotImplementedError
 
-    def inverse(self, x, t, eps=2e-6):
+    def inverse(self, x, t, eps=FLOAT32):
         """A regularised inverse of D_t for linear D that need no z: gain g -> g / (g^2 + eps^2), clamped to [-3, 3].
 
-        eps, a float or (B,), is the relative size of the error in x: 2e-6 for float32, 4e-3 for an 8-bit file.
+        eps, a float or (B,), is the relative size of the error in x: FLOAT32 = 2e-6, or EIGHT_BITS = 4e-3 for a file.
         Returns the shape of x, or None where D is not linear or depends on z. Source: ours (Tikhonov's, squared gains).
         """
         if type(self).invert is Degradation.invert or self.needs_z:

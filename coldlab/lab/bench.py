@@ -8,20 +8,18 @@ import statistics
 import sys
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from .data import to_float
-from .errors import ColdlabError, unknown
+from ..data import to_float
+from ..errors import ColdlabError, unknown
+from ..presets import resolve
+from ..sampling import improved
+from ..training import bfloat16_pays, loss_of, start, train, warm_up
+from ..unet import count
 from .machine import machine
-from .official import Official
-from .presets import resolve
-from .sampling import improved
-from .training import bfloat16_pays, loss_of, start, train, warm_up
-from .unet import count
 
 PARTS = ("degrade", "train", "sample")
 PAPER = dict(width=64, mults=(1, 2, 4, 8), attention=(0, 1, 2, 3), patch=1, residual=False, precondition=False)
@@ -35,28 +33,30 @@ class Options:
     """degrade: D alone, at several t. train: one step. sample: Algorithm 2 from T to 0, with R and without it."""
     paper: bool = False
     """Take the paper's network, 56.6 million weights, in place of the one that the other flags describe."""
-    official: Path | None = None
-    """A clone of the paper's official code: do the same work with it, in turn, with the paper's network for both."""
     rounds: int = 5
     """Rounds; the median is reported."""
     compile: bool = False
     """Compile our network first; the time that takes is reported apart."""
 
 
-def run(config, options, device):
-    """Everything measured, as plain numbers: seconds are medians per batch, ratios say how often faster ours is."""
+def measure(config, options, device, rival=None):
+    """Everything measured, as plain numbers: seconds are medians per batch, ratios say how often faster ours is.
+
+    rival: (D, channels, device, net=None) -> another implementation, with `blur`, `train` and `sample`, that does the
+    same work in turn (tools/official.py is one); both then have the paper's network.
+    """
     for part in set(options.parts) - set(PARTS):
         raise unknown("part", part, PARTS)
     if options.rounds < 1:
         raise ColdlabError(f"--rounds {options.rounds}; it must be 1 or more.")
     config = resolve(config)
     config = replace(config, size=config.size or 32, channels=config.channels or channels_of(config.dataset))
-    config = replace(config, steps=sys.maxsize, **(PAPER if options.paper or options.official else {}))
+    config = replace(config, steps=sys.maxsize, **(PAPER if options.paper or rival else {}))
     D, state = start(config, device)
     images = torch.randint(0, 256, (config.batch, config.channels, config.size, config.size), dtype=torch.uint8)
     images = images.to(device)
     x0 = to_float(images)
-    theirs = Official(options.official, D, config.channels, device) if options.official else None
+    theirs = rival(D, config.channels, device) if rival else None
     report = {
         "degradation": repr(D),
         "size": config.size,
@@ -73,7 +73,7 @@ def run(config, options, device):
     if "train" in options.parts:
         report["train"] = training(D, state, images, x0, config, theirs, options.rounds)
     if "sample" in options.parts:
-        report["sample"] = sampling(D, state.ema, x0, theirs, options)
+        report["sample"] = sampling(D, state.ema, x0, theirs, rival, options.rounds)
     report["peak_memory_bytes"] = peak_memory(device)
     return report
 
@@ -114,7 +114,7 @@ def training(D, state, images, x0, config, theirs, rounds):
     }
 
 
-def sampling(D, R, x0, theirs, options):
+def sampling(D, R, x0, theirs, rival, rounds):
     """Seconds of Algorithm 2 over all T severities: with R, and with R replaced by the identity, which leaves D's."""
     z = D.draw(x0, torch.Generator(x0.device).manual_seed(0))
 
@@ -126,11 +126,9 @@ def sampling(D, R, x0, theirs, options):
     for name, net in (("with R", R), ("without R", lambda x, t: x)):
         work = {"ours": lambda net=net: ours(net)}
         if theirs:
-            rival = theirs
-            if name == "without R":
-                rival = Official(options.official, D, x0.shape[1], x0.device, net=Identity())
-            work["official"] = lambda rival=rival: rival.sample(x0)
-        report[name] = compared(timed(work, x0.device, max(1, options.rounds // 2), f"sample {name}"))
+            other = theirs if name == "with R" else rival(D, x0.shape[1], x0.device, Identity())
+            work["official"] = lambda other=other: other.sample(x0)
+        report[name] = compared(timed(work, x0.device, max(1, rounds // 2), f"sample {name}"))
     report["with R"]["images_per_second"] = len(x0) / report["with R"]["seconds"]
     return report
 

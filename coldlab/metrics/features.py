@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
-from .checkpoints import WEIGHTS, read, refused, sealed, unsealed, write
-from .errors import ColdlabError, unknown
+from ..errors import ColdlabError, unknown
+from ..storage import WEIGHTS, read, refused, sealed, unsealed, write
 
 INCEPTION = "6726825d"  # the SHA-256 of the published weights begins so
 
@@ -97,7 +97,7 @@ def classifiers():
     return sorted(path.stem.removesuffix("-classifier") for path in WEIGHTS.glob("*-classifier.safetensors"))
 
 
-def reader(dataset):
+def classifier_for(dataset):
     """The classifier whose features compare images of a dataset: its own, for colour photographs cifar10's, or None.
 
     CelebA has no classes to learn; that of CIFAR-10 at least learned from photographs.

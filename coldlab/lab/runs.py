@@ -18,12 +18,12 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from . import checkpoints, data, distributed
-from .errors import ColdlabError
-from .evaluation import compare
+from .. import checkpoints, data, evaluation, sampling, storage
+from ..errors import ColdlabError
+from ..presets import resolve
+from ..training import check_finite, fetch, learning_rate, split, start, train, validate, warm_up
+from . import distributed
 from .machine import machine
-from .presets import resolve
-from .training import check_finite, fetch, learning_rate, split, start, train, validate, warm_up
 
 
 def prepare(config):
@@ -176,7 +176,7 @@ def go_on(config, out, group):
     D, state, before = checkpoints.newest_state(out, group.device)
     told = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     told = {name: value for name, value in told.items() if value != getattr(type(config), name)}
-    told["options"] = before.options if set(config.options) <= set(before.options) else config.options
+    told["options"] = before.options | config.options
     changed = [
         f"{name}: was {getattr(before, name)}, now {v}" for name, v in told.items() if v != getattr(before, name)
     ]
@@ -209,7 +209,7 @@ def write_config(out, config, group, training, held_out):
         "images": {"training": training, "held_out": held_out},
         "machine": machine(group.device) | {"processes": group.ranks},
     }
-    checkpoints.write(out / "config.json", (json.dumps(content, indent=1) + "\n").encode())
+    storage.write_json(out / "config.json", content)
 
 
 class Log:
@@ -221,14 +221,14 @@ class Log:
         except OSError as error:
             raise ColdlabError(f"the folder {out} cannot be made ({error.strerror}); choose another --out.") from None
         self.path, self.board = out / "log.jsonl", board(out, step) if tensorboard else None
-        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]  # a torn line goes
         self.seconds = json.loads(kept[-1])["seconds"] if kept else 0.0  # spent so far, over all sessions
-        checkpoints.write(self.path, "".join(line + "\n" for line in kept).encode())
+        storage.write_text(self.path, "".join(line + "\n" for line in kept))
 
     def add(self, **line):
         try:
-            with open(self.path, "a") as file:
+            with open(self.path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
             why = f"{self.path} cannot be written ({error.strerror})"
@@ -250,9 +250,9 @@ def board(out, step):
 
 def finish(out, config, held, device):
     """The loss curve, and held-out images restored with the weights that were kept."""
-    from . import plots
+    from .. import plots
 
-    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     series = {"training": ([line["step"] for line in lines], [line["loss"] for line in lines])}
     tried = [line for line in lines if line.get("held_out") is not None]
     if tried:
@@ -266,10 +266,12 @@ def finish(out, config, held, device):
 
 
 def draw(path, R, D, config, held, device, shown=8):
-    """Rows of held-out (or test) images: degraded, direct, Algorithm 1, Algorithm 2, original."""
-    from . import plots
+    """Rows of held-out (or test) images: degraded, direct, both of the paper's samplers, original."""
+    from .. import plots
 
     if len(held) < shown:
         held, _ = data.load(config.dataset, "test", config.size, config.zoom)
-    pictures = compare(R, D, data.to_float(held[:shown]).to(device))
-    plots.rows(pictures, f"{len(pictures)} rows of held-out images: {', '.join(pictures)}.").save(path)
+    both = {name: sampling.SAMPLERS[name] for name in ("naive", "improved")}
+    rows = evaluation.restored(R, D, held[:shown], samplers=both)
+    rows = {row: x * 2 - 1 for row, x in rows.items() if row != "last prediction"}
+    plots.rows(rows, f"{len(rows)} rows of held-out images: {', '.join(rows)}.").save(path)

@@ -8,8 +8,8 @@ import math
 
 import torch
 
-from .errors import ColdlabError
-from .frechet import check
+from ..errors import ColdlabError
+from .distances import check
 
 CHUNK = 512  # rows of a distance matrix that are in memory at once
 

@@ -7,10 +7,15 @@ it cannot be older than the run.
 import json
 from pathlib import Path
 
-from .errors import unknown
+import torch
 
-INSTALLED = Path(__file__).parent / "measured"
-FOLDER = INSTALLED if INSTALLED.is_dir() else Path(__file__).parent.parent / "results"  # the latter in a checkout
+from .. import storage
+from ..errors import unknown
+from .machine import machine
+
+PACKAGE = Path(__file__).parent.parent
+INSTALLED = PACKAGE / "measured"
+FOLDER = INSTALLED if INSTALLED.is_dir() else PACKAGE.parent / "results"  # the latter in a checkout
 
 
 def names():
@@ -23,6 +28,17 @@ def load(name):
     if name not in names():
         raise unknown("result", name, names())
     return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def save(path, command, content, device="cpu"):
+    """Write the manifest `path`: its name, the command that makes it again, the machine, and `content`; returns path.
+
+    content: plain dicts, lists and numbers; what it says of "machine" counts (a network's is the one it trained on).
+    """
+    manifest = {"name": path.stem, "command": command, "machine": machine(torch.device(device))} | content
+    path.parent.mkdir(parents=True, exist_ok=True)
+    storage.write_json(path, manifest)
+    return path
 
 
 def picture(name):

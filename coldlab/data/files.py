@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .errors import ColdlabError
+from ..errors import ColdlabError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N", "F")  # Pillow's names
@@ -87,6 +87,41 @@ def read(names, opened, grey, size, zoom, skip_unreadable, where, square=False):
         first = next(iter(bad.values()))
         raise ColdlabError(f"cannot read {len(bad)} of {len(names)} images in {where}: {_few(bad)} ({first}); {fix}.")
     return images[: len(kept)], kept
+
+
+def read_image(path, channels=None, size=None):
+    """One image file as x (1, C, H, W), float32 in [-1, 1], and the bits of its values: 8, 16 or 24.
+
+    PNG, JPEG and whatever else Pillow opens; 16-bit grey PNG and TIFF keep their 16 bits (Pillow reads 16-bit *colour*
+    as 8). A .npy file holds (H, W), (C, H, W), (H, W, C) or (1, C, H, W): uint8, uint16, or floats in [-1, 1], whose
+    24 bits are float32's significand. Transparent parts become white; the camera's orientation is applied.
+
+    channels: 1 (luma) or 3, None as in the file. size: the centre square resized; None leaves every pixel alone.
+    Raises ColdlabError where there is no such file or it cannot be read.
+    """
+    path = Path(path).expanduser()
+    if channels not in (None, 1, 3):
+        raise ColdlabError(f"channels is {channels!r}; it is 1, 3 or None.")
+    check_size(size)
+    if not path.is_file():
+        raise ColdlabError(f"there is no image file {str(path)!r}.")
+    try:
+        pixels, bits = read_npy(path) if path.suffix.lower() == ".npy" else decode(path)
+    except Exception as error:  # decoders fail on hostile bytes with almost any type
+        raise ColdlabError(f"{str(path)!r} cannot be read as an image ({reason(error)}).") from error
+    x = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None]
+    if pixels.dtype.kind == "u":
+        x = x / ((2**bits - 1) / 2) - 1
+    if channels == 1 and x.shape[1] == 3:
+        x = (x * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True)  # ITU-R BT.601
+    elif channels == 3:
+        x = x.expand(-1, 3, -1, -1)
+    return (x if size is None else fit(x, size, 1.0)).contiguous(), bits
+
+
+def check_size(size):
+    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
+        raise ColdlabError(f"size is {size!r}; it is a whole number of pixels from 1, or None.")
 
 
 def decode(file):

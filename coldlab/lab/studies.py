@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from tqdm import tqdm
 
-from . import checkpoints, data, diversity, features, frechet, generation, metrics, sampling
-from .machine import machine, pick_device
+from .. import checkpoints, data, evaluation, generation, metrics, sampling
+from . import results
+from .machine import pick_device
 
 PICTURED = 16
 COPIES = 1000  # images whose nearest neighbours among the training images are looked for
@@ -57,10 +57,10 @@ def digits(T):
         yield f"temperature {temperature}", dict(temperature=temperature)
         yield f"temperature {temperature}, 3 calls", dict(temperature=temperature, severities=sampling.evenly(T, 3))
     yield "80 Gaussians, temperature 0.75, 3 calls", best | many
-    yield "trained on its own states", dict(network="own")
-    yield "trained on its own states, 3 calls", dict(network="own", severities=sampling.evenly(T, 3))
-    yield "trained on its own states, 80 Gaussians, temperature 0.75", best | dict(network="own", severities=every)
-    yield "the same, 3 calls", best | dict(network="own") | many
+    yield "trained on its own states", dict(network="rollout")
+    yield "trained on its own states, 3 calls", dict(network="rollout", severities=sampling.evenly(T, 3))
+    yield "trained on its own states, 80 Gaussians, temperature 0.75", best | dict(network="rollout", severities=every)
+    yield "the same, 3 calls", best | dict(network="rollout") | many
     for calls in (3, 20, 50, 200):
         plenty = many if calls in (20, 200) else {}
         yield f"hot, {calls} calls", dict(network="hot", severities=sampling.evenly(200, calls)) | plenty
@@ -86,7 +86,7 @@ def faces(T):
 
 STUDIES = {
     "generation-mnist": Study(
-        {"cold": "mnist-blur", "own": "mnist-blur-own", "hot": "mnist-noise", "discrete": "mnist-flatblur"},
+        {"cold": "mnist-blur", "rollout": "mnist-blur-rollout", "hot": "mnist-noise", "discrete": "mnist-flatblur"},
         digits,
         few=2000,
         many=10_000,
@@ -123,7 +123,7 @@ def measure(study, folders, path, command, device=None):
 
     folders: role -> folder of the finished run. command: what makes it again, for the manifest. Returns `path`.
     """
-    from . import plots  # matplotlib takes a second to load
+    from .. import plots  # matplotlib takes a second to load
 
     began, device = time.time(), pick_device(device)
     R = {role: checkpoints.load_weights(folder / "model.safetensors", device) for role, folder in folders.items()}
@@ -131,9 +131,6 @@ def measure(study, folders, path, command, device=None):
     images, _ = data.load(config.dataset, "train", config.size, config.zoom)
     judge = Judge(config, images, study, device)
     report = {
-        "name": path.stem,
-        "command": f"python -m coldlab {command}",
-        "machine": machine(device),
         "networks": {role: described(r, folders[role]) for role, r in R.items()},
         "classifier": judge.net.name,
         "reference": f"the {len(judge.test):,} test images; precision and recall with the first {study.few:,}",
@@ -141,8 +138,9 @@ def measure(study, folders, path, command, device=None):
         "real": {"test images": judge(data.to_float(judge.test)) | judge.copies(data.to_float(judge.test))},
         "attempts": [],
     }
-    for name, x in restored(R["cold"], D, data.to_float(judge.test[: study.few])).items():
-        report["real"][name] = judge(x)
+    ways = evaluation.restored(R["cold"], D, judge.test[: study.few], samplers={"improved": sampling.improved})
+    for row, name in (("direct", "restored directly"), ("Algorithm 2", "restored by Algorithm 2")):
+        report["real"][name] = judge(ways[row] * 2 - 1)
     priors, drawn = {}, {}
     for name, changes in tqdm(list(study.plan(D.T)), "attempts"):
         options = dict(network="cold", count="few", t=None, keep=None, components=20) | changes
@@ -158,10 +156,9 @@ def measure(study, folders, path, command, device=None):
         drawn[name] = x[:PICTURED]
     report["bic"] = generation.fit(D, images, components=study.bic).bic
     report["seconds"] = time.time() - began
-    path.parent.mkdir(parents=True, exist_ok=True)
+    results.save(path, f"python -m coldlab {command}", report, device)
     rows = {label: drawn[name] for label, name in study.shown.items()} | {"real": judge.test[:PICTURED]}
     plots.rows(rows, "Rows of generated images, one attempt each, and real ones.").save(path.with_suffix(".png"))
-    checkpoints.write(path, (json.dumps(report, indent=1) + "\n").encode())
     return path
 
 
@@ -170,30 +167,32 @@ class Judge:
 
     def __init__(self, config, images, study, device):
         self.test, _ = data.load(config.dataset, "test", config.size, config.zoom)
-        self.net, self.few = features.classifier(features.reader(config.dataset), device), study.few
-        self.reads = features.reader(config.dataset) == config.dataset  # else its classes are not those of the images
-        self.features = features.extract(self.net, self.test)
-        self.moments = frechet.moments(self.features)
+        self.net, self.few = metrics.classifier(metrics.classifier_for(config.dataset), device), study.few
+        self.reads = (
+            metrics.classifier_for(config.dataset) == config.dataset
+        )  # else its classes are not those of the images
+        self.features = metrics.extract(self.net, self.test)
+        self.moments = metrics.moments(self.features)
         self.training = data.to_unit(images).flatten(1)
-        distance, _ = diversity.nearest(data.to_unit(self.test[:COPIES]).flatten(1), self.training)
+        distance, _ = metrics.nearest(data.to_unit(self.test[:COPIES]).flatten(1), self.training)
         self.limit = distance.quantile(0.01).item()
 
     def __call__(self, x):
         unit = data.to_unit(x)
-        seen, report = features.extract(self.net, unit), {}
+        seen, report = metrics.extract(self.net, unit), {}
         if self.reads:
-            p = features.predict(self.net, unit)
-            histogram = diversity.class_histogram(p)
-            report["recognised"] = diversity.recognised(p).item()
-            report |= {"entropy": diversity.class_entropy(histogram).item(), "histogram": histogram.tolist()}
-        precision, recall = diversity.precision_recall(seen[: self.few], self.features[: self.few])
-        report |= {"frechet": frechet.frechet(frechet.moments(seen), self.moments).item()}
+            p = metrics.predict(self.net, unit)
+            histogram = metrics.class_histogram(p)
+            report["recognised"] = metrics.recognised(p).item()
+            report |= {"entropy": metrics.class_entropy(histogram).item(), "histogram": histogram.tolist()}
+        precision, recall = metrics.precision_recall(seen[: self.few], self.features[: self.few])
+        report |= {"frechet": metrics.frechet(metrics.moments(seen), self.moments).item()}
         report |= {"precision": precision.item(), "recall": recall.item()}
         return report | {"spread": metrics.rmse(unit, unit.roll(1, 0), per_image=True).mean().item()}
 
     def copies(self, x):
         """How near the nearest training image is, and the share nearer than 99 % of the test images are to theirs."""
-        distance, _ = diversity.nearest(data.to_unit(x[:COPIES]).flatten(1), self.training)
+        distance, _ = metrics.nearest(data.to_unit(x[:COPIES]).flatten(1), self.training)
         return {
             "nearest_median": distance.median().item(),
             "nearest_least": distance.min().item(),
@@ -201,24 +200,13 @@ class Judge:
         }
 
 
-@torch.no_grad()
-def restored(R, D, x0):
-    """What restoring test images gives, the best that generating with this network can hope for."""
-    device = next(R.parameters()).device
-    parts = [D(part.to(device), D.T) for part in x0.split(250)]
-    ends = [[state for _, state, _ in sampling.improved(R, D, x)][-1].cpu() for x in parts]
-    return {
-        "restored directly": torch.cat([R(x, D.T).cpu() for x in parts]),
-        "restored by Algorithm 2": torch.cat(ends),
-    }
-
-
 def described(R, folder):
     """How a network came about: its settings, the machine and the time it took."""
     config = R.config
-    told = {"steps": config.steps, "images_seen": config.steps * config.batch, "late": config.late, "own": config.own}
-    told |= {"degradation": repr(R.D)} | json.loads((folder / "config.json").read_text())["machine"]
-    told["seconds"] = json.loads((folder / "log.jsonl").read_text().splitlines()[-1])["seconds"]
+    told = {"steps": config.steps, "images_seen": config.steps * config.batch, "loss": config.loss}
+    told |= {"timestep_bias": config.timestep_bias, "rollout": config.rollout}
+    told |= {"degradation": repr(R.D)} | json.loads((folder / "config.json").read_text(encoding="utf-8"))["machine"]
+    told["seconds"] = json.loads((folder / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])["seconds"]
     return told
 
 
