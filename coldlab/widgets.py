@@ -6,10 +6,13 @@ where a site strips styles and handlers (GitHub), the image is left: a film stri
 """
 
 import base64
+import dataclasses
 import html
 import io
 import json
 import math
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -106,6 +109,110 @@ def explore(D, images, z=None, severities=None, alt=None, scale=3):
         or f"{len(x0)} images under {name}; the slider moves the severity t from {severities[0]} to {severities[-1]}."
     )
     return slider(frames, [f"t = {t} of {D.T}" for t in severities], alt, scale)
+
+
+def live(D, images, R=None):
+    """Controls for a live kernel: D's settings, the severity, your own picture and, with R, a sampler.
+
+    D, images: as in `explore`. R: a restoration network; what a sampler makes of the degraded images is then drawn below
+    them (R was trained for one D: with other settings it shows what a wrong D does). Returns an ipywidgets.VBox, of
+    which nothing is stored with the notebook. Raises ColdlabError without ipywidgets.
+    """
+    try:
+        import ipywidgets
+    except ImportError:
+        raise ColdlabError(
+            "widgets.live needs ipywidgets (pip install ipywidgets); widgets.explore needs no kernel."
+        ) from None
+    from .data import to_float
+    from .sampling import SAMPLERS
+
+    shown = {"x0": to_float(images) if images.dtype == torch.uint8 else images}
+    controls = {name: _control(ipywidgets, name, value) for name, value in _settings(D).items()}
+    t = ipywidgets.IntSlider(D.T, 0, D.T, description="t")
+    sampler = ipywidgets.Dropdown(options=["direct", *SAMPLERS], value="improved", description="sampler")
+    upload = ipywidgets.FileUpload(accept="image/*", description="your picture")
+    picture, message = ipywidgets.Image(format="png"), ipywidgets.HTML()
+
+    def redraw(change=None):
+        try:
+            now = _with(D, {name: control.value for name, control in controls.items()})
+            t.max = now.T
+            rows = [_degraded(now, shown["x0"], t.value)]
+            if R is not None and t.value > 0:
+                rows.append(_restored(R, now, *rows[0], t.value, SAMPLERS.get(sampler.value)))
+            pictures = [_arrange(to_pixels(x.float())) for x, *_ in rows]
+            picture.value, message.value = _png(np.concatenate(pictures)), ""
+        except ColdlabError as error:  # a setting that cannot be: the last picture stays
+            message.value = html.escape(str(error))
+
+    def take(change):
+        for file in upload.value[:1]:
+            shown["x0"] = _own(bytes(file["content"]), shown["x0"])
+        redraw()
+
+    for control in (*controls.values(), t, sampler):
+        control.observe(redraw, "value")
+    upload.observe(take, "value")
+    redraw()
+    return ipywidgets.VBox([*controls.values(), t, *([sampler] if R is not None else []), upload, picture, message])
+
+
+def _settings(D):
+    """{name: value} of D's settings that are numbers or switches, its size left out."""
+    known = [field.name for field in dataclasses.fields(D) if field.name != "size"]
+    return {name: value for name in known if isinstance(value := getattr(D, name), (bool, int, float))}
+
+
+def _control(ipywidgets, name, value):
+    """The control of one setting: a switch, a slider of whole numbers (odd ones for a kernel), or one of any."""
+    how = dict(description=name, continuous_update=False)
+    if isinstance(value, bool):
+        return ipywidgets.Checkbox(value, description=name)
+    if isinstance(value, int):
+        return ipywidgets.IntSlider(value, min=1, max=max(2 * value + 1, 10), step=2 if name == "kernel" else 1, **how)
+    return ipywidgets.FloatSlider(value, min=value / 20, max=3 * value, step=value / 20, **how)
+
+
+def _with(D, settings):
+    """D with other settings."""
+    size = {"size": D.size} if any(field.name == "size" for field in dataclasses.fields(D)) else {}
+    kept = {field.name: getattr(D, field.name) for field in dataclasses.fields(D)}
+    return type(D)(**(kept | size | settings))
+
+
+def _degraded(D, x0, t):
+    """(x_t, z), z from one seed."""
+    z = D.draw(x0, torch.Generator(x0.device).manual_seed(0)) if D.needs_z else None
+    return D(x0, t, z), z
+
+
+def _restored(R, D, x, z, t, sampler):
+    """(what is restored from x_t,): by the sampler, or by one call without one."""
+    if sampler is None:
+        return (R(x, t),)
+    *_, (_, x, _) = sampler(R, D, x, z, range(t, -1, -1))
+    return (x,)
+
+
+def _own(content, like):
+    """A picture that was uploaded, as a batch of one of the size and the channels of `like`."""
+    from .data import read_image
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "picture"
+        path.write_bytes(content)
+        return read_image(path, like.shape[1], like.shape[-1])[0]
+
+
+def _png(pixels, scale=4):
+    """RGBA pixels as the bytes of a PNG, enlarged."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    large = np.ascontiguousarray(pixels.repeat(scale, 0).repeat(scale, 1))
+    Image.fromarray(large).save(buffer, "png")
+    return buffer.getvalue()
 
 
 def _drawn(picture):

@@ -12,7 +12,6 @@ from coldlab.metrics.features import Classifier
 from coldlab.sampling import SAMPLERS, averaged, improved, naive
 from coldlab.unet import Preconditioned
 
-
 ROWS = ["degraded", "direct", "Algorithm 1", "Algorithm 2", "last prediction", "averaged", "original"]
 
 

@@ -5,14 +5,20 @@ import io
 import json
 import re
 import shutil
+import sys
+from datetime import datetime
 from html.parser import HTMLParser
 
+import nbformat
 import numpy as np
 import pytest
 import torch
+from nbclient import NotebookClient
 from PIL import Image
 
+import coldlab
 from coldlab import data, degradations, plots, widgets
+from coldlab.degradations import Blur
 from coldlab.errors import ColdlabError
 
 
@@ -370,3 +376,70 @@ def test_phone(browser, scheme):
     colours = page.evaluate("[document.body, document.querySelector('output')].map(e => getComputedStyle(e).color)")
     assert colours[0] == colours[1] == {"light": "rgb(0, 0, 0)", "dark": "rgb(206, 214, 221)"}[scheme]
     page.close()
+
+
+# ---- under a live kernel ------------------------------------------------------------------------------------------
+
+
+def controls(box):
+    return {child.description: child for child in box.children if getattr(child, "description", "")}
+
+
+def test_live_controls_change_the_degradation_and_the_picture():
+    R = coldlab.load_pretrained("digits-blur")
+    box = widgets.live(R.D, data.load("digits", "test")[0][:3], R)
+    found, picture = controls(box), box.children[-2]
+    assert {"T", "kernel", "std", "discrete", "t", "sampler", "your picture"} <= set(found)
+    seen = {picture.value}
+    for name, value in (
+        ("t", 5),
+        ("std", 2.1),
+        ("kernel", 7),
+        ("sampler", "averaged"),
+        ("sampler", "direct"),
+        ("T", 4),
+    ):
+        found[name].value = value
+        assert picture.value not in seen, name
+        seen.add(picture.value)
+    assert found["t"].value == 4  # never beyond T
+
+
+def test_live_takes_the_readers_picture_and_answers_what_cannot_be(tmp_path):
+    box = widgets.live(Blur(32), data.load("digits", "test")[0][:3])
+    found, picture, message = controls(box), box.children[-2], box.children[-1]
+    before, file = picture.value, tmp_path / "mine.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 40, 3), dtype=np.uint8)).save(file)
+    upload = {"name": "mine.png", "type": "image/png", "size": 1, "content": file.read_bytes()}
+    found["your picture"].value = ({**upload, "last_modified": datetime.now()},)
+    assert picture.value != before
+    found["kernel"].max = 101
+    shown, found["kernel"].step = picture.value, 1
+    found["kernel"].value = 10
+    assert "needs an odd kernel" in message.value
+    assert picture.value == shown
+    found["kernel"].value = 11
+    assert message.value == ""
+
+
+def test_live_without_ipywidgets_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    with pytest.raises(ColdlabError, match="pip install ipywidgets"):
+        widgets.live(Blur(32), data.load("digits", "test")[0][:3])
+
+
+@pytest.mark.slow
+def test_live_runs_in_a_kernel_and_stores_no_widget_state():
+    """In a notebook, executed as the chapters are: the control moves the picture, and no state is left behind."""
+    code = """
+from coldlab import data, widgets
+from coldlab.degradations import Blur
+box = widgets.live(Blur(32), data.load("digits", "test")[0][:2])
+before = bytes(box.children[-2].value)
+[slider] = [child for child in box.children if getattr(child, "description", "") == "t"]
+slider.value = 3
+assert bytes(box.children[-2].value) != before
+"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    NotebookClient(notebook, kernel_name="python3", store_widget_state=False).execute()
+    assert "widgets" not in notebook.metadata
