@@ -10,6 +10,7 @@ from tqdm import tqdm
 from . import data, metrics, sampling
 from .degradations import EIGHT_BITS, each
 from .errors import ColdlabError
+from .metrics import distances, pixels
 from .training import seed_of
 from .unet import device_of, told
 
@@ -25,16 +26,16 @@ def images_for(R, name, split="test"):
 
 
 @torch.no_grad()
-def compare(R, D, x0, z=None, severities=None, rounded=False, samplers=None):
+def compare(R, D, x0, z=None, severities=None, rounded=False, samplers=None, tell=True):
     """{row: images} of a batch x0 in [-1, 1]: degraded, direct, a row per sampler, last prediction, original.
 
     z: D's latent for x0, from `latents`. samplers: {name: sampler}, by default all of `sampling.SAMPLERS`; their rows
     are named by `sampling.TITLES`. "last prediction" is R(x_1, 1) on Algorithm 2's way, which the paper's tables report
     for masks and super-resolution where Algorithm 2's end is meant. severities: as in `sampling.improved`. rounded: x_T
-    as an 8-bit file holds it, and R told so.
+    as an 8-bit file holds it, and R told so; tell=False keeps it from R, which then takes the rounding for an image.
     """
     severities = list(severities or range(D.T, -1, -1))
-    R, x = begin(R, D, x0, z, severities[0], rounded)
+    R, x = begin(R, D, x0, z, severities[0], rounded, tell)
     rows = {"degraded": x, "direct": R(x, severities[0])}
     for name, sampler in (sampling.SAMPLERS if samplers is None else samplers).items():
         *_, (_, rows[sampling.TITLES.get(name, name)], last) = sampler(R, D, x, z, severities)
@@ -43,14 +44,16 @@ def compare(R, D, x0, z=None, severities=None, rounded=False, samplers=None):
     return rows | {"original": x0}
 
 
-def begin(R, D, x0, z, t, rounded=False):
-    """(R, x_t) from which a sampler starts. rounded: x_t as an 8-bit file holds it, and R told so.
+def begin(R, D, x0, z, t, rounded=False, tell=True):
+    """(R, x_t) from which a sampler starts. rounded: x_t as an 8-bit file holds it, and R told so, unless tell=False.
 
     x_t is computed in float64 and rounded once, so that it does not depend on the batch that an image is in.
     """
     wide = x0 if x0.device.type == "mps" else x0.double()  # Apple's GPUs have no float64
     x = D(wide, t, z).to(x0.dtype)
-    return (told(R, EIGHT_BITS), data.eight_bits(x)) if rounded else (R, x)
+    if not rounded:
+        return R, x
+    return told(R, EIGHT_BITS) if tell else R, data.eight_bits(x)
 
 
 def latents(D, images, seed=0, first=0):
@@ -82,12 +85,12 @@ def sees_files(R):
     return R.config.rounded == 1
 
 
-def restored(R, D, images, batch=256, rounded=False, severities=None, samplers=None, seed=0):
+def restored(R, D, images, batch=256, rounded=False, severities=None, samplers=None, seed=0, tell=True):
     """{row: images in [0, 1]} as in `compare`, of uint8 images (N, C, H, W), `batch` at a time; z from seed."""
     device, z, done = device_of(R), latents(D, images, seed), {}
     for part in tqdm(torch.arange(len(images)).split(batch), "evaluate", leave=False, disable=None):
         x0, z_part = data.to_float(images[part]).to(device), each(lambda v, part=part: v[part].to(device), z)
-        for row, x in compare(R, D, x0, z_part, severities, rounded, samplers).items():
+        for row, x in compare(R, D, x0, z_part, severities, rounded, samplers, tell).items():
             done.setdefault(row, []).append(data.to_unit(x.cpu()))
     return {row: torch.cat(parts) for row, parts in done.items()}
 
@@ -108,25 +111,52 @@ def table(rows, net=None, resamples=0, seed=0):
     resamples: draws of the bootstrap over images, whose intervals hold 95 %; 0 leaves them out. The Fréchet distance
     takes a tenth of the draws, being dearer, and none above 256 features. Images smaller than SSIM's window have none.
     """
+    return compared(rows, net, resamples, seed)[:2]
+
+
+def compared(rows, net=None, resamples=0, seed=0):
+    """(values, intervals, differences): `table`, and how far every two rows lie apart.
+
+    differences: {row: {later row: {measure: (low, high)}}}, the 95 % interval of the first minus the second, where each
+    draw of the bootstrap takes the *same* images of both. What the two share cancels, so that an order can be certain
+    although the rows' own intervals overlap. Arguments as in `table`.
+    """
     truth, rows = rows["original"], {row: x for row, x in rows.items() if row != "original"}
-    measures = [
-        measure for measure in MEASURES if measure is not metrics.ssim or min(truth.shape[-2:]) >= metrics.WINDOW
-    ]
-    values = {row: {measure.__name__: measure(x, truth).item() for measure in measures} for row, x in rows.items()}
-    intervals = {row: {} for row in rows}
+    small = min(truth.shape[-2:]) < metrics.WINDOW
+    measures = {m.__name__: m for m in MEASURES if not (small and m is metrics.ssim)}
+    values = {row: {name: m(x, truth).item() for name, m in measures.items()} for row, x in rows.items()}
+    draws = {row: {} for row in rows}
     if resamples:
         for row, x in rows.items():
-            for measure in measures:
-                intervals[row][measure.__name__] = metrics.interval(measure, x, truth, 0.95, resamples, seed)
-    if net is None:
-        return values, intervals
-    name, real = metrics.frechet_name(net), metrics.extract(net, truth)
-    for row, x in rows.items():
-        seen = metrics.extract(net, x)
-        values[row][name] = metrics.frechet(seen, real).item()
-        if resamples and net.dim <= 256:
-            intervals[row][name] = metrics.frechet_interval(seen, real, 0.95, max(2, resamples // 10), seed)
-    return values, intervals
+            draws[row] = {name: pixels.draws(m, x, truth, resamples, seed) for name, m in measures.items()}
+    intervals = {row: {name: pixels.middle(d) for name, d in draws[row].items()} for row in rows}
+    name = None
+    if net is not None:
+        name, real = metrics.frechet_name(net), metrics.extract(net, truth)
+        for row, x in rows.items():
+            seen = metrics.extract(net, x)
+            values[row][name] = metrics.frechet(seen, real).item()
+            if resamples and net.dim <= 256:
+                draws[row][name] = distances.frechet_draws(seen, real, max(2, resamples // 10), seed)
+                low, high = distances.around(values[row][name], draws[row][name])
+                intervals[row][name] = max(0.0, low), high
+    return values, intervals, apart(values, draws, name)
+
+
+def apart(values, draws, biased=None):
+    """{row: {later row: {measure: (low, high)}}} of paired draws; those of the measure `biased` are moved to its value.
+
+    PSNR is left out: it orders rows as RMSE does, and infinite ones have no difference.
+    """
+    found, rows = {}, list(draws)
+    for k, one in enumerate(rows):
+        for other in rows[k + 1 :]:
+            there = found.setdefault(one, {}).setdefault(other, {})
+            for name in (name for name in draws[one] if name != "psnr"):
+                difference = draws[one][name] - draws[other][name]
+                value = values[one][name] - values[other][name]
+                there[name] = distances.around(value, difference) if name == biased else pixels.middle(difference)
+    return found
 
 
 def lines(values, intervals):

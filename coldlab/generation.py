@@ -22,7 +22,8 @@ FLOOR = FLOAT32  # a number weaker than this, relative to the image, is lost in 
 MOST = 256  # numbers of an image, over its channels, that a mixture with full covariances can still learn
 ENOUGH = 20_000  # images for a mixture
 COMPONENTS = (1, 2, 5, 10, 20, 40)  # Gaussians to choose among
-PER_GAUSSIAN = 250  # images for each of them, where recognisable digits count more than BIC (chapter 6)
+LEAST = 10  # images for each of them; numbers of Gaussians that need more images than there are do not come in
+PER_GAUSSIAN = 250  # images for each of them where nothing is tried: what `sample` takes
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Prior:
 
     survivors: Survivors
     mixture: object  # sklearn.mixture.GaussianMixture over (C K) numbers
-    bic: dict  # components tried -> BIC on held-out images; empty where only one number was tried
+    tried: dict  # components -> log-likelihood of a held-out image, their mean; empty where only one number was tried
 
     @property
     def D(self):
@@ -110,8 +111,9 @@ def fit(D, images, t=None, keep=None, components=COMPONENTS, seed=0):
     """The Prior of uint8 images (N, C, H, W): a mixture of full-covariance Gaussians over what survives D_t (t = T).
 
     keep: how many numbers per channel, the strongest; None takes all that survive, if they are at most 256 in all.
-    components: how many Gaussians, or several such numbers; of those the one with the lowest BIC on held-out images
-    (every fifth) is taken: BIC = -2 log L + p log N, p parameters. The paper: keep=1 and a single Gaussian.
+    components: how many Gaussians, or several such numbers; of those the one is taken under which held-out images (a
+    fifth, not fitted to) are likeliest, and fitted again to all images. Numbers that leave fewer than ten images for a
+    Gaussian are dropped; a ColdlabError says so where none is left. The paper: keep=1 and a single Gaussian.
     Of more than 20,000 images, every so many-th is used: a mixture needs no more, and would take minutes.
     """
     from sklearn.mixture import GaussianMixture
@@ -123,16 +125,17 @@ def fit(D, images, t=None, keep=None, components=COMPONENTS, seed=0):
         survivors = Survivors(D, survivors.t, MOST // images.shape[1])
     images = images[:: -(-len(images) // ENOUGH)]
     c = torch.cat([survivors.read(to_float(chunk)) for chunk in images.split(1024)]).flatten(1)
-    tried = (components,) if isinstance(components, int) else tuple(components)
-    held = torch.arange(len(c)) % 5 == 0
-    if len(c) < 10 * max(tried) or min(tried) < 1:
-        raise ColdlabError(f"{len(c)} images for {max(tried)} components; use at least ten for each.")
-    bic = {}
-    if len(tried) > 1:
-        for k in tqdm(tried, "mixtures", leave=False, disable=not sys.stderr.isatty()):
-            bic[k] = GaussianMixture(k, random_state=seed).fit(c[~held].numpy()).bic(c[held].numpy())
-    best = min(bic, key=bic.get) if bic else tried[0]
-    return Prior(survivors, GaussianMixture(best, random_state=seed).fit(c.numpy()), bic)
+    asked = (components,) if isinstance(components, int) else tuple(components)
+    allowed = [k for k in asked if 1 <= k <= len(c) // LEAST]
+    if not allowed:
+        least = f"a mixture takes at least {LEAST} for each Gaussian"
+        raise ColdlabError(f"{len(c)} images for {min(asked)} Gaussians; {least}, and at least one Gaussian.")
+    held, tried = torch.arange(len(c)) % 5 == 0, {}
+    if len(allowed) > 1:
+        for k in tqdm(allowed, "mixtures", leave=False, disable=not sys.stderr.isatty()):
+            tried[k] = float(GaussianMixture(k, random_state=seed).fit(c[~held].numpy()).score(c[held].numpy()))
+    best = max(tried, key=tried.get) if tried else allowed[0]
+    return Prior(survivors, GaussianMixture(best, random_state=seed).fit(c.numpy()), tried)
 
 
 @dataclass(frozen=True)

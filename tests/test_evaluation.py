@@ -7,7 +7,7 @@ from helpers import CASES, case, images, rms
 from coldlab import data, metrics
 from coldlab.data import eight_bits
 from coldlab.degradations import EIGHT_BITS, Blur, Mask
-from coldlab.evaluation import compare, evaluate, latents, restored, table
+from coldlab.evaluation import compare, compared, evaluate, latents, restored, table
 from coldlab.metrics.features import Classifier
 from coldlab.sampling import SAMPLERS, averaged, improved, naive
 from coldlab.unet import Preconditioned
@@ -157,3 +157,46 @@ def test_the_table_has_the_distance_of_its_net_and_intervals():
     assert none == {row: {} for row in values}
     net.dim = 300  # as if it were a large net: a bootstrap of large covariances takes too long
     assert name not in table(rows, net, resamples=40)[1]["direct"]
+
+
+def test_differences_are_paired():
+    """Two restorations whose own intervals overlap by far, and of which one is better image by image."""
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.rand(200, 1, 32, 32, generator=generator)
+    error = torch.rand(200, 1, 1, 1, generator=generator) * torch.randn(truth.shape, generator=generator) / 4
+    rows = {"one": (truth + error).clamp(0, 1), "other": (truth + 0.97 * error).clamp(0, 1), "original": truth}
+    net = Classifier(1, 4).eval()
+    values, intervals, differences = compared(rows, net, resamples=200)
+    assert (values, intervals) == table(rows, net, resamples=200)
+    name = metrics.frechet_name(net)
+    assert list(differences) == ["one"]
+    found = differences["one"]["other"]
+    assert set(found) == {"rmse", "ssim", name}
+    assert intervals["other"]["rmse"][1] > intervals["one"]["rmse"][0]
+    for measure, sign in (("rmse", 1), ("ssim", -1)):
+        low, high = found[measure]
+        assert 0 < min(sign * low, sign * high)
+        assert low <= values["one"][measure] - values["other"][measure] <= high
+    low, high = found[name]
+    assert low < values["one"][name] - values["other"][name] < high
+    assert high - low < intervals["one"][name][1] - intervals["one"][name][0]
+    assert compared(rows)[2] == {"one": {"other": {}}}
+
+
+def test_the_rounding_of_a_file_may_be_kept_from_r():
+    seen = []
+
+    class Net(torch.nn.Module):
+        def forward(self, x, t, label=None):
+            return x[:, : x.shape[1] // 2]
+
+    class Spy(Preconditioned):
+        def forward(self, x, t, label=None, eps=2e-6):
+            seen.append(eps)
+            return super().forward(x, t, label, eps)
+
+    D = Blur(16, 4, 5, 1.0)
+    ways = [compare(Spy(Net(), D), D, images(), rounded=True, samplers={}, tell=tell) for tell in (True, False)]
+    assert seen == [EIGHT_BITS, 2e-6]
+    assert torch.equal(*(rows["degraded"] for rows in ways))
+    assert torch.equal(ways[1]["degraded"], eight_bits(ways[1]["degraded"]))

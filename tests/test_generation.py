@@ -86,15 +86,37 @@ def test_colour_means_are_drawn_together():
     assert (drawn[:, 0] - drawn[:, 1]).abs().max() < 0.1 * drawn.mean((1, 2, 3)).std()
 
 
-def test_components_are_chosen_by_bic_on_held_out_images():
+def two_kinds(n=500):
+    """Images of two brightnesses, so that two Gaussians describe their means."""
     generator = torch.Generator().manual_seed(0)
-    level = torch.where(torch.rand(500, 1, 1, 1, generator=generator) < 0.5, 40, 200)
-    x = (level + torch.randint(-9, 10, (500, 1, 16, 16), generator=generator)).to(torch.uint8)  # two kinds of image
-    prior = generation.fit(Blur(16, T=4), x, keep=1, components=(1, 2, 4))
-    assert set(prior.bic) == {1, 2, 4}
-    assert prior.bic[2] == min(prior.bic.values())
+    level = torch.where(torch.rand(n, 1, 1, 1, generator=generator) < 0.5, 40, 200)
+    return (level + torch.randint(-9, 10, (n, 1, 16, 16), generator=generator)).to(torch.uint8)
+
+
+def test_components_are_chosen_by_the_likelihood_of_held_out_images():
+    D, x = Blur(16, T=4), two_kinds()
+    prior = generation.fit(D, x, keep=1, components=(1, 2, 4))
+    assert set(prior.tried) == {1, 2, 4}
+    assert prior.tried[2] == max(prior.tried.values())
     assert prior.mixture.n_components == 2
-    assert generation.fit(Blur(16, T=4), x, keep=1, components=3).bic == {}
+    assert generation.fit(D, x, keep=1, components=3).tried == {}
+    c = prior.survivors.read(data.to_float(x)).flatten()  # one number: the law of one Gaussian, by hand
+    rest, held = c[torch.arange(500) % 5 != 0], c[::5]
+    variance = rest.var(correction=0) + 1e-6  # what scikit-learn adds
+    by_hand = -0.5 * ((2 * torch.pi * variance).log() + (held - rest.mean()).square().mean() / variance)
+    assert prior.tried[1] == pytest.approx(by_hand.item(), rel=1e-6)
+
+
+def test_numbers_of_gaussians_that_the_images_do_not_allow_are_dropped():
+    x = two_kinds(45)
+    prior = generation.fit(Blur(16, T=4), x, keep=1)  # of 1, 2, 5, 10, 20, 40 only the first two have ten images each
+    assert set(prior.tried) == {1, 2}
+    assert generation.fit(Blur(16, T=4), x[:19], keep=1).mixture.n_components == 1
+    for components, told in ((5, "45 images for 5 Gaussians"), ((9, 7), "45 images for 7"), (0, "for 0 Gaussians")):
+        with pytest.raises(ColdlabError, match=told):
+            generation.fit(Blur(16, T=4), x, keep=1, components=components)
+    with pytest.raises(ColdlabError, match="9 images for 1 Gaussians; a mixture takes at least 10 for each"):
+        generation.fit(Blur(16, T=4), x[:9], keep=1)
 
 
 def test_one_start_gives_one_image_and_one_seed_one_start():
@@ -172,7 +194,7 @@ def test_what_cannot_be_done_is_told():
         generation.Survivors(Noise(), 3)
     with pytest.raises(ColdlabError, match="at least 1"):
         generation.Survivors(Blur(16), 3, keep=0)
-    with pytest.raises(ColdlabError, match="at least ten for each"):
+    with pytest.raises(ColdlabError, match="at least 10 for each"):
         generation.fit(Blur(16, T=4), x, components=11)
     with pytest.warns(UserWarning, match="768 numbers survive and a mixture learns at most 256"):
         prior = generation.fit(Blur(16, T=1, std=0.5), x, components=1)

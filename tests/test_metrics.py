@@ -79,7 +79,7 @@ def test_equal_images():
 def test_chunks_do_not_show(metric, monkeypatch):
     x, y = pair(n=10)
     whole = metric(x, y, per_image=True), metric(x, y)
-    monkeypatch.setattr(metrics, "CHUNK", 3)
+    monkeypatch.setattr(metrics.pixels, "CHUNK", 3)
     torch.testing.assert_close((metric(x, y, per_image=True), metric(x, y)), whole, rtol=1e-13, atol=0)
     alone = torch.stack([metric(a[None], b[None]) for a, b in zip(x, y, strict=True)])
     torch.testing.assert_close(alone, whole[0], rtol=1e-13, atol=0)
@@ -168,3 +168,19 @@ def test_intervals_cover_as_often_as_they_say():
     x = torch.zeros(60, 1, 2, 2)
     held = [lo < math.sqrt(1 / 3) < hi for lo, hi in (metrics.interval(metrics.rmse, x + s, x) for s in size)]
     assert 0.88 < sum(held) / len(held) < 0.99
+
+
+@pytest.mark.parametrize("metric", [metrics.rmse, metrics.psnr, metrics.ssim])
+def test_one_seed_draws_the_same_images_of_every_pair(metric):
+    """So the difference of two restorations' draws is that of one sample of images: a paired bootstrap."""
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.rand(30, 1, 12, 12, generator=generator)
+    worse = (truth + 0.2 * torch.rand(30, 1, 1, 1, generator=generator)).clamp(0, 1)
+    better = truth + 0.9 * (worse - truth)
+    one, other = (metrics.pixels.draws(metric, x, truth, 200, seed=3) for x in (worse, better))
+    assert ((one - other) > 0).all() if metric is metrics.rmse else ((one - other) < 0).all()
+    generator = torch.Generator().manual_seed(3)
+    first = torch.randint(30, (50, 30), generator=generator)[0]
+    assert one[0].item() == pytest.approx(metric(worse[first], truth[first]).item(), rel=1e-9)
+    low, high = metrics.interval(metric, worse, truth, 0.95, 200, seed=3)
+    assert (low, high) == metrics.pixels.middle(one)

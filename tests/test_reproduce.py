@@ -11,7 +11,6 @@ import torch
 from coldlab import ColdlabError, checkpoints, data, evaluation, metrics, presets
 from coldlab.__main__ import main
 from coldlab.lab import experiments, reproduce, results, runs
-from coldlab.metrics import features
 
 TINY = dict(width=8, mults=(1,), patch=4, batch=8)
 pytestmark = pytest.mark.filterwarnings("always::UserWarning")
@@ -51,12 +50,45 @@ def test_a_result_holds_the_run_and_what_the_published_weights_do(tiny, tmp_path
             assert low <= manifest["metrics"][row][measure] <= high
     assert list(manifest["calls"]) == ["2", "3", "5", "10"]
     few = evaluation.restored(R, R.D, images, severities=[20, 10, 0])["Algorithm 2"]
-    assert manifest["calls"]["2"]["rmse"] == pytest.approx(metrics.rmse(few, rows["original"]).item(), rel=1e-5)
-    right = features.predict(features.classifier("digits"), rows["original"]).argmax(1) == labels
+    expected = metrics.rmse(few, rows["original"]).item()
+    assert manifest["calls"]["2"]["Algorithm 2"]["rmse"] == pytest.approx(expected, rel=1e-5)
+    low, high = manifest["differences"]["direct"]["Algorithm 2"]["rmse"]
+    values = manifest["metrics"]
+    assert low <= values["direct"]["rmse"] - values["Algorithm 2"]["rmse"] <= high
+    assert list(manifest["differences"]) == [row for row in rows if row not in ("original", "averaged")]
+    for name, tell in (("told", True), ("not told", False)):
+        files = evaluation.restored(R, R.D, images, rounded=True, samplers={}, tell=tell)
+        expected = metrics.rmse(files["direct"], rows["original"]).item()
+        assert manifest["eight_bits"][name]["direct"]["rmse"] == pytest.approx(expected, rel=1e-5)
+    right = metrics.predict(metrics.classifier("digits"), rows["original"]).argmax(1) == labels
     assert manifest["read_as_their_class"]["original"]["share"] == pytest.approx(right.double().mean().item())
     assert len(manifest["read_as_their_class"]["direct"]["by_class"]) == 10
     drawn = {"tiny.png", "tiny-progress.png", "tiny-steps.png"}
     assert {p.name for p in (tmp_path / "results").iterdir()} == {"tiny.json"} | drawn
+
+
+def test_shipped_weights_are_judged_again_without_their_run(monkeypatch, tmp_path, capsys):
+    """What is known of the training is kept, the judgement is that of the code of today."""
+    monkeypatch.setattr(reproduce, "RESAMPLES", 20)
+    load = data.load
+    monkeypatch.setattr(data, "load", lambda *a, **k: tuple(part[:200] for part in load(*a, **k)))
+    old = results.load("digits-blur")
+    told = old | {"seconds": 12.5, "curve": [[1, 1.0, 0.5]], "metrics": {}, "intervals": {}}
+    (tmp_path / "digits-blur.json").write_text(json.dumps(told), encoding="utf-8")
+    arguments = ["--judge", "--results", str(tmp_path), "--device", "cpu"]
+    assert main(["reproduce", "digits-blur", *arguments]) == 0
+    assert "Algorithm 2" in capsys.readouterr().out
+    new = json.loads((tmp_path / "digits-blur.json").read_text(encoding="utf-8"))
+    assert (new["seconds"], new["curve"]) == (12.5, [[1, 1.0, 0.5]])
+    for key in ("machine", "images_seen", "final_training_loss", "training_images", "command", "name"):
+        assert new[key] == old[key], key
+    R = checkpoints.load_pretrained("digits-blur")
+    assert new["config"] == json.loads(json.dumps(dataclasses.asdict(R.config)))
+    rows = evaluation.restored(R, R.D, data.load("digits", "test")[0])
+    assert new["metrics"]["direct"]["rmse"] == pytest.approx(evaluation.table(rows)[0]["direct"]["rmse"], rel=1e-5)
+    assert {p.name for p in tmp_path.iterdir()} == {"digits-blur.json", "digits-blur.png", "digits-blur-steps.png"}
+    assert main(["reproduce", "mnist-blur-1000", *arguments]) == 2  # measured, but it does not ship
+    assert "shipped network" in capsys.readouterr().err
 
 
 def test_an_interrupted_result_goes_on_and_a_finished_one_is_only_judged(tiny, tmp_path, monkeypatch):
@@ -165,7 +197,7 @@ def test_the_command_line_prints_the_table(tiny, tmp_path, capsys):
 def test_each_experiment_has_the_settings_of_its_preset(name):
     config = experiments.experiment(name).config()
     preset = presets.preset(experiments.experiment(name).preset)
-    assert presets.parse(config.options) == preset.options
+    assert config.options == preset.options
     assert (config.size, config.zoom, config.dataset) == (preset.size, preset.zoom, preset.dataset)
     assert presets.resolve(config) == config
 

@@ -46,6 +46,7 @@ def bench(
 def reproduce(
     name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None,
     list_: Annotated[bool, tyro.conf.arg(name="list")] = False,
+    judge: bool = False,
     budget: str = "full",
     out: Text = None,
     results: Text = None,
@@ -60,6 +61,7 @@ def reproduce(
     Args:
         name: Which result; see --list.
         list_: Print what there is, what each costs, and what has been run.
+        judge: Train nothing: judge the network NAME that ships again, and keep what its manifest says of the training.
         budget: full, or minutes of training such as 2m or 30m, for a shorter run under a name of its own.
         out: Folder of the run, by default runs/NAME; for a study of generation that of its networks' runs, runs.
         results: Folder of the manifest and the figures; by default results.
@@ -73,6 +75,6 @@ def reproduce(
     if name is None:
         raise ColdlabError("name a result: python -m coldlab reproduce mnist-blur; --list prints them all.")
     samplers = sampling.samplers(sampler, weight)
-    path = measured.reproduce(name, budget, device, out, results, samplers)
-    print("\n".join(measured.lines(json.loads(path.read_text()))))
+    path = measured.reproduce(name, budget, device, out, results, samplers, judge)
+    print("\n".join(measured.lines(json.loads(path.read_text(encoding="utf-8")))))
     print(f"{path}; {path.with_suffix('.png')}")

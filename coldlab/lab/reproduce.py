@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from .. import checkpoints, data, evaluation, metrics, presets, sampling
 from ..data import eight_bits
-from ..degradations import EIGHT_BITS, each
+from ..degradations import EIGHT_BITS, Separable, each
 from ..errors import unknown
 from ..unet import device_of
 from . import experiments, results, studies
@@ -27,7 +27,7 @@ PICTURED = 8  # test images in the figure
 INVERSE = "inverse"
 
 
-def reproduce(name, budget="full", device=None, out=None, folder=None, samplers=None):
+def reproduce(name, budget="full", device=None, out=None, folder=None, samplers=None, judge_only=False):
     """Make the result `name` again, training what it needs or going on with it; returns the manifest's path.
 
     name: an experiment, judged on the test images; a study of generation, whose networks are trained one by one; or
@@ -35,12 +35,15 @@ def reproduce(name, budget="full", device=None, out=None, folder=None, samplers=
     budget: "full", or the time to train each network as 2m or 30m; the name gets it as a suffix. out: the run's folder,
     runs/NAME by default, for a study the folder of its networks' runs, runs. folder: where NAME.json and NAME.png go;
     by default the results of this checkout, else ./results. samplers: {name: sampler} that an experiment is judged
-    with, by default all of `sampling.SAMPLERS`. A finished run is only judged again.
+    with, by default all of `sampling.SAMPLERS`. A finished run is only judged again. judge_only: so are the weights
+    that ship, without a run (`rejudge`).
     """
     known = experiments.EXPERIMENTS | STUDIES | {INVERSE: None}
     if name not in known:
         raise unknown("result", name, known)
     folder = Path(folder or (results.FOLDER if results.FOLDER != results.INSTALLED else "results"))
+    if judge_only:
+        return rejudge(name, folder, device, samplers)
     command = f"reproduce {name}" + ("" if budget == "full" else f" --budget {budget}")
     called = suffixed(name, budget)
     if name == INVERSE:
@@ -52,16 +55,51 @@ def reproduce(name, budget="full", device=None, out=None, folder=None, samplers=
     return studies.measure(STUDIES[name], runs, folder / f"{called}.json", command, device)
 
 
+def rejudge(name, folder=None, device=None, samplers=None):
+    """Judge a shipped network again, by the code of today, and write its manifest; no run's folder is needed.
+
+    What the manifest in FOLDER says of the training (machine, time, curve) is kept, the judgement is new, and its
+    pictures too, but for that of the training's progress. Raises ColdlabError where no such network ships.
+    """
+    if name not in checkpoints.pretrained():
+        raise unknown("shipped network", name, checkpoints.pretrained())
+    folder = Path(folder or (results.FOLDER if results.FOLDER != results.INSTALLED else "results"))
+    path = folder / f"{name}.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else results.load(name)
+    R = checkpoints.load_pretrained(name, pick_device(device))
+    training = {key: known[key] for key in TRAINING if key in known}
+    return judged(R, training, path, f"reproduce {name}", device, samplers)
+
+
+TRAINING = ("machine", "seconds", "training_images", "images_seen", "final_training_loss", "curve")
+
+
 def judge(name, out, folder, device=None, command=None, samplers=None):
     """Write OUT/NAME.safetensors in half precision, and what it does on the test set: FOLDER/NAME.json and NAME.png."""
-    R, device = checkpoints.load_weights(out / "model.safetensors"), pick_device(device)
-    config, weights = R.config, out / f"{name}.safetensors"
-    checkpoints.save_weights(weights, R, config, half=True)
-    R = checkpoints.load_weights(weights, device)  # what is published is what is measured
-    images, labels = data.load(config.dataset, "test", config.size, config.zoom)
+    R, weights = checkpoints.load_weights(out / "model.safetensors"), out / f"{name}.safetensors"
+    checkpoints.save_weights(weights, R, R.config, half=True)
+    R = checkpoints.load_weights(weights, pick_device(device))  # what is published is what is measured
     last = json.loads((out / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     made = json.loads((out / "config.json").read_text(encoding="utf-8"))
-    began = time.perf_counter()
+    training = {
+        "machine": made["machine"],
+        "seconds": last["seconds"],
+        "training_images": made["images"]["training"],
+        "images_seen": R.config.steps * R.config.batch,
+        "final_training_loss": last["loss"],
+        "curve": curve(out),
+    }
+    path = judged(R, training, folder / f"{name}.json", command, device, samplers)
+    if kept := sorted(out.glob("weights-*.safetensors")):
+        images, _ = data.load(R.config.dataset, "test", R.config.size, R.config.zoom)
+        draw_progress(folder / f"{name}-progress.png", [*kept, weights], images[:PICTURED], pick_device(device))
+    return path
+
+
+def judged(R, training, path, command, device=None, samplers=None):
+    """Write the manifest `path` of R, and its pictures: what is known of its training, what it does on the test set."""
+    config, device, began = R.config, pick_device(device), time.perf_counter()
+    images, labels = data.load(config.dataset, "test", config.size, config.zoom)
     rounded = evaluation.sees_files(R)
     samplers = sampling.SAMPLERS if samplers is None else samplers
     rows = evaluation.restored(R, R.D, images, rounded=rounded, samplers=samplers)
@@ -69,30 +107,35 @@ def judge(name, out, folder, device=None, command=None, samplers=None):
         "config": dataclasses.asdict(config),
         "degradation": repr(R.D),
         "T": R.D.T,
-        "machine": made["machine"],
-        "seconds": last["seconds"],
         "parameters": sum(p.numel() for p in R.parameters()),
-        "training_images": made["images"]["training"],
-        "images_seen": config.steps * config.batch,
-        "final_training_loss": last["loss"],
-        "curve": curve(out),
+        **training,
         "test_images": len(images),
         "x_T_rounded_to_8_bits": rounded,
     }
     net = metrics.classifier(chosen, device) if (chosen := metrics.classifier_for(config.dataset)) else None
-    manifest["metrics"], manifest["intervals"] = evaluation.table(rows, net, RESAMPLES)
+    values, intervals, differences = evaluation.compared(rows, net, RESAMPLES)
+    manifest |= {"metrics": values, "intervals": intervals, "differences": differences}
     if chosen == config.dataset and labels is not None:
         manifest["read_as_their_class"] = read_right(net, rows, labels)
     if R.D.T >= 20:
         manifest["calls"] = {n: fewer(R, images, net, rounded, n, samplers) for n in (2, 3, 5, 10)}
+    if isinstance(R.D, Separable) and not rounded:
+        manifest["eight_bits"] = files(R, images, net)
     manifest["evaluation"] = machine(device) | {"seconds": round(time.perf_counter() - began, 1)}
-    folder.mkdir(parents=True, exist_ok=True)
-    draw(folder / f"{name}.png", rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draw(path.with_suffix(".png"), rows)
     if R.D.T >= 20:
-        draw_steps(folder / f"{name}-steps.png", R, images[:PICTURED])
-    if kept := sorted(out.glob("weights-*.safetensors")):
-        draw_progress(folder / f"{name}-progress.png", [*kept, weights], images[:PICTURED], device)
-    return results.save(folder / f"{name}.json", f"python -m coldlab {command}", manifest, device)
+        draw_steps(path.with_name(f"{path.stem}-steps.png"), R, images[:PICTURED])
+    return results.save(path, f"python -m coldlab {command}", manifest, device)
+
+
+def files(R, images, net):
+    """{"told", "not told": {row: measures}}: one call of R from an x_T of 256 levels, and whether R knows of them."""
+    found = {}
+    for name, tell in (("told", True), ("not told", False)):
+        rows = evaluation.restored(R, R.D, images, rounded=True, samplers={}, tell=tell)
+        found[name], _ = evaluation.table(rows, net)
+    return found
 
 
 def judge_inverse(folder):

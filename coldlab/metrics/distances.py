@@ -117,10 +117,19 @@ def frechet_interval(a, b, level=0.95, resamples=100, seed=0, paired=True):
     The bootstrap's quantiles, moved so that their mean is the measured distance: the plain ones would often not contain
     it. The interval speaks of the distance *at this number of images*; the bias of that number is in it, not beside it.
     """
-    draws = frechet_draws(a, b, resamples, seed, paired)
     value = _distance(*_weighted(check(a), torch.arange(len(a))), *_weighted(check(b), torch.arange(len(b))))
-    low, high = torch.quantile(draws - draws.mean() + value, torch.tensor([1 - level, 1 + level]).double() / 2).tolist()
+    low, high = around(value, frechet_draws(a, b, resamples, seed, paired), level)
     return max(0.0, low), high
+
+
+def around(value, draws, level=0.95):
+    """(low, high): where the middle `level` of draws (resamples,) lies once their mean is moved to the measured value.
+
+    For Fréchet distances and for differences of two of them, whose draws are biased.
+    """
+    ends = torch.tensor([1 - level, 1 + level]).double() / 2
+    low, high = torch.quantile(draws - draws.mean() + value, ends).tolist()
+    return low, high
 
 
 def against_samples(a, b, sizes, repeats=5, seed=0, paired=False):

@@ -56,20 +56,29 @@ def bootstrap(values, resamples=1000, seed=0):
     return torch.cat(draws)
 
 
+def draws(metric, x, y, resamples=1000, seed=0):
+    """What rmse, psnr or ssim comes to for images of x and y drawn with replacement, (resamples,), float64.
+
+    One seed draws the same images whatever x and y are, so that the draws of two restorations can be subtracted.
+    """
+    if metric is ssim:
+        return bootstrap(metric(x, y, per_image=True), resamples, seed)
+    found = bootstrap(rmse(x, y, per_image=True).square(), resamples, seed).sqrt()  # squared errors are what averages
+    return -20 * found.log10() if metric is psnr else found
+
+
 def interval(metric, x, y, level=0.95, resamples=1000, seed=0):
     """(low, high): the bootstrap's interval of rmse, psnr or ssim over the images of x and y.
 
     It says how far the number would move with other images of the same kind. It does not speak of another training run.
     """
-    each = metric(x, y, per_image=True)
-    squares = metric is not ssim  # these two average squared errors, not themselves
-    if metric is psnr:
-        each = rmse(x, y, per_image=True)
-    draws = bootstrap(each.square() if squares else each, resamples, seed)
-    draws = draws.sqrt() if squares else draws
-    draws = -20 * draws.log10() if metric is psnr else draws
+    return middle(draws(metric, x, y, resamples, seed), level)
+
+
+def middle(found, level=0.95):
+    """(low, high): the ends between which the middle `level` of draws (resamples,) lies."""
     ends = torch.tensor([1 - level, 1 + level], dtype=torch.float64) / 2
-    low, high = torch.quantile(draws, ends, interpolation="nearest").tolist()  # infinite PSNRs stay
+    low, high = torch.quantile(found, ends, interpolation="nearest").tolist()  # infinite PSNRs stay
     return low, high
 
 
