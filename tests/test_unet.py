@@ -1,6 +1,7 @@
 """The U-Net: the paper's numbers of weights, any size of image, and slow second implementations of its parts."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -292,6 +293,8 @@ def test_the_preconditioned_network_sees_the_image_and_its_inverse():
     D, seen = Blur(16), []
 
     class Net(torch.nn.Module):
+        channels = 1
+
         def forward(self, x, t, label=None):
             seen.append((x, t, label))
             return x[:, :1]
@@ -308,3 +311,15 @@ def test_the_preconditioned_network_sees_the_image_and_its_inverse():
     assert seen[0][1] is t
     assert seen[2][2] == "label"
     assert not [name for name in R.state_dict() if name.startswith("D")]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_preconditioned_network_counts_channels_as_its_user_does(channels):
+    D, other = Blur(16), 4 - channels
+    R = Preconditioned(small(channels, inputs=2 * channels), D)
+    assert R(images(2, channels), 5).shape == (2, channels, 16, 16)
+    for wrong in (images(2, other), images(2, 2 * channels), images(2, channels)[0]):
+        told = rf"takes \(B, {channels}, H, W\) images, not {re.escape(str(tuple(wrong.shape)))}; .*coldlab train"
+        with pytest.raises(ColdlabError, match=told):
+            R(wrong, 5)
