@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from coldlab import ColdlabError
 from coldlab.degradations import Blur, Degradation, Desaturate, Fade, Mask, Noise, Pixelate, make
-from coldlab.linear_proof import check_affine, error_law, linear_part, white_fraction
+from coldlab.linear_proof import check_affine, error_law, linear_part, repeated, white_fraction
 from coldlab.presets import PRESETS
 from coldlab.sampling import evenly, improved, naive
 
@@ -259,9 +259,72 @@ def test_the_law_says_no_to_what_is_not_affine():
     with pytest.raises(ColdlabError, match="Snow is not affine"):
         next(error_law(D, {D.T: x0}, [D.T, 0], z))
     with pytest.raises(ColdlabError, match="not affine"):
-        check_affine(AnyD(16, 3, 0, curve=0.5), x0, 3)
+        check_affine(AnyD(16, 3, 0, curve=0.5), x0, [3])
     with pytest.raises(ColdlabError, match="severities"):
         next(error_law(D, {}, [3, 5, 0], z))
+
+
+class Clipped(torch.nn.Module):
+    """D, kept in [-1, 1] at every severity like an image file."""
+
+    def __init__(self, D):
+        super().__init__()
+        self.D, self.T = D, D.T
+
+    def forward(self, x, t, z=None):
+        return self.D(x, t, z).clamp(-1, 1)
+
+
+def test_the_law_looks_at_every_severity_of_the_run():
+    """At T the noise has swallowed the image and a clip of it is a constant, which is affine; below T it is not."""
+    D, x0 = Clipped(Noise(T=200)), images(3, dtype=torch.float64)
+    z = draw(D.D, x0)
+    check_affine(D, x0, [200], z)  # what looking at T alone finds: nothing
+    states, e = watched(improved, random_R(3), D, x0, z)
+    law = sum(linear_part(D, e[s], s - 1, z) - linear_part(D, e[s], s, z) for s in e)
+    assert rms(states[0] - x0 - law) > 0.1  # what passed for a law while nobody looked below T
+    with pytest.raises(ColdlabError, match=r"Clipped is not affine in the image at severity 199 \(off by"):
+        next(error_law(D, e, z=z))
+    with pytest.raises(ColdlabError, match="Clipped is not affine in the image at severity 100"):
+        next(error_law(D, e, [200, 100, 0], z))
+    with pytest.raises(ColdlabError, match="Clipped is not affine"):
+        white_fraction(D, (1, 4, 4), z=torch.full((1, 1, 4, 4), 2.0, dtype=torch.float64))  # at T all are clipped to 1
+
+
+@pytest.mark.parametrize("bent", [1, 2, 3, 4])
+def test_one_bent_severity_is_found_if_it_is_on_the_path(bent):
+    class Bent(AnyD):
+        def degrade(self, x, t, z):
+            return super().degrade(x, t, z) + (t == bent) * 0.01 * x**2
+
+    D, x0 = Bent(16, 4, 0), images(3, 1, dtype=torch.float64)
+    e = dict.fromkeys(range(1, 5), x0)
+    with pytest.raises(ColdlabError, match=f"Bent is not affine in the image at severity {bent} "):
+        next(error_law(D, e))
+    path = [t for t in (4, 3, 2, 1, 0) if t != bent]
+    list(error_law(D, e, path))  # a path around it is as good as ever
+
+
+def test_the_law_says_no_where_D_0_is_not_the_identity():
+    class Late(AnyD):
+        def degrade(self, x, t, z):
+            return super().degrade(x, t, z) + 0.001
+
+    x0 = images(3, 1, dtype=torch.float64)
+    with pytest.raises(ColdlabError, match=r"Late is not the identity at severity 0 \(off by 0\.001\)"):
+        next(error_law(Late(16, 3, 0), dict.fromkeys(range(1, 4), x0)))
+
+
+def test_the_tolerance_lets_rounding_pass_and_nothing_else():
+    x0 = images(3, 1)  # float32
+    check_affine(Blur(16), x0, range(21))
+    check_affine(AnyD(16, 3, 0, curve=1e-6), x0.double(), [3, 2, 1])
+    with pytest.raises(ColdlabError, match="not affine"):
+        check_affine(AnyD(16, 3, 0, curve=1e-3), x0.double(), [3])
+    nan = torch.nn.Module()
+    nan.T, nan.forward = 3, lambda x, t, z=None: x if t == 0 else x * float("nan")
+    with pytest.raises(ColdlabError, match="severity 3"):
+        check_affine(nan, x0, [3])
 
 
 # ------------------------------------------------------------------------------------------------- what the laws imply
@@ -316,18 +379,18 @@ WHITE = {
     "noise": (lambda: Noise(T=20), torch.zeros(1, 3, 16, 16, dtype=torch.float64)),
     "fade": (lambda: Fade(16, 30, 0.25), torch.zeros(1, 3, dtype=torch.float64)),
     "desaturate": (lambda: Desaturate(T=9), None),
-    "compose": (lambda: make("blur+mask", 16), ((), torch.tensor([[3, 12]]))),
+    "compose": (lambda: make("blur+mask", 16), (None, torch.tensor([[3, 12]]))),
 }
 
 
-@pytest.mark.parametrize("name", set(WHITE) - {"compose"})
+@pytest.mark.parametrize("name", sorted(WHITE))
 @pytest.mark.parametrize("calls", [None, 3])
 def test_white_errors_keep_the_fraction_of_the_formula(name, calls):
     """Monte Carlo: errors of size 1, drawn anew in every step, for both algorithms."""
     build, z = WHITE[name]
     D, x0 = build(), images(200, dtype=torch.float64)
     path = None if calls is None else evenly(D.T, calls)
-    many = None if z is None else z.expand(200, *z.shape[1:])
+    many = repeated(z, 200)
     generator = torch.Generator().manual_seed(0)
 
     def R(x, s):
