@@ -107,6 +107,7 @@ ends, latents = {}, {}
 for name, D in four.items():
     latents[name] = z = D.draw(x0, FIRST())
     ends[name] = last(sampling.improved(fraud(), D, D(x0, D.T, z), z))
+snowed = ends["snow"]  # for the end of the chapter
 plots.rows(
     {"original": x0} | ends,
     alt="Five rows of eight digits, all restored by Algorithm 2 from noise as predictions. Original: clean "
@@ -120,8 +121,8 @@ for name, x in ends.items():
     untouched = ((x - x0).abs() < 1e-9).double().mean().item()
     print(f"{name:8} RMS error {rms(x - x0):.2f}, exact in {untouched:.0%} of the pixels")
 assert (ends["x + s e"] - x0).abs().max() < 1e-12
-assert rms(ends["blur"] - x0) > 0.6 > 0.5 > rms(ends["snow"] - x0)
 if DATASET == "digits":
+    assert rms(ends["blur"] - x0) > 0.6 > 0.5 > rms(ends["snow"] - x0)
     assert 0.2 < ((ends["snow"] - x0).abs() < 1e-9).double().mean() < 0.3
 
 # %% [markdown]
@@ -130,7 +131,7 @@ if DATASET == "digits":
 # exactly, and the digits can be read. By the end of the chapter you will know which pixels those are.
 
 # %% [markdown]
-# ## The paper's argument, word by word
+# ## The paper's argument, step by step
 #
 # Take $D(x, s) = x + s\,e$ and follow one step of Algorithm 2 from severity $s$ to $s - 1$. Write $p$ for the
 # prediction.
@@ -170,12 +171,36 @@ for T in range(1, 5):
     assert two == x_0 and one.func == R
 
 # %% [markdown]
-# Step 5 is where a sentence went missing. In the Taylor expansion of a blur, $e$ is the direction in which *this*
+# Step 5 is the step that needs care, twice.
+#
+# *First break: $e$ depends on the image.* In the Taylor expansion of a blur, $e$ is the direction in which *this*
 # image starts to move: $e = e(x)$, the detail that blurring takes from $x$. Then step 1 reads $D(p, s) = p + s\,e(p)$,
 # and step 2 leaves $x_{s-1} = x_s - e(p)$. The prediction is back. What cancels is $p$; what stays is *how p moves*.
 #
-# So the question is not whether D is linear, as one can read here and there. Blur is linear. The question is whether
-# all images move alike.
+# *Second break: the expansion holds near $s = 0$, and the sampler starts at $T$.* Take $e(x) = D(x, 1) - x$, so that
+# the straight line is exact up to $s = 1$. How far off is it from there on, compared with all that D has changed?
+
+# %% tags=["nbval-ignore-output"]
+for name, D in {
+    "blur of MNIST": make("blur", SIZE),
+    "blur of CIFAR-10": make("blur", SIZE, T=50, schedule="special_6", padding="reflect"),
+}.items():
+    straight = lambda s, D=D: x0 + s * (D(x0, 1) - x0)
+    missed = {
+        s: rms(D(x0, s) - straight(s)) / rms(D(x0, s) - x0) for s in (1, 2, 5, D.T)
+    }
+    print(f"{name:17}", {s: f"{v:.0%}" for s, v in missed.items()})
+    assert missed[1] < 1e-12  # by the choice of e
+    if DATASET == "digits":  # off by twelve times the change itself, and by most of it
+        low, high = {20: (11, 14), 50: (0.75, 0.9)}[D.T]
+        assert low < missed[D.T] < high
+
+# %% [markdown]
+# At $T$ the line has left the blur of MNIST by twelve times all that the blur does, and by most of it even for the
+# gentle blur of CIFAR-10. So even a true first step would say little about the place where the sampler begins.
+#
+# The question, then, is not whether D is linear, as one can read here and there. Blur is linear. The question is
+# whether all images move alike.
 
 # %% [markdown]
 # ## One identity for every D
@@ -269,7 +294,7 @@ for name in sorted(degradations.REGISTRY):
 # - **One lie is enough.** With $p = x_0$, the second R of the proof tells the truth except at a single severity.
 # - **What counts is what R can say**, not what it was meant to say. If $P$ is small, the increments need to be
 #   constant on $P$ only.
-# - **The same is not the right one.** If R cannot say $x_0$, all R may agree on a wrong image. Take an R that only
+# - **To agree is not to be right.** If R cannot say $x_0$, all R may agree on a wrong image. Take an R that only
 #   returns flat images, all pixels alike, and a blur with circular borders. A blur leaves flat images alone, all
 #   $\Delta_s$ are 0 on $P$, and every such R ends at the same image: $x_T$.
 #
@@ -303,14 +328,14 @@ assert all((end - xT).abs().max() < 1e-12 for end in same) and rms(same[0] - x0)
 # $c_s = 0$ (chapter 1). An image is a long column of numbers here, so $B_s$ has as many columns as the image has
 # pixels.
 #
-# > **Corollary 1.** Let R be free to return any image with values in $[-1, 1]$. For an affine D, it does not matter
-# > exactly when $B_s = I$ at every severity of the path.
+# > **Corollary 1.** Let R be free to return any image with values in $[-1, 1]$. For an affine D, R does not matter **if
+# > and only if** $B_s = I$ at every severity of the path.
 # >
 # > **Proof.** $\Delta_s(x) = (B_s - B_r)\,x + c_s - c_r$ is constant on these $x$ exactly when $B_s = B_r$: at $x = 0$
 # > and at an image with one lit pixel it can agree only if that pixel's column of $B_s - B_r$ is 0. Begin at $B_0 = I$
 # > and go up. ∎
 #
-# > **Corollary 2.** Where no R matters, none is needed: $x_0 = x_T - c_T$.
+# > **Corollary 2.** Let R be free to return any image. Where no R matters, none is needed: $x_0 = x_T - c_T$.
 #
 # The second one takes the shine off. Wherever Algorithm 2 is perfect for *every* R, a subtraction does the same
 # without any R. The theorem is not a reason to trust a bad network. It tells where there was nothing to restore.
@@ -324,7 +349,7 @@ assert all((end - xT).abs().max() < 1e-12 for end in same) and rms(same[0] - x0)
 # | desaturate | $a_s I + (1 - a_s)\,M$, $M$ the mean of the channels | 0 | linear |
 # | noise, animorph | $a_s I$ | $b_s z$ | affine |
 # | fade | each pixel times $1 - w_s$ | $w_s z$ | affine |
-# | compose | the product of its parts' | whatever comes along | affine, if its parts are |
+# | compose | the product of its parts' | each part's, through those after it | affine, if its parts are |
 # | $x + s\,e$ | $I$ | $s\,e$ | affine, **R does not matter** |
 # | snow, without its clip | $I$ | $2\,(S_s + S_s')$ | affine, **R does not matter** |
 # | snow | none: it clips to $[-1, 1]$ | none | neither |
@@ -374,7 +399,7 @@ assert {name for name, kind in found.items() if kind == "neither"} == {"snow"}
 #
 # If no severity is left out, $r = s - 1$, and the sum is $\sum_{s=1}^{T} (B_{s-1} - B_s)\,e_s$. Mind the sign and the
 # order: the *lower* severity comes first. The premises are worth a second look, too. $B_0 = I$ exactly, or Algorithm 2
-# has nowhere right to end. $z$ fixed, or there is no $B_s$. And $e_s$ are the errors *in the run itself*: if $n$ makes
+# comes to $D_0(x_0)$ at best. D affine at *every* severity of the path, not only at $T$. $z$ fixed, or there is no $B_s$. And $e_s$ are the errors *in the run itself*: if $n$ makes
 # R err differently, that is in the $e_s$.
 #
 # First the algebra, with matrices that do not commute, an unknown R, and an unknown $n$. R is asked about the states
@@ -432,7 +457,7 @@ print(len(cases), "degradations, two paths, two algorithms, every state: the law
 #
 # For a blur, $B_r - B_s$ keeps the detail that is there at severity $r$ and gone at $s$: a **band** of frequencies.
 # Each band of the result is cut out of the prediction made at that step, and the rest of that prediction is thrown
-# away. (Bands overlap; the figure after the next shows by how much.)
+# away. (Bands overlap; the weights, drawn below, show by how much.)
 #
 # Here is a test of the reader. R believes that the picture is a flower as long as the severity is above 12, and a
 # pagoda from then on. We start from the blurred *flower*. **What does Algorithm 2 return, and what Algorithm 1?**
@@ -509,7 +534,7 @@ plots.Picture(
 # Our trained network shows it. The law tells how much of the final error each prediction is responsible for:
 
 # %% tags=["nbval-ignore-output"]
-trained = lambda x, s: network(x.float(), s).double()
+trained = lambda x, s: network(x, s).double()  # given float64, it rounds after the inverse
 D = network.D
 with torch.no_grad():
     states, e = watch(sampling.improved, trained, D, x0)
@@ -521,7 +546,7 @@ print("share of the squared error:", {s: round(part[s], 3) for s in (1, 2, 3, 4,
 alike = torch.corrcoef(torch.stack([e[1].flatten(), e[2].flatten()]))[0, 1]
 print(f"correlation of R's errors at s = 1 and 2: {alike:.2f}")
 if DATASET == "digits":
-    assert part[1] > 0.85 and alike > 0.9 and abs(sum(part.values()) - 1) < 1e-9
+    assert part[1] > 0.9 and alike > 0.9 and abs(sum(part.values()) - 1) < 1e-9
 
 # %% [markdown]
 # More than nine tenths of the error enter with the last call. For this blur it makes or breaks the image.
@@ -605,9 +630,46 @@ picture
 # prediction. There is nothing to average.
 #
 # And a trained network? The states of neighbouring steps are nearly the same image, and so are R's mistakes: above,
-# their correlation is almost 1. A deterministic network is near the "always alike" end, and no number of steps will
-# average its mistakes away.
+# their correlation is almost 1. A deterministic network is near the "always alike" end, and smaller steps alone average
+# little of its mistakes away.
 #
+# That is no law of nature, though. Mistakes that lie farther apart are less alike, and the early ones are smaller
+# (chapter 4: R's errors grow on the way). The averaged sampler of chapter 4 uses that: it moves by the running mean of
+# the predictions. Since it is Algorithm 2 with an R that has a memory, Theorem 2 holds for it word for word, with the
+# running mean of R's errors in place of $e_s$.
+
+# %% tags=["nbval-ignore-output"]
+D, made, B = network.D, {}, linear_proof.linear_part
+
+
+def noted(x, s):
+    """The trained R, and a note of its error."""
+    p = trained(x, s)
+    made[s] = p - x0
+    return p
+
+
+ends, xT = {}, D(x0, D.T)
+for w in (1, 0.3, 0.1):
+    with torch.no_grad():
+        ends[w] = last(sampling.averaged(noted, D, xT, weight=w))
+    mean, law = made[D.T], 0
+    for s in range(D.T, 0, -1):
+        mean = (1 - w) * mean + w * made[s]
+        law = law + B(D, mean, s - 1) - B(D, mean, s)
+    assert (ends[w] - x0 - law).abs().max() < 1e-9
+    print(f"weight {w}: RMS error {rms(ends[w] - x0):.3f}, as the law says")
+    if w == 1:  # Algorithm 2
+        pairs = torch.stack([made[s].flatten() for s in (1, 2, D.T)])
+        alike = torch.corrcoef(pairs)[0]
+        sizes = rms(made[D.T]), rms(made[1])
+        print(f"correlation of e_1 with e_2: {alike[1]:.2f}, with e_T: {alike[2]:.2f}")
+        print(f"RMS of e_T: {sizes[0]:.2f}, of e_1: {sizes[1]:.2f}")
+if DATASET == "digits":
+    assert alike[1] > 0.99 and alike[2] < 0.85 and sizes[0] < sizes[1]
+    assert rms(ends[0.1] - x0) < 0.9 * rms(ends[1] - x0)
+
+# %% [markdown]
 # ### An error in x_T
 #
 # $n$ is added whole. Algorithm 2 never looks back: what it does not trust to R it copies, and it copies errors as
@@ -632,9 +694,9 @@ assert (rounded - plain - n8).abs().max() < 1e-12 and 0.001 < rms(n8) < 0.004
 #
 # R is one of
 #
-# - **oracle**: it says $x_0$;
 # - **trained**: for the blur our network, for the others a memory: the one of 100 training images that, degraded
 #   alike, comes closest to the state;
+# - **oracle**: it says $x_0$;
 # - **biased**: half of $x_0$ and half of another image, the same in each step;
 # - **noisy**: $x_0$ and fresh white noise of size 0.5 in each step;
 # - **random**: the fraud of the puzzle.
@@ -665,8 +727,8 @@ def restorers(D, z, name):
     """The five ways to be wrong, by name."""
     dice = torch.Generator().manual_seed(3)
     return {
-        "oracle": lambda x, s: three,
         "trained": trained if name == "blur" else memory(D, z),
+        "oracle": lambda x, s: three,
         "biased": lambda x, s: (three + three.roll(1, 0)) / 2,
         "noisy": lambda x, s: three + 0.5 * torch.randn(x.shape, generator=dice, dtype=x.dtype),
         "random": fraud(),
@@ -704,8 +766,8 @@ def figure(name, D, z, who, R, law_of):
 
 # %% tags=["nbval-ignore-output"]
 DEGRADATIONS = {
-    "x + s e": Drift(ramp / 20, T=20),
     "blur": network.D,
+    "x + s e": Drift(ramp / 20, T=20),
     "gentle blur": make("blur", SIZE, T=50, schedule="special_6", padding="reflect"),
     "mask": make("mask", SIZE),
     "noise, z kept": make("noise", SIZE, T=25),
@@ -723,7 +785,7 @@ assert all(max(gap.values()) < 1e-12 for (name, _), gap in gaps.items() if name 
 assert gaps["snow", "oracle"]["Algorithm 2"] < 1e-12 < 0.1 < gaps["snow", "random"]["Algorithm 2"]
 widgets.knobs(
     frames,
-    {"D": list(DEGRADATIONS), "R": ["oracle", "trained", "biased", "noisy", "random"]},
+    {"D": list(DEGRADATIONS), "R": ["trained", "oracle", "biased", "noisy", "random"]},
     alt="The error of the states of both algorithms from t = T to 0, with rings where the law puts it, and three "
     "restored images of each. Two sliders choose D and R. The rings lie on the lines for every R, except for "
     "snow.",
@@ -744,9 +806,17 @@ widgets.knobs(
 # ## Where the law ends
 #
 # Snow is clipped, and a clip is not affine. How far is the law off, and where? Without the clip, no R matters
-# (corollary 1), and all error is **remainder**. Follow one pixel and one step from $s$ to $r$. The step is harmless if
-# the light that falls on the pixel does not change, or if neither the true value nor the predicted one is too bright
-# for it: then both increments are the same. A pixel that has only harmless steps is safe from R.
+# (corollary 1), and all error is **remainder**. Follow one pixel and one step from $s$ to $r$. The increment, as a
+# function of the pixel's own value, is flat as long as there is room for all the light, then falls, and is flat again,
+# at 0, where the pixel is full at both ends of the step. So the step is **harmless** in four cases, and in no other:
+#
+# - the light that falls on the pixel does not change;
+# - there is room for it at both ends, beside the true value and beside the predicted one;
+# - the pixel is full at both ends, with the true value and with the predicted one;
+# - the prediction is right.
+#
+# A pixel that has only harmless steps is safe from R. **Guess: which share of the pixels is safe from noise? From an
+# oracle?**
 
 # %%
 D, z = four["snow"], latents["snow"]
@@ -754,23 +824,38 @@ light = [torch.zeros_like(x0)]  # what falls on each pixel at t = 0, 1, ..., in 
 light += [D.flakes(t, z, x0) + D.flakes(t, z, x0).rot90(2, (-2, -1)) for t in range(1, D.T + 1)]
 dice = torch.Generator().manual_seed(3)
 noisy = lambda x, s: x0 + 0.5 * torch.randn(x.shape, generator=dice, dtype=x.dtype)
-for who, R in {"random": fraud(), "noisy": lambda x, s: noisy(x, s).clamp(-1, 1)}.items():
+frauds = {"random": fraud(), "noisy": lambda x, s: noisy(x, s).clamp(-1, 1)}
+tiny = 1e-12  # of rounding
+for who, R in (frauds | {"oracle": lambda x, s: x0}).items():
     states, e = watch(sampling.improved, R, D, x0, z)
-    safe = torch.ones_like(x0, dtype=torch.bool)
+    safe, without_the_third = torch.ones(2, *x0.shape, dtype=torch.bool)
     for s in range(D.T, 0, -1):
-        room = 1 - torch.maximum(light[s], light[s - 1])
-        fits = ((x0 + 1) / 2 <= room) & ((x0 + e[s] + 1) / 2 <= room)
-        safe &= (light[s] == light[s - 1]) | fits
+        true, said = (x0 + 1) / 2, (x0 + e[s] + 1) / 2  # in units of [0, 1], as the light
+        less, more = light[s].minimum(light[s - 1]), light[s].maximum(light[s - 1])
+        same = (light[s] == light[s - 1]) | ((true - said).abs() < tiny)
+        fits = true.maximum(said) <= 1 - more + tiny
+        full = true.minimum(said) >= 1 - less - tiny
+        safe &= same | fits | full
+        without_the_third &= same | fits
     off = (states[0] - x0).abs()
-    assert off[safe].max() < 1e-12
-    print(f"{who:6} {safe.double().mean():.0%} of the pixels are safe and exact; RMS error of all {rms(off):.2f}")
+    print(f"{who:6} {safe.double().mean():.0%} of the pixels are safe;", end=" ")
+    print(f"RMS error of all {rms(off):.2f}")
+    assert off[safe].max() < 1e-9  # safe pixels are exact
+    lucky = (off < 1e-9) & ~safe  # exact, though not safe: the errors of steps cancelled
     if who == "random":
+        assert not lucky.any()
         shown = {"original": x0, "x_T, in snow": D(x0, D.T, z), "restored": states[0]}
         shown["safe pixels"] = safe.double() * 2 - 1
         if DATASET == "digits":
-            assert torch.equal(states[0], ends["snow"])  # the run of the puzzle
-            assert torch.equal(safe, off < 1e-9)  # its exact pixels, all of them
-            assert rms(off) < 0.4
+            assert torch.equal(states[0], snowed)  # the run of the puzzle
+            assert 0.2 < safe.double().mean() < 0.3 and rms(off) < 0.4
+    if who == "noisy":
+        print(f"exact by luck: {lucky.sum()} of {lucky.numel()} pixels")
+        if DATASET == "digits":
+            assert lucky.sum() < 5
+            assert (safe & ~without_the_third).any()  # rare, but there: full pixels
+    if who == "oracle":
+        assert safe.all()
 plots.rows(
     shown,
     alt="Four rows. Eight digits; the same in snow; what Algorithm 2 makes of it with noise as predictions: "
@@ -779,13 +864,16 @@ plots.rows(
 )
 
 # %% [markdown]
-# The last two rows fit together: a pixel comes back exactly *if and only if* it is safe, and these are the pixels of
-# the puzzle. In snow a network earns its keep only where the light is too much. On mostly black images that is a part
+# The last two rows fit together: the pixels of the puzzle, those that come back exactly, are the safe ones, all of them
+# and no others. That a safe pixel is exact is a theorem. The converse is not: errors of two steps can cancel. Those of
+# the random R never do; the noisy one, whose guesses were cut at black and so repeat themselves, was lucky in a pixel. In snow a network earns its keep only where the light is too much. On mostly black images that is a part
 # of the picture; on bright photographs it is more.
 #
 # The other clip that one meets is the image file. Noise goes beyond $[-1, 1]$; a file does not. Two cases, with
 # different answers. If only $x_T$ was clipped, D is still affine: the clip is an $n$ like any other, and the law is
-# exact. If D itself clips, at every severity, the law is out, `error_law` says so, and the remainder can be measured:
+# exact. If D itself clips, at every severity, the law is out, and the remainder can be measured. `error_law` refuses
+# such a D: before it computes anything it tries, on random images, whether D is affine at each severity of the path,
+# and whether $D_0$ is the identity.
 
 
 # %%
@@ -820,6 +908,25 @@ except coldlab.ColdlabError as message:
     print(str(message).split(" (")[0])
 
 # %% [markdown]
+# Each severity, because one is not enough. With $T = 200$ nothing of the image is left at $T$; clipped noise is then a
+# constant, and a constant is affine. Who tries $T$ alone finds nothing, and trusts a law that is wrong:
+
+# %% tags=["nbval-ignore-output"]
+long = Clipped(make("noise", SIZE, T=200))
+linear_proof.check_affine(long, x0, [200], z)  # no complaint at T
+states, e = watch(sampling.improved, R, long, x0, z)
+law = sum(B(long, e[s], s - 1, z) - B(long, e[s], s, z) for s in e)
+remainder = rms(states[0] - x0 - law)
+print(f"error {rms(states[0] - x0):.3f}, the law misses by {remainder:.3f}")
+assert remainder > 0.03
+try:
+    linear_proof.check_affine(long, x0, range(200, -1, -1), z)
+except coldlab.ColdlabError as message:
+    print(str(message).split(" (")[0])
+else:
+    raise AssertionError("a clipped D has passed")
+
+# %% [markdown]
 # ## Algorithm 2 as an equation, and its relatives
 #
 # Let the severity be a real number for a moment. One step of Algorithm 2 moves the state by $D(p, r) - D(p, s)$. With
@@ -846,7 +953,7 @@ except coldlab.ColdlabError as message:
 # | Euler along the straight line | the same | kept | $x_s + \frac{r-s}{T}\,(z - p)$ | 2 |
 #
 # (InDI's degraded image is our $z$. Flow matching counts time the other way round, from noise at 0 to data at 1, and
-# its network returns $v$; $p = x_s - u\,v$ is the image that it implies.) Each row is an equation, so each can be
+# its network returns $-v$; $p = x_s - u\,v$ is the image that it implies.) Each row is an equation, so each can be
 # checked with an arbitrary R:
 
 
@@ -915,10 +1022,79 @@ for name, (D, z) in lines.items():
 # not cancel. DDIM and InDI end at R's last prediction exactly, like Algorithm 1: their last step goes to severity 0,
 # where $D_0(p) = p$.
 #
-# *Equal steps are not an equal purpose.* If D is affine in $x_0$ (and in $z$, where that is estimated) and R was
-# trained with the L2 loss, R is the mean of all images that fit the state. Then $\partial_s D(R(x, s), s)$ is the mean
-# velocity of all paths through $x$: the field that flow matching learns, which moves the *distribution* of states from
-# severity to severity. With the paper's L1 loss R is a median, pixel by pixel, and that guarantee is gone.
+# *Equal steps are not an equal purpose.* Flow matching does not restore an image, it moves a *distribution*: its field
+# is the mean velocity of all paths through a state, and who follows it from states spread like true $x_T$ ends at
+# points spread like true images. Does Algorithm 2 follow such a field, once R is perfect of its kind, the mean of all
+# images that fit the state (what the L2 loss asks for)? Let D be affine in $x_0$. The velocity of a path is
+# $B_s'\,x_0 + c_s'(z)$, the dash for $\partial_s$. Its mean, given the state, is
+# $B_s'\,R(x, s) + \mathrm{E}[c_s'(z) \mid x_s = x]$. The first term is Algorithm 2's. The second depends on what it
+# does about $z$:
+#
+# - *Estimated, with D affine in $x_0$ and $z$ together:* $\hat z$ solves $D(p, s, \hat z) = x$, an affine equation, with
+#   the mean of $x_0$ for $p$. So it is the mean of $z$. This is the field.
+# - *No $z$ in D, or a $z$ that is kept and that R is shown, too:* nothing is left to average over. This is the field.
+# - *Kept, and R sees the state alone:* R is a mean over all $z$ that fit, and the step uses one of them. **This is
+#   another field**, though the formula looks the same.
+#
+# And one more premise: through each point there must be a *single* solution. At $s = T$ that fails wherever different
+# images have the same $x_T$, as under pixelate or the discrete blur (given $z$, where there is one). A sampler without
+# dice that starts at one point ends at one point: **one $x_T$, one image**.
+#
+# All of this can be seen in a world of one pixel, which is $-1$ or $1$, equally often. With $z$ normal and D the
+# straight line to it, the mean of what fits is known: $R(x, s) = \tanh\big((1-u)\,x / u^2\big)$. We take 2,000 steps,
+# so that R is hardly ever out of date, and start at $T$, and once more one severity lower, at the true states. The
+# truth has a standard deviation of 1. **Which of the four ends there, in which column?**
+
+# %%
+T, N = 2000, 4096
+pixel = torch.tensor([-1.0, 1.0], dtype=torch.float64).repeat(N // 2).reshape(N, 1, 1, 1)
+evenly = (torch.arange(N, dtype=torch.float64) + 0.5) / N
+z = torch.special.ndtri(evenly).reshape(N, 1, 1, 1)  # the normal distribution, without dice
+line, fade = Mix(T), Symbolic(T, lambda x, s: (1 - s / T) * x)
+
+
+def sees_x(x, s):
+    """The mean of all pixels that fit a state of unknown z."""
+    return torch.tanh((1 - s / T) * x / (s / T) ** 2)
+
+
+def sees_z(x, s):
+    """The mean of all pixels that fit a state with this z: below T there is one."""
+    return (x - s / T * z) / (1 - s / T) if s < T else torch.zeros_like(x)
+
+
+ways = {
+    "z estimated": (sees_x, line, line.infer, z),
+    "z kept, R sees x": (sees_x, line, z, z),
+    "z kept, R sees x and z": (sees_z, line, z, z),
+    "no z, D = (1 - s/T) x": (lambda x, s: x / (1 - s / T) if s < T else x, fade, None, 0),
+}
+spread = {}
+for name, (R, D, told, drawn) in ways.items():
+    for start in (T, T - 1):
+        u = start / T
+        state = (1 - u) * pixel + u * drawn
+        x = last(sampling.improved(R, D, state, told, range(start, -1, -1)))
+        spread[name, start] = x.std().item()
+        if name == "z kept, R sees x":
+            assert x.abs().max() < 0.9  # not one is near -1 or 1
+        elif abs(spread[name, start] - 1) < 0.01:
+            assert (x.abs() - 1).abs().max() < 0.01  # all are
+    print(f"{name:23} from T: {spread[name, T]:.2f}, from T - 1: {spread[name, T - 1]:.2f}")
+right = {key: abs(value - 1) < 0.01 for key, value in spread.items()}
+assert right["z estimated", T] and right["z estimated", T - 1]
+assert all(abs(spread["z kept, R sees x", t] - 0.616) < 0.005 for t in (T, T - 1))
+for name in ("z kept, R sees x and z", "no z, D = (1 - s/T) x"):
+    assert spread[name, T] < 1e-9 and right[name, T - 1]
+
+# %% [markdown]
+# With $z$ estimated every pixel ends at $-1$ or $1$. With $z$ kept out of R's sight the standard deviation is 0.62 and
+# not one pixel ends near either: each is a mixture, though R is perfect of its kind and the steps are fine. That is the
+# table's last row. The other two break at $T$ only: there all pixels share one state, and they stay together to the
+# end, at 0, between the two. One severity lower each state belongs to one pixel, and both are exact. But then R has
+# nothing to guess.
+#
+# With the paper's L1 loss R is a median, pixel by pixel, and none of this is promised.
 
 # %% [markdown]
 # ## What goes wrong
@@ -1082,7 +1258,8 @@ assert rms(free - x0) > 0.05 and (within - x0).abs().max() < 1e-12
 # - White errors keep 0.27 of their size under the blur of CIFAR-10 and 0.995 under the blur of MNIST; an error that
 #   repeats itself is kept, and an error in $x_T$ is added whole.
 # - Algorithm 2 follows $dx/ds = \partial_s D(R(x, s), s)$ with R frozen over each step. With $z$ estimated it is DDIM,
-#   InDI, or the Euler sampler of flow matching.
+#   InDI, or the Euler sampler of flow matching, and moves a distribution as that does. With a kept $z$ that R does not
+#   see it does not; and from one $x_T$ comes one image.
 #
 # **Further reading.** A. Bansal et al., [Cold Diffusion](https://arxiv.org/abs/2208.09392), section 3.3: the argument
 # of this chapter's first part. S. Chen, G. Daras, A. Dimakis,
