@@ -31,6 +31,7 @@ if util.find_spec("coldlab") is None:
 # %%
 import difflib
 import inspect
+from itertools import pairwise
 
 import torch
 
@@ -485,7 +486,7 @@ for w in (1, 0.5, 0.2, 0.1, 0.05, 0.02):
 print(f"direct  : RMSE {one_call[0]:.3f}   hedging {one_call[1]:.3f}")
 if DATASET == "digits":
     ways = list(knob.values())
-    for (error, greys), (less_error, more_greys) in zip(ways, ways[1:], strict=False):
+    for (error, greys), (less_error, more_greys) in pairwise(ways):
         assert less_error < error and more_greys > greys
     assert knob[0.02][0] < 1.02 * one_call[0]  # nearly the direct restoration
     assert knob[0.1][0] < 0.85 * knob[1][0]

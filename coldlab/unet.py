@@ -185,8 +185,8 @@ class Preconditioned(nn.Module):
 
     Near T the pixels of a blurred image differ by one 8-bit level; the inverse brings what is left to full contrast.
     eps: the relative error of the images, a float or (B,); 2e-6 for float32, 4e-3 for 8-bit files (D.inverse).
-    In use (`eval`) the inverse is taken in float64 and only then the net rounds what it sees: what float32 rounds off on
-    the way would come back 250,000 times as large, differently in each batch. Training, whose t differ, does without.
+    In use (`eval`) the inverse is taken in float64 and only then the net rounds what it sees: what float32 rounds off
+    before would come back 250,000 times as large, differently in each batch. Training, whose t differ, does without.
     """
 
     wide = True  # samplers may hand it their float64 states
