@@ -247,7 +247,8 @@ def watch(sampler, R, D, x0, z=None, path=None, n=0.0):
 
 colours = photos[:, :, 32:64, 32:64]  # two 32 x 32 crops: the same size, three channels
 n = 0.1 * torch.randn(colours.shape, generator=FIRST(), dtype=torch.float64)
-for name in sorted(degradations.REGISTRY):
+FAMILY = ("animorph", "blur", "compose", "desaturate", "fade", "mask", "noise", "pixelate", "snow")
+for name in FAMILY:
     D = make("blur+mask+noise" if name == "compose" else name, 32)
     z = D.draw(colours, FIRST())
     path = [D.T, *sorted({D.T // 2, D.T // 3, 1} - {D.T}, reverse=True), 0]
@@ -361,7 +362,7 @@ assert all((end - xT).abs().max() < 1e-12 for end in same) and rms(same[0] - x0)
 
 # %%
 found = {}
-for name in sorted(degradations.REGISTRY):
+for name in FAMILY:
     D = make("blur+noise" if name == "compose" else name, 32)
     a, b, z = colours, colours.flip(-1), D.draw(colours, FIRST())
     zero, kind, identity = torch.zeros_like(a), "linear", True

@@ -115,8 +115,8 @@ def live(D, images, R=None):
     """Controls for a live kernel: D's settings, the severity, your own picture and, with R, a sampler.
 
     D, images: as in `explore`. R: a restoration network; what a sampler makes of the degraded images is drawn below
-    them then (R was trained for one D: with other settings it shows what a wrong D does). Returns an ipywidgets.VBox, of
-    which nothing is stored with the notebook. Raises ColdlabError without ipywidgets.
+    them then (R was trained for one D: with other settings it shows what a wrong D does). Returns an ipywidgets.VBox;
+    nothing of it is stored with the notebook. Raises ColdlabError without ipywidgets.
     """
     try:
         import ipywidgets

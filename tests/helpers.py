@@ -142,9 +142,6 @@ def alpha_bar(T):
     return abar
 
 
-FORMULAS = (Animorph, Blur, Compose, Desaturate, Fade, Mask, Noise, Pixelate, Snow)  # what `reference` knows
-
-
 def reference(D, x, t, z):
     """D(x, t, z) of one image batch in float64, t an int, from the formulas of paper.md and the golden files."""
     x, n, T = x.double(), x.shape[-1], D.T
@@ -179,7 +176,7 @@ def reference(D, x, t, z):
         for part, latent in zip(D.parts, z or [None] * len(D.parts), strict=True):
             x = reference(part, x, t * part.T // T, latent)
         return x
-    raise NotImplementedError(type(D).__name__)
+    raise NotImplementedError(f"{type(D).__name__} has no second implementation: write one in tests/helpers.py")
 
 
 SNOW = {  # level -> threshold, taps, motion, brightness; the pairs from t = 1 to t = T

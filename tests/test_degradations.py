@@ -4,6 +4,7 @@ import copy
 import pickle
 from dataclasses import dataclass
 
+import chapters
 import helpers
 import numpy as np
 import pytest
@@ -138,7 +139,7 @@ def test_kind_and_shape_are_kept_and_low_precision_is_only_rounded_at_the_end(na
         assert D(x, t, own).dtype == dtype
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if type(case(name)) in helpers.FORMULAS])
+@every_case
 def test_it_is_the_formula_to_1e_6_in_float32_and_to_1e_12_in_float64(name):
     D = case(name)
     x = images(2, dtype=torch.float64)
@@ -336,6 +337,43 @@ def test_a_new_class_is_found_by_its_name():
         assert make("halve+blur", SIZE).T == 20
     finally:
         del REGISTRY["halve"]
+
+
+@dataclass(eq=False)
+class Halve(Degradation):
+    """A degradation that a user has added, in one class."""
+
+    size: int
+    T: int = 4
+
+    def degrade(self, x0, t, z):
+        return x0 * 0.5 ** torch.as_tensor(t).reshape(-1, 1, 1, 1).to(x0)
+
+
+def test_a_new_degradation_is_listed_and_its_missing_reference_fails_loudly(monkeypatch, capsys):
+    """One class, registered: the command line lists it, training takes it, the rules above would run over it."""
+    from coldlab.__main__ import main
+
+    monkeypatch.setitem(REGISTRY, "halve", Halve)
+    assert main(["degradations"]) == 0
+    assert "halve        A degradation that a user has added, in one class." in capsys.readouterr().out
+    monkeypatch.setitem(CASES, "halve", lambda: make("halve", SIZE))  # what helpers.py does for all it finds
+    helpers.case.cache_clear()
+    test_severity_zero_is_the_image_bit_for_bit("halve", torch.float32)
+    with pytest.raises(NotImplementedError, match=r"Halve has no second implementation: write one in .*helpers\.py"):
+        test_it_is_the_formula_to_1e_6_in_float32_and_to_1e_12_in_float64("halve")
+    helpers.case.cache_clear()
+
+
+def test_no_chapter_prints_or_walks_the_registry():
+    """What others add must not change the book: it names the course's family itself."""
+    for source in chapters.sources():
+        code = "\n".join(cell.source for cell in chapters.read(source).cells if cell.cell_type == "code")
+        uses = [line for line in code.splitlines() if "REGISTRY" in line]
+        assert all(" in degradations.REGISTRY" in line or "<= set(degradations.REGISTRY)" in line for line in uses), (
+            uses
+        )
+        assert not any(line.lstrip().startswith("for ") for line in uses), uses
 
 
 def test_unknown_names_and_options_raise_with_the_nearest_known_one():

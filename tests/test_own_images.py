@@ -10,6 +10,7 @@ import io
 import re
 import sys
 import traceback
+from dataclasses import dataclass
 
 import chapters
 import numpy as np
@@ -99,6 +100,21 @@ def shell(monkeypatch, tmp_path):
     torch.set_rng_state(random)
 
 
+@dataclass(eq=False)
+class Halve(base.Degradation):
+    """A degradation that a user has added: not linear, with no z, of one size."""
+
+    size: int
+    T: int = 4
+
+    def degrade(self, x0, t, z):
+        return x0.clamp(min=-1 + 0.1 * self.at("t", t, x0))
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.table("t", torch.arange(self.T + 1, dtype=torch.float64))
+
+
 def with_settings(source, settings):
     """The cell with the right-hand sides of `NAME = ...` replaced; each name must stand at the start of one line."""
     for name, value in settings.items():
@@ -130,6 +146,8 @@ def told(index, text, errors):
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
 def test_a_chapter_on_own_images(source, folder, folders, networks, shell, monkeypatch):
     monkeypatch.chdir(source.parent)  # as in a notebook
+    if folder == "grey digits":  # the book stays green where somebody has added a degradation
+        monkeypatch.setitem(base.REGISTRY, "halve", Halve)
     settings = {"DATASET": str(folders[folder]), "NETWORK": str(networks[folder])} | SHORT.get(source.stem, {})
     failed = [(i, text, errors) for i, text in code(source, settings) if (errors := shell.run(text))]
     if failed:  # the cells below the first are often only its consequence
