@@ -70,7 +70,6 @@ EXPERIMENTS = {
     "mnist-blur": Experiment(
         "mnist-blur", 9000, LATE, states="dark squares, blobs at t = 3, blurred digits at 1, digits at 0."
     ),
-    "mnist-blur-rollout": Experiment("mnist-blur", 9000, LATE | dict(rollout=0.5), brief=True),
     "mnist-blur-100000": Experiment("mnist-blur", 100_000, ROLLOUT, PROGRESS),
     "mnist-mask": Experiment("mnist-mask", 9000, LATE | FILES),
     "mnist-pixelate": Experiment("mnist-pixelate", 9000, LATE),
@@ -110,7 +109,8 @@ EXPERIMENTS = {
 # ends in one colour; the faces' sees x_t alone, as the paper's does, since an inverse would take noise for an image.
 GENERATORS = {
     "mnist-noise": Experiment("mnist-noise", 9000, dict(loss="l2")),
-    "mnist-noise-l1": Experiment("mnist-noise", 9000),
+    "mnist-noise-1500": Experiment("mnist-noise", 1500, dict(loss="l2")),  # what the loss is worth, at little cost
+    "mnist-noise-1500-l1": Experiment("mnist-noise", 1500),
     "mnist-flatblur": Experiment("mnist-flatblur", 9000),
     "celeba-64-flatblur": Experiment("celeba-64-flatblur", 4000, dict(flip=True, residual=True, precondition=False)),
 }

@@ -74,13 +74,11 @@ def digits(T):
     yield ONE, best | dict(severities=sampling.evenly(T, 1), seeds=3)
     yield BEST, best | dict(seeds=3)
     yield "80 Gaussians, temperature 0.75, every step", best | dict(severities=every)
-    yield "trained on its own states", dict(network="rollout")
-    yield "trained on its own states, 3 calls", dict(network="rollout", severities=sampling.evenly(T, 3))
-    yield f"trained on its own states, {BEST}", best | dict(network="rollout")
     for calls in (3, 20, 50, 200):
         repeated = dict(seeds=3) if calls == 50 else {}
         yield f"hot, {calls} calls", dict(network="hot", severities=sampling.evenly(200, calls)) | repeated
-    yield "hot, trained with L1, 50 calls", dict(network="hot L1", severities=sampling.evenly(200, 50))
+    for loss in ("L2", "L1"):
+        yield f"hot, 1,500 steps of {loss}, 50 calls", dict(network=f"hot {loss}", severities=sampling.evenly(200, 50))
 
 
 def faces(T):
@@ -106,9 +104,9 @@ STUDIES = {
     "generation-mnist": Study(
         {
             "cold": "mnist-blur",
-            "rollout": "mnist-blur-rollout",
             "hot": "mnist-noise",
-            "hot L1": "mnist-noise-l1",
+            "hot L2": "mnist-noise-1500",
+            "hot L1": "mnist-noise-1500-l1",
             "discrete": "mnist-flatblur",
         },
         digits,
