@@ -1,8 +1,9 @@
-"""The datasets that are known by name, and where they lie; a path goes to `files`.
+"""The datasets that are known by name, and where they lie; a path goes to `reading`.
 
 The idea: one call, `load`, gives any of them as uint8 (N, C, H, W) and labels, and every failure in one sentence.
 """
 
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import ColdlabError, unknown
-from .files import check_size, fit_uint8, from_path, read, reason
+from .files import check_size, fit_uint8, located, reason
+from .reading import from_path, read, refuse
 
 KINDS = {1: "grey", 3: "colour"}  # what images of so many channels are called
 NAMES = ("digits", "mnist", "fashion-mnist", "cifar10", "celeba")
@@ -24,13 +26,17 @@ def load(name, split="train", size=None, zoom=None, skip_unreadable=False):
     name: one of NAMES, or the path of a folder or .zip of images. "digits" needs no download; the others come through
     torchvision into `folder()`. "celeba" also takes a folder celeba-aligned-89x109 there: numbers to 009000 are train.
 
-    A folder or zip: `train` and `test` subfolders are the splits where both exist, otherwise every tenth image by name
-    is test. Labels number the (other) subfolders in alphabetical order. C is 1 if every file is grey, otherwise 3.
+    A folder or zip: where folders `train` and `test` lie beside one another (Train, testing, val, validation, ... count
+    as well, at any depth), they are the splits; otherwise every tenth image by name is test. Labels number the other
+    folders in alphabetical order; a folder that holds all the others is none of them. C is 1 if every file is grey,
+    otherwise 3. Hidden files, what coldlab itself wrote, and links to what is there already are left out; a warning
+    says so, and also where folders only look like splits.
 
-    size: side of the square result; None keeps the files' own size (CelebA: its centre square).
+    size: side of the square result; None keeps the files' own size, which must be one square (CelebA: its centre).
     zoom: resize to int(zoom * size), then cut the centre; None is 1.0, plain resizing. Without size it has no effect.
     The paper's code enlarges by 1.12 in training, but its tables were made with plainly resized images (chapter 2).
-    skip_unreadable: leave out files that cannot be decoded instead of stopping at them.
+    skip_unreadable: leave out files that cannot be decoded instead of stopping at them. For split "train" of a folder
+    or zip the test images are decoded too, so that a broken one is told before the training and not after it.
 
     Raises ColdlabError for an unknown name, split or size, a failed download, and files that cannot be used.
     """
@@ -39,18 +45,21 @@ def load(name, split="train", size=None, zoom=None, skip_unreadable=False):
     check_size(size)
     if zoom is not None and not 1 <= zoom <= 10:
         raise ColdlabError(f"zoom is {zoom!r}; it lies in 1..10, where 1 resizes without cutting.")
-    name, path = os.fspath(name), Path(name).expanduser()
-    key = name if name in NAMES or path.exists() else name.lower()
+    name, (path, there) = os.fspath(name), located(name)
+    there = there and name != ""  # which Path takes for the folder one is in
+    key = name if name in NAMES or there else name.lower()
     zoom = zoom or 1.0
-    if key not in NAMES and path.exists():
+    if key not in NAMES and there:
         return from_path(path, split, size, zoom, skip_unreadable)
     if key not in NAMES:
-        if path.suffix == ".zip" or name.startswith((".", "~")) or "/" in name or "\\" in name:
+        if path.suffix.lower() == ".zip" or name.startswith((".", "~")) or "/" in name or "\\" in name:
             raise ColdlabError(f"no folder or zip at {name!r}; check the path, or name one of {', '.join(NAMES)}.")
         raise unknown("dataset", name, NAMES)
     if key == "celeba":
-        files = _celeba(split)
-        return read(files, lambda file: open(file, "rb"), False, size, zoom, skip_unreadable, key, square=True)[0], None
+        files = {str(file): file for file in _celeba(split)}
+        images, _, bad = read(files, lambda file: file.open("rb"), False, size, zoom, key, square=True)
+        refuse({split: (files, bad)}, skip_unreadable, key)
+        return images, None
     images, labels = _digits(split) if key == "digits" else _torchvision(key, split)
     return fit_uint8(images, size, zoom), labels
 
@@ -58,12 +67,27 @@ def load(name, split="train", size=None, zoom=None, skip_unreadable=False):
 def folder():
     """Where datasets live: COLDLAB_DATA, or `coldlab` in the user's cache folder."""
     if os.environ.get("COLDLAB_DATA"):
-        return Path(os.environ["COLDLAB_DATA"]).expanduser()
+        return located(os.environ["COLDLAB_DATA"])[0]
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local") / "coldlab"
     if sys.platform == "darwin":
         return Path.home() / "Library/Caches/coldlab"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coldlab"
+
+
+def fingerprint(images):
+    """16 hex digits that tell uint8 images (N, C, H, W) from any others, their order, number and shape included.
+
+    BLAKE2b of shape and bytes, about one second for a GB. The same files read with the same size and zoom have the same
+    one wherever they lie and on every processor; only another JPEG decoder may give other levels.
+    """
+    if not torch.is_tensor(images) or images.dtype != torch.uint8:
+        kind = images.dtype if torch.is_tensor(images) else type(images).__name__
+        raise ColdlabError(f"fingerprint takes uint8 images, not {kind}; `load` gives such.")
+    total = hashlib.blake2b(repr(tuple(images.shape)).encode(), digest_size=8)
+    for chunk in images.split(1024):  # a view or a GPU's tensor is copied in small parts
+        total.update(chunk.cpu().contiguous().numpy().reshape(-1))
+    return total.hexdigest()
 
 
 def _digits(split):
