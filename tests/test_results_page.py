@@ -7,6 +7,7 @@ import pytest
 import results_page
 from results_page import LICENCES, PAGES, ROOT, apart, page, sampled, table
 
+from coldlab.__main__ import main
 from coldlab.lab import experiments, results
 from coldlab.lab.studies import STUDIES
 
@@ -27,14 +28,14 @@ def copied(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_the_page_is_what_the_manifests_say_now(name):
-    stored = (ROOT / PAGES[name]).read_text()
+    stored = (ROOT / PAGES[name]).read_text(encoding="utf-8")
     assert stored == page(name), f"{PAGES[name]} is older than results/; run python tools/results_page.py"
 
 
 def changed():
     """Whether one of the pages is another now, or cannot be written at all."""
     try:
-        return any(page(name) != (ROOT / PAGES[name]).read_text() for name in PAGES)
+        return any(page(name) != (ROOT / PAGES[name]).read_text(encoding="utf-8") for name in PAGES)
     except KeyError:
         return True
 
@@ -48,14 +49,14 @@ def test_without_one_of_its_manifests_a_page_is_another(name, copied):
 @pytest.mark.parametrize("name", RUN)
 def test_a_changed_number_changes_a_page(name, copied):
     path = copied / f"{name}.json"
-    run = json.loads(path.read_text())
+    run = json.loads(path.read_text(encoding="utf-8"))
     run["metrics"]["direct"]["rmse"] += 0.001
-    path.write_text(json.dumps(run))
+    path.write_text(json.dumps(run), encoding="utf-8")
     assert changed()
 
 
 def test_each_run_stands_there_with_its_command_or_is_listed_as_not_run():
-    text = (ROOT / PAGES["results"]).read_text()
+    text = (ROOT / PAGES["results"]).read_text(encoding="utf-8")
     for name in experiments.EXPERIMENTS:
         if name in RUN and name != "digits-blur":
             run = results.load(name)
@@ -63,7 +64,7 @@ def test_each_run_stands_there_with_its_command_or_is_listed_as_not_run():
             assert f"{run['images_seen']:,}" in text
             assert (ROOT / f"results/{name}.png").exists()
         elif name not in results.names():
-            assert f"- {results_page.titled(name)}: `python -m coldlab reproduce {name}`" in text
+            assert f"- {results_page.what(name).title}: `python -m coldlab reproduce {name}`" in text
 
 
 def test_values_that_could_not_be_checked_are_marked_and_not_subtracted():
@@ -86,11 +87,87 @@ def test_the_paper_s_sampled_row_is_the_last_prediction_where_its_code_takes_tha
     assert sampled({"config": {"degradation": "pixelate"}}) == "last prediction"
 
 
-def test_an_order_is_claimed_only_where_the_intervals_are_apart():
-    run = {"intervals": {"a": {"rmse": [0.1, 0.2]}, "b": {"rmse": [0.25, 0.3]}, "c": {"rmse": [0.15, 0.27]}}}
-    assert apart(run, "rmse", "a", "b") == "yes"
-    assert apart(run, "rmse", "b", "a") == "no"
-    assert apart(run, "rmse", "a", "c") == "undecided"
+def test_an_order_is_claimed_only_where_the_difference_is_certain():
+    run = {
+        "intervals": {"a": {"rmse": [0.1, 0.2]}, "b": {"rmse": [0.25, 0.3]}, "c": {"rmse": [0.15, 0.27]}},
+        "differences": {"a": {"b": {"rmse": [-0.2, -0.1]}, "c": {"rmse": [-0.09, -0.01]}}},
+    }
+    assert apart(run, "rmse", "a", "b") == apart(run, "rmse", "a", "c") == "yes"
+    assert apart(run, "rmse", "b", "a") == apart(run, "rmse", "c", "a") == "no"
+    assert apart(run, "rmse", "b", "c") == "undecided (unpaired)"
+    assert apart(run, "rmse", "a", "d") == ""
+    run["differences"]["a"]["c"]["rmse"] = [-0.01, 0.02]
+    assert apart(run, "rmse", "a", "c") == apart(run, "rmse", "c", "a") == "undecided"
+
+
+def test_a_claim_is_marked_where_the_paper_s_own_values_say_otherwise():
+    run = {
+        "config": {"degradation": "pixelate"},
+        "metrics": {"direct": {"rmse": 0.1, "Fréchet (x)": 2.0}},
+        "intervals": {},
+        "differences": {"direct": {"last prediction": {"rmse": [-2, -1], "ssim": [1, 2], "Fréchet (x)": [0.1, 0.2]}}},
+    }
+    as_claimed = {"direct": {"rmse": [1, "R"], "ssim": [2, "R"], "fid": [4, "R"]}}
+    as_claimed["sampled"] = {"rmse": [2, "R"], "ssim": [1, "R"], "fid": [3, "R"]}
+    reversed_ = {"direct": as_claimed["sampled"], "sampled": as_claimed["direct"]}
+    names = ["direct has the smaller RMSE, against the sampled", "direct has the larger SSIM"]
+    names.append("the sampled have the smaller Fréchet distance")
+    for paper, mark in ((as_claimed, ""), (reversed_, "‡"), (None, "")):
+        assert [results_page.claims(run, paper)[name] for name in names] == [f"yes{mark}"] * 3
+
+
+def test_what_speaks_against_the_distance_is_said_where_it_is_so():
+    name = "Fréchet (x)"
+    run = {"metrics": {row: {"rmse": 0.1, name: 1.0} for row in ("direct", "degraded", "Algorithm 1", "Algorithm 2")}}
+    run |= {"intervals": {}, "config": {"degradation": "blur", "steps": 5}}
+    run["differences"] = {"degraded": {"direct": {name: [-2, -1]}}, "Algorithm 1": {"Algorithm 2": {name: [-2, -1]}}}
+    told = " ".join(results_page.exceptions({"cifar10-blur": run}))
+    assert "*Algorithm 1* beats Algorithm 2 on CIFAR-10, deblurring (1.00 against 1.00)" in told
+    assert "lie *further* from the originals than the degraded" in told
+    run["differences"] = {"degraded": {"direct": {name: [1, 2]}}, "Algorithm 1": {"Algorithm 2": {name: [-1, 1]}}}
+    assert not list(results_page.exceptions({"cifar10-blur": run}))
+
+
+BARE = {  # what every judged run has, and nothing else: no classifier, no calls, no classes, no paired differences
+    "config": {"degradation": "snow", "dataset": "cifar10", "steps": 7, "batch": 3, "seed": 0, "size": 32},
+    "machine": {"threads": 1, "device": "a machine", "torch": "2.0", "commit": "0" * 40},
+    "seconds": 60.0,
+    "images_seen": 21,
+    "parameters": 1_000_000,
+    "test_images": 10,
+    "T": 200,
+    "metrics": {row: {"rmse": 0.111, "psnr": 20.0, "ssim": 0.5} for row in ("degraded", "direct", "mine")},
+    "intervals": {row: {"rmse": [0.11, 0.12], "ssim": [0.4, 0.6]} for row in ("degraded", "direct", "mine")},
+}
+
+
+@pytest.mark.parametrize("preset", ["cifar10-snow", "celeba-desaturate", "digits-blur", "celeba-noise", "mnist-blur"])
+def test_a_new_experiment_appears_in_the_list_and_on_the_page(preset, copied, monkeypatch, capsys):
+    """Whatever its preset, and whichever samplers and measures its manifest knows."""
+    new = experiments.EXPERIMENTS | {"brand-new": experiments.Experiment(preset, 7)}
+    monkeypatch.setattr(experiments, "EXPERIMENTS", new)
+    assert main(["reproduce", "--list"]) == 0
+    assert "brand-new" in capsys.readouterr().out
+    assert "- " in page("results").split("## Not run yet")[1]
+    assert "`python -m coldlab reproduce brand-new`" in page("results").split("## Not run yet")[1]
+    manifest = BARE | {"name": "brand-new", "command": "python -m coldlab reproduce brand-new"}
+    (copied / "brand-new.json").write_text(json.dumps(manifest), encoding="utf-8")
+    text = page("results")
+    assert "| mine | 0.111" in text
+    assert "`python -m coldlab reproduce brand-new`" in text
+    assert page("models") == page("models")
+
+
+def test_the_page_needs_no_study_and_no_inverse(copied):
+    for name in (*STUDIES, "inverse"):
+        (copied / f"{name}.json").unlink(missing_ok=True)
+    text = page("results").split("## Not run yet")[1]
+    assert all(f"reproduce {name}`" in text for name in (*STUDIES, "inverse"))
+
+
+def test_a_side_too_small_for_the_digits_gets_one_more():
+    assert results_page.within(0.042, [0.0418, 0.0422], ".3f").replace("\N{NO-BREAK SPACE}", " ") == "0.0420 ± 0.0002"
+    assert results_page.within(0.3, [0.29, 0.32], ".3f").replace("\N{NO-BREAK SPACE}", " ") == "0.300 ± 0.020"
 
 
 def test_the_inverse_does_what_the_page_says():
@@ -108,8 +185,9 @@ def test_the_inverse_does_what_the_page_says():
 def test_few_calls_do_what_the_page_and_chapter_4_say():
     run, name = results.load("mnist-blur"), "Fréchet (mnist-classifier)"
     direct, many = run["metrics"]["direct"], run["metrics"]["Algorithm 2"]
-    assert direct["rmse"] < run["calls"]["2"]["rmse"] < run["calls"]["3"]["rmse"] < many["rmse"]
-    assert max(run["calls"][n][name] for n in "23") < direct[name] < many[name]
+    few = [run["calls"][n]["Algorithm 2"] for n in "23"]
+    assert direct["rmse"] < few[0]["rmse"] < few[1]["rmse"] < many["rmse"]
+    assert max(way[name] for way in few) < direct[name] < many[name]
 
 
 def test_the_distance_overlooks_what_the_page_says():
@@ -123,19 +201,25 @@ def test_the_distance_overlooks_what_the_page_says():
 def test_late_severities_are_as_rare_as_the_page_says():
     for name, T, t, share in (("cifar10-mask", 50, 1, 1 / 2500), ("celeba-64-blur", 110, 4, 0.0013)):
         config = results.load(name)["config"]
-        assert f"T={T}" in config["options"]
-        assert (t / T) ** config["late"] == pytest.approx(share, rel=0.03)  # the largest of `late` draws is t or less
+        assert config["options"]["T"] == T
+        assert (t / T) ** config["timestep_bias"] == pytest.approx(
+            share, rel=0.03
+        )  # the largest of `late` draws is t or less
 
 
 def test_calls_on_faces_do_what_the_page_says():
     run, name = results.load("celeba-64-blur"), "Fréchet (cifar10-classifier)"
-    ways = [run["metrics"]["direct"], *(run["calls"][n] for n in ("2", "3", "5", "10")), run["metrics"]["Algorithm 2"]]
+    ways = [
+        run["metrics"]["direct"],
+        *(run["calls"][n]["Algorithm 2"] for n in ("2", "3", "5", "10")),
+        run["metrics"]["Algorithm 2"],
+    ]
     assert [way["rmse"] for way in ways] == sorted(way["rmse"] for way in ways)
     assert [way[name] for way in ways] == sorted((way[name] for way in ways), reverse=True)
 
 
 def test_every_shipped_file_has_a_card_with_the_licence_of_its_data():
-    text = (ROOT / PAGES["models"]).read_text()
+    text = (ROOT / PAGES["models"]).read_text(encoding="utf-8")
     cards = text.split("\n## ")[1:]
     files = sorted(path.stem for path in (ROOT / "coldlab/weights").glob("*.safetensors"))
     assert [card.splitlines()[0] for card in cards] == files
