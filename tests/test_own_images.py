@@ -19,15 +19,16 @@ import torch
 from PIL import Image
 from traitlets.config import Config as Settings
 
-from coldlab import checkpoints, data, plots, training
-from coldlab.degradations import base
-from coldlab.lab import runs
+from coldlab import ColdlabError, base, checkpoints, data, plots, runs, training
 
 SOURCES = chapters.sources()
 FOLDERS = ("photographs", "grey digits")
 
 # Chapter -> its settings in a test: what makes it long, made short. DATASET and NETWORK are set for all chapters.
-SHORT = {}
+SHORT = {
+    "02_unet": {"STEPS": 2, "BATCH": 8},
+    "03_training": {"LOOKS": (2, 4, 12)},
+}
 
 
 @pytest.fixture(scope="session")
@@ -56,10 +57,10 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def networks(folders, tmp_path_factory):
-    """{name: run folder of 30 steps on those images}, at 32 x 32: the photographs differ in size, so one is needed."""
+    """{name: run folder of 20 steps on those images}, at 32 x 32: the photographs differ in size, so one is needed."""
     root = tmp_path_factory.mktemp("runs")
     for name, folder in folders.items():
-        config = training.Config(dataset=str(folder), size=32, steps=30, batch=16, width=8, warmup=5)
+        config = training.Config(dataset=str(folder), size=32, steps=20, batch=8, width=8, warmup=5)
         config, images = runs.prepare(config)
         D, state = training.start(config)
         for _ in training.train(state, D, images, config):
@@ -123,14 +124,11 @@ def with_settings(source, settings):
     return source
 
 
-def code(source, settings):
-    """[(index, code)] of a chapter's cells, the settings replaced, the install cell left out."""
+def code(source):
+    """[(index, code)] of a chapter's cells without the install cell, and which of them has the settings."""
     cells = [(i, cell) for i, cell in enumerate(chapters.to_notebook(source).cells) if cell.cell_type == "code"]
-    cells = [(i, cell.source) for i, cell in cells if "colab" not in cell.metadata.get("tags", [])]
-    at = next(k for k, (_, text) in enumerate(cells) if re.search(r"^DATASET = ", text, flags=re.M))
-    if not re.search(r"^NETWORK = ", cells[at][1], flags=re.M):
-        settings = {name: value for name, value in settings.items() if name != "NETWORK"}
-    return [(i, with_settings(text, settings) if k == at else text) for k, (i, text) in enumerate(cells)]
+    cells = {i: cell.source for i, cell in cells if "colab" not in cell.metadata.get("tags", [])}
+    return cells, next(i for i, text in cells.items() if re.search(r"^DATASET = ", text, flags=re.M))
 
 
 def told(index, text, errors):
@@ -144,11 +142,24 @@ def told(index, text, errors):
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", FOLDERS)
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
-def test_a_chapter_on_own_images(source, folder, folders, networks, shell, monkeypatch):
+def test_a_chapter_on_own_images(source, folder, folders, shell, monkeypatch, request):
     monkeypatch.chdir(source.parent)  # as in a notebook
-    if folder == "grey digits":  # the book stays green where somebody has added a degradation
-        monkeypatch.setitem(base.REGISTRY, "halve", Halve)
-    settings = {"DATASET": str(folders[folder]), "NETWORK": str(networks[folder])} | SHORT.get(source.stem, {})
-    failed = [(i, text, errors) for i, text in code(source, settings) if (errors := shell.run(text))]
+    cells, first = code(source)
+    settings = {"DATASET": str(folders[folder])} | SHORT.get(source.stem, {})
+    if re.search(r"^NETWORK = ", cells[first], flags=re.M):
+        settings["NETWORK"] = str(request.getfixturevalue("networks")[folder])
+    cells[first] = with_settings(cells[first], settings)
+    failed = [(i, text, errors) for i, text in cells.items() if (errors := shell.run(text))]
     if failed:  # the cells below the first are often only its consequence
         pytest.fail(f"{len(failed)} cells of {source.name}\n{''.join(told(*cell) for cell in failed)}", pytrace=False)
+
+
+@pytest.mark.slow
+def test_a_network_of_other_images_is_refused_in_one_sentence(folders, shell):
+    """What meets a reader who changes DATASET and forgets NETWORK."""
+    source = next(source for source in SOURCES if source.stem.startswith("04"))
+    cells, first = code(source)
+    cells[first] = with_settings(cells[first], {"DATASET": str(folders["photographs"])})
+    errors = next(errors for text in cells.values() if (errors := shell.run(text)))
+    assert [type(error) for error in errors] == [ColdlabError]
+    assert re.search(r"takes \(B, 1, H, W\) images, not \(6, 3, 32, 32\); .*coldlab train", str(errors[0]))
