@@ -38,17 +38,19 @@ import torch.nn.functional as F
 import coldlab
 from coldlab import data, evaluation, metrics, plots
 from coldlab.lab import results
+from coldlab.lab.reproduce import cores
 from coldlab.metrics import distances as crowds, features
 
-DATASET = "digits"  # or "mnist" (with NETWORK = "mnist-blur"), or "cifar10" with a run of your own
-NETWORK = "digits-blur"
+DATASET = "digits"  # or "mnist" (with NETWORK = "mnist-blur"), or a folder of images
+NETWORK = "digits-blur"  # for another dataset: the folder of a run trained on it
 
 R = coldlab.load_pretrained(NETWORK)
 images, labels = data.load(DATASET, "test", R.config.size, R.config.zoom)
-images, labels = images[:297], labels[:297]
+images, labels = images[:297], None if labels is None else labels[:297]
+C = images.shape[1]  # 1 channel for grey images, 3 for colour
 rows = evaluation.restored(R, R.D, images)  # degraded, direct, Algorithm 1, Algorithm 2, original
 x0 = rows["original"]  # in [0, 1], as all metrics take them
-net = metrics.classifier(DATASET)
+net = metrics.classifier(metrics.classifier_for(DATASET) or ("digits" if C == 1 else "cifar10"))
 print({row: tuple(x.shape) for row, x in rows.items()})
 print(f"{net.name}: {net.dim} features")
 
@@ -72,7 +74,8 @@ def reference(module, name):
 # Before you run the next two cells, write down which set wins and which loses under each metric.
 
 # %%
-train = data.to_unit(data.load(DATASET, "train", R.config.size, R.config.zoom)[0][:1500])
+train, train_labels = data.load(DATASET, "train", R.config.size, R.config.zoom)
+train = data.to_unit(train[:1500])
 sets = {
     "direct": rows["direct"],
     "shifted": x0.roll(1, -1),
@@ -81,7 +84,7 @@ sets = {
     "another digit": x0.roll(1, 0),
 }
 plots.rows(
-    {"original": images[:10]} | {name: data.to_uint8(2 * x[:10] - 1) for name, x in sets.items()},
+    {"original": images[:10]} | {row: data.to_uint8(2 * x[:10] - 1) for row, x in sets.items()},
     alt="Six rows of ten digits. Original. Direct: the same digits, slightly soft. Shifted: one pixel to the right. "
     "Mean digit: the same grey blot ten times. Half contrast: grey digits on a grey ground. Another digit: each "
     "column shows the digit that stands one column to the left in the first row.",
@@ -150,13 +153,13 @@ def window_ssim(x, y):
     )
 
 
-a, b = direct[3, 0].double(), x0[3, 0].double()
+a, b = direct[3, 0].double(), x0[3, 0].double()  # one channel of one image
 windows = torch.stack([
     torch.stack([window_ssim(a[i : i + 11, j : j + 11], b[i : i + 11, j : j + 11]) for j in range(22)])
     for i in range(22)
 ])
 print("windows inside a 32 x 32 image:", tuple(windows.shape))
-assert torch.isclose(windows.mean(), metrics.ssim(direct[3:4], x0[3:4]))
+assert torch.isclose(windows.mean(), metrics.ssim(direct[3:4, :1], x0[3:4, :1]))
 
 # %% [markdown]
 # The mean over the 22 x 22 windows that lie inside the image is the image's SSIM. `coldlab.metrics.ssim` does the same with two short convolutions, and `pytorch-msssim`, which the paper's code uses, agrees:
@@ -183,9 +186,8 @@ for name in ("direct", "another digit"):
     print(f"{name:14s} windows inside {inside:.3f}   all windows {all_windows:.3f}   ratio {ratio[name]:.2f}")
     if torchmetrics_ssim:
         assert abs(torchmetrics_ssim(sets[name], x0, data_range=1.0) - all_windows) < 1e-4
-assert 1.03 < ratio["direct"] < ratio["another digit"]
 if DATASET == "digits":
-    assert 2 < ratio["another digit"] < 3
+    assert 1.03 < ratio["direct"] < ratio["another digit"] and 2 < ratio["another digit"] < 3
 
 # %% [markdown]
 # torchmetrics mirrors the image at its borders and averages over *all* 32 x 32 windows. More than half of them, $1 - (22/32)^2 = 53\,\%$, touch the border. A digit's border is black, in every image: there two different digits agree perfectly. Look at the values, window by window:
@@ -213,7 +215,7 @@ plots.Picture(
 )
 
 # %% [markdown]
-# The white frame holds what the paper averages. Outside it, two black borders are praised for being equal. So the *worse* the image, the larger the factor. On MNIST, measured on all 10,000 test images:
+# The white frame holds what the paper averages. Outside it, two black borders are praised for being equal, which helps most where the middles differ most: *another digit* gains far more than a restoration. (What has no black border gains nothing: the grey squares of $x_T$.) On MNIST, measured on all 10,000 test images:
 
 # %%
 measured = results.load("metrics-mnist")
@@ -222,10 +224,12 @@ for name, value in measured["ssim"].items():
     inside, all_windows = value["valid windows"], value["torchmetrics"]
     print(f"{name:24s} {inside:6.3f}  {all_windows:6.3f}  {all_windows / inside:6.2f}")
 other = measured["ssim"]["another digit"]
-assert 2.5 < other["torchmetrics"] / other["valid windows"] < 3
+gain = {name: v["torchmetrics"] / v["valid windows"] for name, v in measured["ssim"].items()}
+assert 2.5 < gain["another digit"] < 3 and max(gain, key=gain.get) == "another digit"
+assert min(gain, key=gain.get) == "degraded" and gain["degraded"] < 1.02
 
 # %% [markdown]
-# **The same images, up to 2.7 times the SSIM.** Neither library is wrong; a number without the name of its library is. (The command that measures this, and everything below that says *measured*, is `python tools/measure_metrics.py`.)
+# **The same images, more than two and a half times the SSIM.** Neither library is wrong; a number without the name of its library is. (The command that measures this, and everything below that says *measured*, is `python tools/measure_metrics.py`.)
 
 # %% [markdown]
 # ## The Fréchet distance by hand
@@ -239,7 +243,7 @@ assert 2.5 < other["torchmetrics"] / other["valid windows"] < 3
 # Here the net is a small one that ships with the package, with 32 features, trained on the 1,500 training digits. Its distance is not a FID and is never called one.
 
 # %%
-a, b = metrics.extract(net, rows["direct"]).double(), seen.double()  # (297, 32) each
+a, b = metrics.extract(net, rows["direct"]).double(), seen.double()  # (images, features) each
 ma, mb, Ca, Cb = a.mean(0), b.mean(0), a.T.cov(), b.T.cov()
 
 
@@ -297,8 +301,8 @@ name = metrics.frechet_name(net)
 for row in values:
     for measure, (low, high) in intervals[row].items():
         assert low <= values[row][measure] <= high
-assert intervals["direct"]["rmse"][1] < intervals["Algorithm 2"]["rmse"][0]
 if DATASET == "digits":
+    assert intervals["direct"]["rmse"][1] < intervals["Algorithm 2"]["rmse"][0]
     assert values["direct"][name] < values["Algorithm 2"][name] < values["Algorithm 1"][name]
     assert intervals["direct"][name][1] > intervals["Algorithm 2"][name][0]  # they overlap
 
@@ -312,26 +316,30 @@ for line in evaluation.lines(measured["metrics"], measured["intervals"]):
 mnist, low_high = measured["metrics"], measured["nets"]["mnist-classifier"]["difference"]
 name = "Fréchet (mnist-classifier)"
 print(f"\ndirect minus Algorithm 2, {name}, the same images drawn for both: {low_high[0]:.2f}..{low_high[1]:.2f}")
+run = results.load("mnist-blur")
+print(f"the network: {run['config']['steps']:,} steps, {run['seconds'] / 60:.0f} minutes on {cores(run['machine'])}")
 assert mnist["direct"][name] < mnist["Algorithm 2"][name] < mnist["Algorithm 1"][name] and low_high[1] < 0
 assert mnist["direct"]["rmse"] < mnist["Algorithm 2"]["rmse"] < mnist["Algorithm 1"]["rmse"]
 assert mnist["direct"]["ssim"] > mnist["Algorithm 2"]["ssim"] > mnist["Algorithm 1"]["ssim"]
 assert mnist["degraded"]["ssim"] < 0.02 and measured["ssim"]["degraded"]["torchmetrics"] < 0.02
+assert round(mnist["degraded"]["rmse"], 3) == results.load("paper")["values"]["mnist-blur"]["degraded"]["rmse"][0]
 
 # %% [markdown]
 # With ten thousand images the question is settled, for this network and this distance: **direct is nearer by all four measures**, and the interval of the difference excludes 0. (For the difference, each draw takes the same images for both rows: what they share cancels.)
-# The paper has it the other way round in FID on MNIST, 4.69 for Algorithm 2 and 5.10 for direct. We do not reproduce that here, with this net. The restoration network differs (ours was trained for 23 minutes on two cores, the paper's for 700,000 steps), and so does the net behind the distance. Keep the question; the second of the two returns below.
+# The paper has it the other way round in FID on MNIST, 4.69 for Algorithm 2 and 5.10 for direct. We do not reproduce that here, with this net. The restoration network differs (ours was trained for minutes, as printed above, the paper's for 700,000 steps), and so does the net behind the distance. Keep the question; the second of the two returns below.
 #
 # It does turn with the number of calls:
 
 # %%
-fewer = results.load("mnist-blur")["calls"]
-print("direct:", f"{mnist['direct'][name]:.2f}   ", "Algorithm 2:", ", ".join(f"{n} calls {v[name]:.2f}" for n, v in fewer.items()))
-assert max(fewer[n][name] for n in ("2", "3", "5")) < mnist["direct"][name] < fewer["10"][name]
+fewer = {n: ways["Algorithm 2"][name] for n, ways in run["calls"].items()}
+shown = ", ".join(f"{n} calls {value:.2f}" for n, value in fewer.items())
+print(f"direct: {mnist['direct'][name]:.2f}    Algorithm 2: {shown}")
+assert max(fewer["2"], fewer["3"]) < mnist["direct"][name] < mnist["Algorithm 2"][name]
 
 # %% [markdown]
-# With two to five calls in place of twenty, Algorithm 2 is nearer to the originals than direct restoration: the paper's order, at another number of steps (chapter 4 has the whole row).
+# With two or three calls in place of twenty, Algorithm 2 is nearer to the originals than direct restoration: the paper's order, at another number of steps (chapter 4 has the whole row).
 #
-# One cell deserves a second look. The paper's table, as it is quoted, gives the blurred MNIST images an SSIM of 0.287, and 0.287 is also the RMSE that it gives them. We measure an SSIM of 0.014, with or without borders. A copied cell would explain it; we cannot tell.
+# One cell deserves a second look. The paper's table, as it is quoted, gives the blurred MNIST images an SSIM of 0.287, and 0.287 is also the RMSE that it gives them. Our blurred images have that RMSE to the third digit, and an SSIM below 0.02, with or without borders. So the cell holds the RMSE a second time, most likely: a slip of the pen.
 #
 # ## How a Fréchet distance bends
 #
@@ -342,17 +350,17 @@ assert max(fewer[n][name] for n in ("2", "3", "5")) < mnist["direct"][name] < fe
 # %% tags=["nbval-ignore-output"]
 every = metrics.extract(net, train)
 half_a, half_b = every[::2], every[1::2]
-sizes = (50, 100, 200, 400, min(700, len(half_b)))
+sizes = [n for n in (50, 100, 200, 400, 700) if n <= len(half_b)] or [len(half_b) // 2, len(half_b)]
 found = crowds.against_samples(half_a, half_b, sizes, repeats=20)
 covariance = metrics.moments(every).cov
 law = [metrics.gaussian_bias(covariance, n, n).item() for n in sizes]
-limit, slope = metrics.extrapolate({n: v for n, v in found.items() if n >= 100})
+limit, slope = metrics.extrapolate({n: v for n, v in found.items() if n >= min(100, *sizes[-2:])})
 for n, predicted in zip(sizes, law, strict=True):
     print(f"n = {n:3d}: measured {found[n].mean():.2f}, predicted {predicted:.2f}")
 print(f"extrapolated to n = infinity: {limit:.2f}")
 means = [v.mean().item() for v in found.values()]
-assert means == sorted(means, reverse=True) and means[-1] > 0.1
 if DATASET == "digits":
+    assert means == sorted(means, reverse=True) and means[-1] > 0.1
     assert all(0.6 < m / p < 1.4 for m, p in zip(means[:3], law[:3], strict=True))
     assert abs(limit) < means[-1]
 
@@ -426,12 +434,12 @@ picture = plots.curves(
 plain_ticks(picture, sizes_mnist)
 
 # %% [markdown]
-# Test against training images, two sets that should hardly differ, follow the law to within a quarter over the whole range, and their extrapolation ends within 0.1 of zero. A restoration compared with *other* images carries that bias on top of its own distance; compared with its own originals it carries much less. At 128 images the two protocols give 4.7 and 1.7
-# for the same restorations; at 4,096 they have met. With 64 features, that is. With Inception's 2,048 even ten thousand images are few, so expect **a FID against the same images and a FID against other images to be two different quantities**.
+# Test against training images, two sets that should hardly differ, follow the law to within a quarter over the whole range, and their extrapolation ends within 0.1 of zero. A restoration compared with *other* images carries that bias on top of its own distance; compared with its own originals it carries much less: compare the rows of *direct*. With the fewest images the two protocols are far apart, for the same restorations; with the most they have
+# nearly met. With 64 features, that is. With Inception's 2,048 even ten thousand images are few, so expect **a FID against the same images and a FID against other images to be two different quantities**.
 #
 # ### With the net
 #
-# The same images through several nets, MNIST, measured on 10,000 images: a classifier of photographs (CIFAR-10), two of digits, one with random weights, and no net at all, the means of 8 x 8 patches. Will they at least agree on the order of the three restorations?
+# The same images through several nets, MNIST, measured on 10,000 images: a classifier of photographs (CIFAR-10), two of digits, one with random weights, and no net at all, the means of the 64 patches of 4 x 4 pixels. Will they at least agree on the order of the three restorations?
 
 # %%
 print(f"{'':20s}{'features':>9s}" + "".join(f"{row:>13s}" for row in ("degraded", "direct", "Algorithm 1", "Algorithm 2")))
@@ -466,11 +474,12 @@ for label, value in sorted(handled.items(), key=lambda item: item[1]):
     print(f"{label:40s} {value:9.4f}")
 print(f"\ndirect restorations against the originals: {kept['as floats']:.3f} as floats, {kept['rounded to 8 bits']:.3f} rounded")
 assert handled["rounded to 8 bits"] < 0.001 and abs(kept["rounded to 8 bits"] - kept["as floats"]) < 0.01
-assert 0.5 < handled["to 28 and back, bilinear"] / kept["as floats"] < 0.65
+assert 0.4 < handled["to 28 and back, bilinear"] / kept["as floats"] < 1
+assert handled["zoom and crop instead of a plain resize"] > 0.05
 assert handled["to 28 and back, bicubic"] < handled["to 28 and back, nearest"] < handled["to 28 and back, bilinear, antialiased"]
 
 # %% [markdown]
-# Rounding to 8 bits is harmless here. Resizing is not: taking real images to 28 pixels and back, bilinearly, moves them more than half as far from themselves as the restorations are from the originals. The two ways of bringing MNIST to 32 pixels (the paper's zoom and crop, or a plain resize) lie 0.2 apart, with the same digits in them.
+# Rounding to 8 bits is harmless here. Resizing is not: taking real images to 28 pixels and back, bilinearly, moves them about half as far from themselves as the restorations are from the originals, or more. And the two ways of bringing MNIST to 32 pixels, a plain resize or the enlarging and cutting that stands in the paper's released code, lie some way apart, with the same digits in them.
 #
 # The official code hands its restored tensors to the network as they are, without rounding and without clamping what lies outside $[0, 1]$. torch-fidelity takes 8-bit images only. Inception wants 299 x 299 pixels: torch-fidelity enlarges as TensorFlow 1 did, other programs as PyTorch does. Each choice is defensible, and each gives another number.
 #
@@ -503,7 +512,7 @@ plain = torch.quantile(draws, torch.tensor([0.025, 0.975]).double()).tolist()
 low, high = metrics.frechet_interval(a, b, resamples=200)
 print(f"measured {value:.2f}; the draws: mean {draws.mean():.2f}, 95 % of them in {plain[0]:.2f}..{plain[1]:.2f}")
 print(f"moved so that their mean is the measured value: {low:.2f}..{high:.2f}")
-assert draws.mean() > value and low < value < high
+assert draws.mean() > value and low <= value <= high
 if DATASET == "digits":
     assert (draws < value).double().mean() < 0.35
 
@@ -545,14 +554,14 @@ if DATASET == "digits":
 # %%
 generator = torch.Generator().manual_seed(0)
 pick = lambda n: train[torch.randperm(len(train), generator=generator)[:n]]
-train_labels = data.load(DATASET, "train", R.config.size, R.config.zoom)[1][:1500]
-ones = train[train_labels == 1]
+count = len(x0)
+ones = train[:3] if train_labels is None else train[train_labels[: len(train)] == 1]
 generated = {
     "held-out": x0,
-    "copies": pick(297),
-    "ones": ones.repeat(1 + 297 // len(ones), 1, 1, 1)[:297],
-    "ten": train[:10].repeat(30, 1, 1, 1)[:297],
-    "blends": (pick(297) + pick(297)) / 2,
+    "copies": pick(count),
+    "ones": ones.repeat(1 + count // len(ones), 1, 1, 1)[:count],
+    "ten": train[:10].repeat(1 + count // 10, 1, 1, 1)[:count],
+    "blends": (pick(count) + pick(count)) / 2,
 }
 plots.rows(
     {name: data.to_uint8(2 * x[:10] - 1) for name, x in generated.items()},
@@ -562,10 +571,10 @@ plots.rows(
 
 # %% [markdown]
 # Five numbers judge them. *Recognised*: the share of images that the classifier is more than 90 % sure of. *Entropy* of the class counts, as a fraction of $\log 10$: 1 if all classes are equally frequent. *Precision* and *recall* (Kynkäänniemi et al., 2019): draw a ball around each image, out to its third neighbour within its own set, in feature space. Precision is the share of generated images inside a ball of a real one; recall
-# the share of real ones inside a ball of a generated one. *Nearest*: the RMSE to the nearest training image, the median over images. Which number will give each generator away?
+# the share of real ones inside a ball of a generated one. *Nearest*: the RMSE to the nearest training image, the median over images (a crude test, which a shift by one pixel defeats: chapter 6 has a better one). The reference is the training digits. Which number will give each generator away?
 
 # %% tags=["nbval-ignore-output"]
-real, judged = every[:297], {}
+real, judged = every[:count], {}
 print(f"{'':10s}Fréchet  recognised  entropy  precision  recall  nearest")
 for name, x in generated.items():
     probabilities, f = metrics.predict(net, x), metrics.extract(net, x)
@@ -618,10 +627,10 @@ import warnings
 
 with warnings.catch_warnings(record=True) as told:
     warnings.simplefilter("always")
-    metrics.frechet(seen[:30], seen[100:130])
+    metrics.frechet(every[:30], every[-30:])
 print(told[0].message)
 try:
-    metrics.frechet(seen, metrics.extract(features.Classifier(1, 4).eval(), x0))
+    metrics.frechet(seen, metrics.extract(features.Classifier(C, 4).eval(), x0))
     raise AssertionError("features of two nets were compared")
 except coldlab.ColdlabError as error:
     print(error)
@@ -644,15 +653,17 @@ if DATASET == "digits":
 # > **Exercise 1.** The Fréchet distance sees means and covariances only. Build a set of *features* that are no digit's features at all and have distance 0 to the test set. (Hint: draw a Gaussian, then correct its mean and covariance exactly.)
 
 # %% tags=["hide-cell", "solution", "nbval-ignore-output"]
-noise = torch.randn(b.shape, generator=torch.Generator().manual_seed(1)).double()
+shape = max(len(b), 2 * b.shape[1]), b.shape[1]  # more draws than features
+noise = torch.randn(shape, generator=torch.Generator().manual_seed(1)).double()
 noise = noise - noise.mean(0)
 whiten = torch.linalg.inv(root(noise.T.cov()))
 fake = noise @ whiten @ root(Cb) + mb
 print(f"distance {metrics.frechet(fake, b):.1e}; negative features {(fake < 0).double().mean():.2f}")
 print("precision and recall:", [round(v.item(), 2) for v in metrics.precision_recall(fake, b)])
 # The features of this net are never negative, and many of these are: no image has them. Precision notices.
-assert metrics.frechet(fake, b) < 1e-6 and (fake < 0).any() and (b >= 0).all()
+assert (fake < 0).any() and (b >= 0).all()
 if DATASET == "digits":
+    assert metrics.frechet(fake, b) < 1e-6
     assert metrics.precision_recall(fake, b)[0] < 0.5
 
 # %% [markdown]
@@ -681,8 +692,8 @@ law_says = metrics.gaussian_bias(metrics.moments(pool).cov, len(seen), len(every
 share = np.mean([c >= distance for c in chance])
 print(f"measured {distance:.2f}; by chance {np.mean(chance):.2f} on average (the law: {law_says:.2f}), as much or more in {share:.0%} of the splits")
 # About one split in ten does as much: with so few digits we cannot tell that the sets differ.
-assert abs(law_says / np.mean(chance) - 1) < 0.25
 if DATASET == "digits":
+    assert abs(law_says / np.mean(chance) - 1) < 0.25
     assert 0.02 < share < 0.25
 
 # %% [markdown]
@@ -690,14 +701,17 @@ if DATASET == "digits":
 
 # %% tags=["hide-cell", "solution", "nbval-ignore-output"]
 right = {}
-for row in ("direct", "Algorithm 1", "Algorithm 2"):
+for row in ("direct", "Algorithm 1", "Algorithm 2") if labels is not None else ():
     probabilities = metrics.predict(net, rows[row])
     correct = probabilities.argmax(1) == labels
     sure = probabilities.amax(1) > 0.9
     right[row] = (sure & correct).double().mean().item()
     print(f"{row:12s} recognised {sure.double().mean():.2f}, and right {right[row]:.2f}, Fréchet {values[row][metrics.frechet_name(net)]:.2f}")
 # Algorithm 1 draws digits that are recognised nearly as often, and wrong far more often: report both.
-assert right["direct"] >= right["Algorithm 2"] > right["Algorithm 1"]
+if DATASET == "digits":
+    assert right["direct"] >= right["Algorithm 2"] > right["Algorithm 1"]
+if labels is None:
+    print("images of one's own have no labels, so nobody knows which class is right")
 
 # %% [markdown]
 # ## Recap

@@ -128,8 +128,8 @@ def fit(D, images, t=None, keep=None, components=COMPONENTS, seed=0):
     asked = (components,) if isinstance(components, int) else tuple(components)
     allowed = [k for k in asked if 1 <= k <= len(c) // LEAST]
     if not allowed:
-        least = f"a mixture takes at least {LEAST} for each Gaussian"
-        raise ColdlabError(f"{len(c)} images for {min(asked)} Gaussians; {least}, and at least one Gaussian.")
+        found = f"{len(c)} images for {min(asked)} Gaussians"
+        raise ColdlabError(f"{found}; a mixture takes at least ten for each, and at least one Gaussian.")
     held, tried = torch.arange(len(c)) % 5 == 0, {}
     if len(allowed) > 1:
         for k in tqdm(allowed, "mixtures", leave=False, disable=not sys.stderr.isatty()):

@@ -115,7 +115,7 @@ def test_numbers_of_gaussians_that_the_images_do_not_allow_are_dropped():
     for components, told in ((5, "45 images for 5 Gaussians"), ((9, 7), "45 images for 7"), (0, "for 0 Gaussians")):
         with pytest.raises(ColdlabError, match=told):
             generation.fit(Blur(16, T=4), x, keep=1, components=components)
-    with pytest.raises(ColdlabError, match="9 images for 1 Gaussians; a mixture takes at least 10 for each"):
+    with pytest.raises(ColdlabError, match="9 images for 1 Gaussians; a mixture takes at least ten for each"):
         generation.fit(Blur(16, T=4), x[:9], keep=1)
 
 
@@ -194,7 +194,7 @@ def test_what_cannot_be_done_is_told():
         generation.Survivors(Noise(), 3)
     with pytest.raises(ColdlabError, match="at least 1"):
         generation.Survivors(Blur(16), 3, keep=0)
-    with pytest.raises(ColdlabError, match="at least 10 for each"):
+    with pytest.raises(ColdlabError, match="at least ten for each"):
         generation.fit(Blur(16, T=4), x, components=11)
     with pytest.warns(UserWarning, match="768 numbers survive and a mixture learns at most 256"):
         prior = generation.fit(Blur(16, T=1, std=0.5), x, components=1)

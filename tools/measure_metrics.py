@@ -3,7 +3,7 @@
     python tools/measure_metrics.py                     # about half an hour on one core, nearly all of it restoration
     python tools/measure_metrics.py --rows rows.pt      # keeps the restored images in that file, and uses them again
 
-The 10,000 test images are degraded by the blur of mnist-blur and restored directly and by both algorithms.
+The 10,000 test images are degraded by the blur of mnist-blur and restored directly and by every sampler.
 """
 
 import argparse
@@ -62,7 +62,7 @@ def by_net(rows):
 
 
 class Pixels(nn.Module):
-    """No net: the means of 8 x 8 patches of 4 x 4 pixels."""
+    """No net: the means of the 64 patches of 4 x 4 pixels, an 8 x 8 grid of them."""
 
     name, channels, dim, size, batch = "pixels", 1, 64, 32, 500
 
@@ -112,7 +112,7 @@ def by_handling(net, x, direct):
         "to 28 and back, bilinear, antialiased": through(28, "bilinear", {"antialias": True}),
         "to 28 and back, bicubic": through(28, "bicubic", {}),
         "shifted by one pixel": x.roll(1, -1),
-        "plain resize instead of zoom": data.to_unit(data.load("mnist", "test", 32, 1.0)[0]),
+        "zoom and crop instead of a plain resize": data.to_unit(data.load("mnist", "test", 32, 1.12)[0]),
     }
     truth = metrics.extract(net, x)
     found = {name: metrics.frechet(metrics.extract(net, y), truth).item() for name, y in handled.items()}

@@ -183,6 +183,16 @@ def overview(found, runs, paper):
         yield "| " + " | ".join(cells) + " |"
     spent = "The paper's networks saw 44.8 million images (700,000 steps of 64)"
     yield from ("", f"{spent}, for inpainting 3.84 million by the paper's text.")
+    pairs = [
+        f"{labelled(name, run)} {of(run, 'direct', RMSE, SSIM)} becomes {of(run['eight_bits']['told'], 'direct', RMSE, SSIM)}"
+        for name, run in runs.items()
+        if "eight_bits" in run
+    ]
+    if pairs:
+        yield from (
+            "",
+            f"From an $x_T$ of 8 bits, such as a file holds, far less comes back: direct, {'; '.join(pairs)}.",
+        )
 
 
 def each_run(found, runs, paper):
