@@ -174,7 +174,8 @@ widgets.explore(D, x0, alt="Eight digits under blur; the slider moves t from 0, 
 # Blur is one of many. The package knows these, all through one registry:
 
 # %%
-FAMILY = ("animorph", "blur", "compose", "desaturate", "fade", "mask", "noise", "pixelate", "snow")
+FAMILY = ("animorph", "blur", "compose", "desaturate", "fade", "mask", "noise",
+          "pixelate", "snow")
 print(FAMILY)
 assert set(FAMILY) <= set(degradations.REGISTRY)
 

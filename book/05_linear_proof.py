@@ -276,7 +276,8 @@ def watch(sampler, R, D, x0, z=None, path=None, n=0.0):
 # Two 32 x 32 crops: the same size, three channels
 colours = photos[:, :, 32:64, 32:64]
 n = 0.1 * torch.randn(colours.shape, generator=FIRST(), dtype=torch.float64)
-FAMILY = ("animorph", "blur", "compose", "desaturate", "fade", "mask", "noise", "pixelate", "snow")
+FAMILY = ("animorph", "blur", "compose", "desaturate", "fade", "mask", "noise",
+          "pixelate", "snow")
 for name in FAMILY:
     D = make("blur+mask+noise" if name == "compose" else name, 32)
     z = D.draw(colours, FIRST())
