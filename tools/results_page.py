@@ -183,11 +183,11 @@ def overview(found, runs, paper):
         yield "| " + " | ".join(cells) + " |"
     spent = "The paper's networks saw 44.8 million images (700,000 steps of 64)"
     yield from ("", f"{spent}, for inpainting 3.84 million by the paper's text.")
-    pairs = [
-        f"{labelled(name, run)} {of(run, 'direct', RMSE, SSIM)} becomes {of(run['eight_bits']['told'], 'direct', RMSE, SSIM)}"
-        for name, run in runs.items()
-        if "eight_bits" in run
-    ]
+    pairs = []
+    for name, run in runs.items():
+        if "eight_bits" in run:
+            before, after = of(run, "direct", RMSE, SSIM), of(run["eight_bits"]["told"], "direct", RMSE, SSIM)
+            pairs.append(f"{labelled(name, run)} {before} becomes {after}")
     if pairs:
         yield from (
             "",
