@@ -68,8 +68,8 @@ if test_labels is None:
 # %% [markdown]
 # ## A puzzle first
 #
-# Here are eight test digits under the blur that the official code uses for MNIST. The top row is blurred 20 times, the
-# bottom row once. Cover the picture with your hand and uncover it row by row from the top. **Write down the severity t
+# Here are eight test digits under the blur that the authors' own code ("the official code" from here on) uses for
+# MNIST. The top row is blurred 20 times, the bottom row once. Cover the picture with your hand and uncover it row by row from the top. **Write down the severity t
 # at which you can first name most of the digits.**
 #
 # Then guess a second number. A **nearest-neighbour classifier** names a digit after the training digit whose pixels
@@ -192,6 +192,8 @@ assert set(FAMILY) <= set(degradations.REGISTRY)
 # | animorph | as noise | another image |
 # | compose | several of these, one after the other | one $z$ per part |
 #
+# Read the table loosely for now. $A_t$ is a matrix; $F_t$ and $w_t$ are pictures of numbers between 0 and 1, and
+# multiply pixel by pixel; $a_t$ and $\bar\alpha_t$ are single numbers between 0 and 1. None depends on the image.
 # ($S_t'$ is $S_t$ turned by 180 degrees. The settings of the paper's experiments are in `coldlab.presets`; the blur
 # above is one of them.)
 #
@@ -755,7 +757,8 @@ windy_blur = degradations.Compose((wave, make("blur", 32)))
 z_both = windy_blur.draw(x0, torch.Generator().manual_seed(0))
 assert windy_blur(x0, windy_blur.T, z_both).shape == x0.shape
 
-oracle = lambda x, s: x0                                                        # a network that cheats
+oracle = lambda x, s: x0                                 # a network that cheats
+# the sampler yields (severity, x_r, prediction) after each step; we keep the last
 *_, (r, x, _) = sampling.improved(oracle, wave, wave(x0, wave.T, z), z)
 print("arrived at severity", r)
 assert (x - x0).abs().max() < 1e-5                                              # back at the clean image
@@ -823,8 +826,8 @@ plots.rows({"D of [-1, 1]": right, "D of [0, 1]": wrong},
 # %% [markdown]
 # **bfloat16 around D.** Networks are often run in **bfloat16**, which has 8 bits of precision and is fast. For D that
 # is poison near $T$. The sampler needs $D(x_0, 19) - D(x_0, 20)$. On digits that difference is about 0.002, and
-# bfloat16 numbers near $-0.6$ lie 0.004 apart. Below, the same matrices are multiplied under autocast, without D's
-# guard.
+# bfloat16 numbers near $-0.6$ lie 0.004 apart. Below, the same matrices are multiplied under **autocast**, PyTorch's
+# switch that lets matrix products run in bfloat16, without D's guard.
 
 # %%
 step = D(x0, 19) - D(x0, 20)                                                          # what Algorithm 2 needs
@@ -843,7 +846,7 @@ plots.rows({"float32": stretch(step), "bfloat16": stretch(coarse)},
                "pattern of rings and speckles in three to six grey levels; the hill can only just be made out.")
 
 # %% [markdown]
-# D keeps itself out of autocast and of TF32. What it cannot prevent is that you cast its *result*, or store it in 8
+# D keeps itself out of autocast and of TF32, a format in which some GPUs multiply with 11 bits of precision. What it cannot prevent is that you cast its *result*, or store it in 8
 # bits.
 
 # %% [markdown]
