@@ -5,10 +5,10 @@ told in one sentence, without a traceback.
 """
 
 import dataclasses
+import functools
 import json
-import os
+import shlex
 import sys
-import typing
 import warnings
 from pathlib import Path
 from typing import Annotated
@@ -18,10 +18,12 @@ import tyro
 from tqdm import tqdm
 
 from . import checkpoints, data, evaluation, generation, metrics, sampling
-from .degradations import EIGHT_BITS, FLOAT32, REGISTRY, Separable, parse
+from .degradations import EIGHT_BITS, FLOAT32, REGISTRY, Separable
 from .errors import ColdlabError, unknown
-from .lab import commands, pictures, runs
+from .lab import commands, distributed, limits, outputs, pictures, runs, starts
+from .lab.cli import KEY_VALUES, answered, named
 from .lab.commands import Number, Share, Text
+from .lab.looks import warn_of_detail, warn_of_rounding
 from .lab.machine import pick_device
 from .presets import PRESETS
 from .training import Config
@@ -31,6 +33,7 @@ STARTS = ("mixture", "mean", "test")
 
 
 def train(
+    asked,
     config: Annotated[Config, tyro.conf.arg(name="")] = Config(),  # noqa: B008  (frozen)
     options: Annotated[runs.Options, tyro.conf.arg(name="")] = runs.Options(),  # noqa: B008  (frozen)
     out: Text = None,
@@ -41,13 +44,14 @@ def train(
 
     Args:
         out: Folder of the run; by default runs/DATASET-DEGRADATION.
-        resume: Go on from the folder's newest whole checkpoint, with the settings it was started with.
-        device: cpu, cuda, cuda:1, mps; by default a GPU where there is one.
+        resume: Go on from the folder's newest whole checkpoint, with the settings and images it was started with.
+            With --steps beyond the run's it trains longer, with --dataset it finds images that have moved.
+        device: cpu, cuda, cuda:1, mps; by default a CUDA GPU where there is one, else the CPU.
     """
-    out = runs.run(config, out, resume, device, options)
-    if os.environ.get("RANK", "0") == "0":  # of several processes one reports
+    out = runs.run(config, out, resume, device, options, named(asked))
+    if distributed.reports():
         print(f"{out}/: model.safetensors, log.jsonl, loss.png, samples.png")
-        print(f"Next: python -m coldlab evaluate --pretrained {out}")
+        print(f"Next: python -m coldlab evaluate --pretrained {shlex.quote(str(out))}")
 
 
 def restore(
@@ -62,6 +66,8 @@ def restore(
 ):
     """Restore image files: PNG, JPEG, 16-bit PNG or TIFF, or .npy. Writes the image, its film strip and a GIF.
 
+    A file is taken for one that D has degraded to --severity; sharp photographs need --degrade.
+
     Args:
         images: Files, already degraded to --severity by their owner, or clean with --degrade.
         pretrained: A name that comes with coldlab, a .safetensors file, or the folder of a run.
@@ -70,11 +76,14 @@ def restore(
         sampler: improved (Algorithm 2), naive (Algorithm 1) or averaged (Algorithm 2 on the mean of the predictions).
         weight: Of averaged: the weight of the newest prediction, above 0 and up to 1; by default 0.1.
         out: Folder for the results.
-        device: cpu, cuda, mps; by default a GPU where there is one.
+        device: cpu, cuda, cuda:1, mps; by default a CUDA GPU where there is one, else the CPU.
     """
     if not images:
         raise ColdlabError("no image was given: python -m coldlab restore IMAGE...")
-    if len({path.stem for path in images}) < len(images):
+    outputs.spare(
+        [name for path in images for name in outputs.of_image(out, path)], [*images, *outputs.network(pretrained)]
+    )
+    if len({path.stem.casefold() for path in images}) < len(images):
         raise ColdlabError("two of the images have the same name, and so would their results; restore them one by one.")
     shapes = {path: data.read_image(path)[0].shape[1:] for path in images}  # all are read before one is restored
     chosen = sampling.sampler(sampler, weight)
@@ -96,25 +105,13 @@ def restore(
             raise ColdlabError(
                 f"{R.config.degradation} is random and {path} does not say how it fell; only --degrade can be undone."
             )
-        warn_of_rounding(path, x, bits, severity)
         eps = max(FLOAT32, EIGHT_BITS * 2.0 ** (8 - bits))
+        warn_of_rounding(path, x, bits, severity)
+        warn_of_detail(path, x, D, severity, eps)
         states = [(severity, x)]
         steps = chosen(told(R, eps), D, x, z, range(severity, -1, -1))
         states += [(r, state) for r, state, _ in tqdm(steps, path.name, severity, leave=False, disable=None)]
         pictures.write_restored(out, path, states, sampler)
-
-
-def warn_of_rounding(path, x, bits, severity):
-    """Say so where the image's contrast is only a few steps of its file's precision: the rest was rounded off."""
-    if bits >= 24:
-        return
-    levels = x.flatten(1).std().item() * (2**bits - 1) / 2  # contrast in steps of the file
-    if levels < 10:
-        warnings.warn(
-            f"{path}: at severity {severity} the contrast is {levels:.1f} of {2**bits} levels; {bits} bits "
-            "cannot carry what is left. Give it as .npy or 16-bit, or at a lower severity.",
-            stacklevel=2,
-        )
 
 
 def sample(
@@ -129,6 +126,7 @@ def sample(
     sampler: str = "improved",
     weight: Share = None,
     seed: int = 0,
+    skip_unreadable: bool = False,
     out: Path = Path("samples"),
     device: Text = None,
 ):
@@ -150,20 +148,22 @@ def sample(
         sampler: improved (Algorithm 2), naive (Algorithm 1) or averaged (Algorithm 2 on the mean of the predictions).
         weight: Of averaged: the weight of the newest prediction, above 0 and up to 1; by default 0.1.
         seed: Of all that is drawn.
+        skip_unreadable: Leave out image files of the dataset that cannot be read, where one of them would be an error.
         out: Folder for the results.
-        device: cpu, cuda, mps; by default a GPU where there is one.
+        device: cpu, cuda, cuda:1, mps; by default a CUDA GPU where there is one, else the CPU.
     """
     if start not in STARTS:
         raise unknown("start", start, STARTS)
-    if count < 1:
-        raise ColdlabError(f"--count {count}; it must be 1 or more.")
+    outputs.spare(outputs.of_samples(out), outputs.network(pretrained))
     chosen = sampling.sampler(sampler, weight)
     R, D = model(pretrained, device)
+    dataset = dataset or starts.images_of(R, pretrained)
+    outputs.spare(outputs.of_samples(out), outputs.images(dataset))
     mixed = start == "mixture" and isinstance(D, Separable)
     if steps is None:
         steps = min(3, D.T) if mixed else D.T
     severities = sampling.evenly(D.T, steps)
-    images = evaluation.images_for(R, dataset or R.config.dataset, "test" if start == "test" else "train")
+    images = evaluation.images_for(R, dataset, "test" if start == "test" else "train", skip_unreadable)
     if start == "test":
         pictures.write_comparison(R, D, images[:count], severities, chosen, out)
         return
@@ -186,6 +186,7 @@ def evaluate(
     resamples: int = 1000,
     sampler: tuple[str, ...] = (),
     weight: Share = None,
+    skip_unreadable: bool = False,
     json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
     device: Text = None,
 ):
@@ -201,18 +202,15 @@ def evaluate(
         resamples: Draws of the bootstrap over images for the 95 % intervals; 0 for none.
         sampler: Which samplers; by default all: naive (Algorithm 1), improved (Algorithm 2), averaged.
         weight: Of averaged: the weight of the newest prediction, above 0 and up to 1; by default 0.1.
+        skip_unreadable: Leave out image files of the dataset that cannot be read, where one of them would be an error.
         json_: Print JSON instead of a table.
-        device: cpu, cuda, mps; by default a GPU where there is one.
+        device: cpu, cuda, cuda:1, mps; by default a CUDA GPU where there is one, else the CPU.
     """
-    if batch < 1 or (limit is not None and limit < 1):
-        raise ColdlabError(f"--limit {limit}, --batch {batch}; both must be 1 or more.")
-    if resamples < 0:
-        raise ColdlabError(f"--resamples {resamples}; it must be 0 (no intervals) or more.")
     samplers = sampling.samplers(sampler, weight)
     R, D = model(pretrained, device)
-    name = dataset or R.config.dataset
+    name = dataset or starts.images_of(R, pretrained)
     net = net_for(features, name, device_of(R))  # before the restoration, which takes long
-    images = evaluation.images_for(R, name)[:limit]
+    images = evaluation.images_for(R, name, "test", skip_unreadable)[:limit]
     few = net is not None and len(images) <= net.dim
     rounded = evaluation.sees_files(R)
     rows = evaluation.restored(R, D, images, batch, rounded, samplers=samplers)
@@ -221,7 +219,7 @@ def evaluate(
     if json_:
         report = {"pretrained": pretrained, "dataset": name, "images": len(images), "metrics": values}
         report |= {"intervals": intervals} if resamples else {}
-        print(json.dumps(report | ({"note": note} if few else {}), indent=1, ensure_ascii=False))
+        print(json.dumps(report | ({"note": note} if few else {}), indent=1))  # ASCII, for any console
         return
     print(f"{pretrained} on {len(images):,} test images of {name}, {R.config.degradation} with T = {D.T}")
     if rounded:
@@ -277,48 +275,21 @@ def severity_of(severity, D):
     return severity
 
 
-def key_values(info):
-    """How tyro reads the options of a degradation: KEY=VALUE KEY=VALUE ..."""
-    if typing.get_origin(info.type) is not dict:
-        return None
-    return tyro.constructors.PrimitiveConstructorSpec(
-        nargs="*",
-        metavar="[KEY=VALUE [KEY=VALUE ...]]",
-        instance_from_str=parse,
-        is_instance=lambda values: isinstance(values, dict),
-        str_from_instance=lambda values: [f"{key}={value}" for key, value in values.items()],
-    )
-
-
-def answered(call):
-    """The exit code of a command: what a user can mend is told in one sentence on stderr, warnings likewise."""
-    try:
-        with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *rest: print(f"coldlab: warning: {message}", file=sys.stderr)
-            call()
-    except runs.Stopped as stopped:
-        print(f"coldlab: {stopped}", file=sys.stderr)
-        return 128 + stopped.signum
-    except ColdlabError as error:
-        print(f"coldlab: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-KEY_VALUES = tyro.constructors.ConstructorRegistry()
-KEY_VALUES.primitive_rule(key_values)
 COMMANDS = (train, sample, restore, evaluate, commands.reproduce, commands.bench, degradations, presets)
 
 
 def main(arguments=None):
     """Run one command; returns the exit code."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    known = {command.__name__: limits.checked(command) for command in COMMANDS}
+    known["train"] = functools.partial(known["train"], words)
     described = "Cold diffusion for any image transform. Each command has its own --help."
     return answered(
         lambda: tyro.extras.subcommand_cli_from_dict(
-            {command.__name__: command for command in COMMANDS},
+            known,
             prog="coldlab",
             description=described,
-            args=arguments,
+            args=words,
             config=(tyro.conf.FlagCreatePairsOff,),
             registry=KEY_VALUES,
         )

@@ -113,7 +113,9 @@ def pretrained():
 
 
 def load_pretrained(name, device="cpu"):
-    """R trained by us ("digits-blur"), or by you: a .safetensors file or a run's folder. R.config, R.D come with it.
+    """R trained by us ("digits-blur"), or by you: a .safetensors file, a state (.pt), or a run's folder.
+
+    R.config and R.D come with it.
 
     Of a run, also an unfinished one, the weights that did best on held-out images are taken; before there are any, the
     newest whole checkpoint. Raises ColdlabError for anything else.
@@ -128,6 +130,9 @@ def load_pretrained(name, device="cpu"):
         return ready(state.ema, D, config)
     if path.suffix == ".safetensors":
         return load_weights(path, device)
+    if path.suffix == ".pt":
+        D, state, config = load_state(path, device)
+        return ready(state.ema, D, config)
     if path.parent != Path():
         raise ColdlabError(f"there is no folder or file {str(path)!r}; by name there are: {', '.join(pretrained())}.")
     raise unknown("checkpoint", str(name), pretrained())

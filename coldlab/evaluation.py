@@ -15,9 +15,9 @@ from .training import seed_of
 from .unet import device_of, told
 
 
-def images_for(R, name, split="test"):
+def images_for(R, name, split="test", skip_unreadable=False):
     """uint8 images of a dataset as R was trained on them: its size, its zoom, and its number of channels."""
-    images, _ = data.load(name, split, R.config.size, R.config.zoom)
+    images, _ = data.load(name, split, R.config.size, R.config.zoom, skip_unreadable)
     if images.shape[1] != R.config.channels:
         theirs, its = data.KINDS[images.shape[1]], data.KINDS[R.config.channels]
         found = f"{name} is {theirs} and this network was trained on {its} images"

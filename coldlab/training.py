@@ -115,8 +115,8 @@ def start(config, device="cpu"):
     if config.loss not in LOSSES:
         raise unknown("loss", config.loss, LOSSES)
     for name in ("steps", "batch", "patch", "lr", "timestep_bias"):
-        if getattr(config, name) <= 0:
-            raise ColdlabError(f"{name} = {getattr(config, name)}; it must be above 0.")
+        if not 0 < getattr(config, name) < float("inf"):
+            raise ColdlabError(f"{name} = {getattr(config, name)}; it must be a number above 0.")
     for name in ("rollout", "rounded"):
         if not 0 <= getattr(config, name) <= 1:
             raise ColdlabError(f"{name} = {getattr(config, name)}; it is a share, from 0 to 1.")
@@ -129,12 +129,13 @@ def start(config, device="cpu"):
     return D, State(R, ema, optimizer)
 
 
-def train(state, D, images, config, rank=0, ranks=1):
+def train(state, D, images, config, rank=0, ranks=1, among=None):
     """Take steps until config.steps; yields (step, loss) after each. The loss stays on the device: reading it waits.
 
     images: uint8 (N, C, H, W) on the device of the network, or in host memory, from where each batch is copied while
     the device works. rank, ranks: which of how many processes this is; each takes its share of config.batch, and
-    state.parallel averages their gradients. Only the average state.ema is meant for use.
+    state.parallel averages their gradients. among: the numbers of the images to choose from (see `split`), by default
+    all. Only the average state.ema is meant for use.
     """
     parameters, averages = list(state.R.parameters()), list(state.ema.parameters())
     device, R = averages[0].device, state.parallel or state.R
@@ -143,7 +144,8 @@ def train(state, D, images, config, rank=0, ranks=1):
     while state.step < config.steps:
         pick = torch.Generator().manual_seed(seed_of(config.seed, rank, state.step, "images"))
         draw = torch.Generator(device).manual_seed(seed_of(config.seed, rank, state.step))
-        chosen = torch.randint(len(images), (config.batch // ranks,), generator=pick)
+        chosen = torch.randint(len(images if among is None else among), (config.batch // ranks,), generator=pick)
+        chosen = chosen if among is None else among[chosen]
         x0 = augment(to_float(fetch(images, chosen, device)), config, draw)
         loss = loss_of(R, D, x0, config, draw)
         loss.backward()
@@ -219,11 +221,11 @@ def validate(R, D, images, config):
 
 
 def split(images, config):
-    """(images to train on, images held out): every k-th is held out, so that sorted folders give some of each kind."""
+    """(numbers of the images to train on, images held out): every k-th is held out, some of each kind where sorted."""
     count = min(config.held_out, len(images) // 10)
     held = torch.zeros(len(images), dtype=torch.bool)
     held[torch.linspace(0, len(images) - 1, count).long()] = True
-    return images[~held], images[held]
+    return (~held).nonzero().flatten(), images[held]  # those to train on are not copied: they may fill the memory
 
 
 def fetch(images, chosen, device):
@@ -272,10 +274,10 @@ def seed_of(*numbers):
 
 
 def bfloat16_pays(device):
-    """Whether R runs in bfloat16: on GPUs that have it.
+    """Whether R runs in bfloat16: on GPUs that have it. Those that emulate it (Colab's T4) are slower for it.
 
     On a CPU with matrix instructions for it (AMX) the default network trained 0.80 times as fast in bfloat16 as in
     float32, the paper's 1.15 times (results/bfloat16-cpu.json); float32 everywhere makes one CPU's numbers comparable
     with another's.
     """
-    return torch.device(device).type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.device(device).type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

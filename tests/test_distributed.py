@@ -26,7 +26,7 @@ from coldlab.data import to_float
 from coldlab.training import Config, loss_of, start, train
 
 torch.set_num_threads(1)
-config = Config(size=16, channels=1, width=8, mults=(1,), attention=(), patch=4, steps=5, batch=64, options=("T=3",))
+config = Config(size=16, channels=1, width=8, mults=(1,), attention=(), patch=4, steps=5, batch=64, options=dict(T=3))
 images = torch.randint(0, 256, (96, 1, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 with distributed.group("cpu") as group:
     D, state = start(config)

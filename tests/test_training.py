@@ -27,7 +27,7 @@ from coldlab.training import (
 )
 from coldlab.unet import Preconditioned, UNet
 
-TINY = Config(size=16, channels=1, width=8, mults=(1,), attention=(), patch=4, steps=6, batch=8, options=("T=3",))
+TINY = Config(size=16, channels=1, width=8, mults=(1,), attention=(), patch=4, steps=6, batch=8, options=dict(T=3))
 
 
 def tiny(**changes):
@@ -80,7 +80,7 @@ def equal_states(a, b):
 
 
 def test_severities_are_uniform_from_1_to_T_and_both_ends_are_there():
-    calls, _ = recorded(tiny(batch=128, steps=5, options=("T=4",)))
+    calls, _ = recorded(tiny(batch=128, steps=5, options=dict(T=4)))
     t = torch.cat([t for _, t in calls])
     counts = torch.bincount(t, minlength=6).tolist()
     assert counts[0] == counts[5] == 0  # never the clean image, never beyond T
@@ -88,8 +88,8 @@ def test_severities_are_uniform_from_1_to_T_and_both_ends_are_there():
     assert all(640 / 4 * 0.75 < n < 640 / 4 * 1.25 for n in counts[1:5])
 
 
-def test_late_favours_late_severities_as_the_largest_of_so_many_draws():
-    calls, _ = recorded(tiny(batch=512, steps=8, late=3.0, options=("T=4",)))
+def test_timestep_bias_favours_late_severities_as_the_largest_of_so_many_draws():
+    calls, _ = recorded(tiny(batch=512, steps=8, timestep_bias=3.0, options=dict(T=4)))
     t = torch.cat([t for _, t in calls])
     counts = torch.bincount(t, minlength=5)[1:] / len(t)
     expected = [((k + 1) / 4) ** 3 - (k / 4) ** 3 for k in range(4)]  # P(max of 3 = k + 1)
@@ -97,10 +97,10 @@ def test_late_favours_late_severities_as_the_largest_of_so_many_draws():
 
 
 @pytest.mark.parametrize("degradation", ["blur", "mask", "blur+noise"])
-def test_own_shows_R_where_one_step_of_algorithm_2_leads(degradation):
+def test_rollout_shows_R_where_one_step_of_algorithm_2_leads(degradation):
     """Of eight images the first half come from a step of the sampler that starts at a true state; the rest are true."""
-    options = () if "+" in degradation else ("T=5",)
-    config = tiny(own=0.5, degradation=degradation, options=options, precondition=False)
+    options = {} if "+" in degradation else dict(T=5)
+    config = tiny(rollout=0.5, degradation=degradation, options=options, precondition=False)
     D, state = start(config)
     x0 = training.to_float(pictures(8))
     z = D.draw(x0, torch.Generator().manual_seed(3))
@@ -177,7 +177,7 @@ def test_a_step_reads_nothing_back_from_the_device(monkeypatch):
             return function(*arguments, **(options or {}))
 
     read = []
-    config = tiny(rounded=0.5, shift=1, flip=True, late=2.0, own=0.5)
+    config = tiny(rounded=0.5, shift=1, flip=True, timestep_bias=2.0, rollout=0.5)
     D, state = start(config)
     monkeypatch.setattr(type(D), "check", lambda self, x0, t, z: t)  # on a GPU it does not look at t either
     monkeypatch.setattr(training, "learning_rate", lambda config, step: 1e-3)  # a number of Python's own
@@ -361,7 +361,7 @@ def test_it_yields_each_step_once_and_ends_at_the_last():
 
 def test_it_learns_eight_images_by_heart():
     config = Config(
-        size=16, channels=1, width=16, mults=(1, 2), attention=(), patch=2, options=("T=6", "kernel=5", "std=1.5"),
+        size=16, channels=1, width=16, mults=(1, 2), attention=(), patch=2, options=dict(T=6, kernel=5, std=1.5),
         steps=200, batch=8, lr=5e-3, warmup=10, ema=0.9,
     )  # fmt: skip
     eight = data.load("digits", size=16)[0][:8]
@@ -380,7 +380,7 @@ def test_it_learns_eight_images_by_heart():
 # ------------------------------------------------------------------------------------------- stop, resume, bad numbers
 
 
-@pytest.mark.parametrize("changes", [{}, {"rounded": 0.5, "degradation": "mask", "shift": 1, "own": 0.5}], ids=str)
+@pytest.mark.parametrize("changes", [{}, {"rounded": 0.5, "degradation": "mask", "shift": 1, "rollout": 0.5}], ids=str)
 def test_stopped_and_resumed_is_bit_identical(tmp_path, changes):
     config = tiny(**changes)
     D, whole = start(config)
@@ -457,7 +457,7 @@ def test_the_network_is_as_configured():
     assert plain.inputs == 1
     _, mask = build(tiny(degradation="mask"))  # random: there is no inverse to show
     assert isinstance(mask, UNet)
-    D, _ = build(tiny(degradation="mask", options=("T=7", "centre=centred", "kernel_std=0.25")))
+    D, _ = build(tiny(degradation="mask", options=dict(T=7, centre="centred", kernel_std=0.25)))
     assert (D.T, D.centre, D.kernel_std) == (7, "centred", 0.25)
 
 
@@ -465,8 +465,8 @@ def test_settings_that_cannot_be_raise():
     for changes, told in [
         ({"loss": "l3"}, r"unknown loss 'l3'.*l1, l2"), ({"steps": 0}, r"steps = 0"), ({"batch": -1}, r"batch = -1"),
         ({"lr": 0.0}, r"lr = 0"), ({"patch": 0}, r"patch = 0"), ({"width": 7}, r"width 7"),
-        ({"own": 1.5}, r"own = 1.5; it is a share"),
-        ({"degradation": "blurr"}, r"did you mean 'blur'"), ({"options": ("T",)}, r"KEY=VALUE"),
+        ({"rollout": 1.5}, r"rollout = 1.5; it is a share"),
+        ({"degradation": "blurr"}, r"did you mean 'blur'"), ({"options": {"kernal": 3}}, r"did you mean 'kernel'"),
     ]:  # fmt: skip
         with pytest.raises(ColdlabError, match=told):
             start(tiny(**changes))

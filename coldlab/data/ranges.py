@@ -3,6 +3,8 @@
 The idea: only these functions know more than one of them.
 """
 
+import hashlib
+
 import torch
 
 from ..errors import ColdlabError

@@ -14,11 +14,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from ..data import to_float
-from ..errors import ColdlabError, unknown
+from ..errors import unknown
 from ..presets import resolve
 from ..sampling import improved
 from ..training import bfloat16_pays, loss_of, start, train, warm_up
 from ..unet import count
+from . import limits
 from .machine import machine
 
 PARTS = ("degrade", "train", "sample")
@@ -47,8 +48,8 @@ def measure(config, options, device, rival=None):
     """
     for part in set(options.parts) - set(PARTS):
         raise unknown("part", part, PARTS)
-    if options.rounds < 1:
-        raise ColdlabError(f"--rounds {options.rounds}; it must be 1 or more.")
+    limits.check("config", config)
+    limits.check("options", options)
     config = resolve(config)
     config = replace(config, size=config.size or 32, channels=config.channels or channels_of(config.dataset))
     config = replace(config, steps=sys.maxsize, **(PAPER if options.paper or rival else {}))

@@ -4,6 +4,7 @@ The idea that holds this file together: as in `coldlab.__main__`, a command is a
 """
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -13,6 +14,7 @@ from .. import sampling
 from ..errors import ColdlabError
 from ..training import Config
 from . import bench as timings
+from . import outputs
 from . import reproduce as measured
 from .machine import pick_device
 
@@ -33,11 +35,9 @@ def bench(
     Args:
         threads: CPU threads; by default as many as torch takes.
         json_: Print JSON instead of a table.
-        device: cpu, cuda, mps; by default a GPU where there is one.
+        device: cpu, cuda, cuda:1, mps; by default a CUDA GPU where there is one, else the CPU.
     """
     if threads is not None:
-        if threads < 1:
-            raise ColdlabError(f"--threads {threads}; it must be 1 or more.")
         torch.set_num_threads(threads)
     report = timings.measure(config, options, pick_device(device))
     print(json.dumps(report, indent=1) if json_ else timings.table(report))
@@ -67,13 +67,15 @@ def reproduce(
         results: Folder of the manifest and the figures; by default results.
         sampler: Samplers to judge with, by default all: naive (Algorithm 1), improved (Algorithm 2), averaged.
         weight: Of averaged: the weight of the newest prediction, above 0 and up to 1; by default 0.1.
-        device: cpu, cuda, mps; by default a GPU where there is one.
+        device: cpu, cuda, cuda:1, mps; by default a CUDA GPU where there is one, else the CPU.
     """
     if list_:
         print("\n".join(measured.listing()))
         return
     if name is None:
         raise ColdlabError("name a result: python -m coldlab reproduce mnist-blur; --list prints them all.")
+    folders = [Path(folder) for folder in (out, results) if folder]
+    outputs.spare([folder / f"{name}.json" for folder in folders], outputs.images("digits"))  # those of any named set
     samplers = sampling.samplers(sampler, weight)
     path = measured.reproduce(name, budget, device, out, results, samplers, judge)
     print("\n".join(measured.lines(json.loads(path.read_text(encoding="utf-8")))))

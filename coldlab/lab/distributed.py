@@ -67,7 +67,7 @@ class Group:
 @contextmanager
 def group(device=None):
     """The Group that torchrun has started, joined until the block ends; outside torchrun this process alone."""
-    ranks = int(os.environ.get("WORLD_SIZE", 1))
+    ranks = launched()
     if ranks == 1:
         yield Group(pick_device(device))
         return
@@ -76,8 +76,32 @@ def group(device=None):
     device = pick_device(device)
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    except (RuntimeError, ValueError) as error:
+        why = " ".join(str(error).split())[:150]
+        raise ColdlabError(f"the {ranks} processes could not join ({why}); start them with torchrun.") from None
     try:
         yield Group(device, distributed.get_rank(), ranks)
     finally:
         distributed.destroy_process_group()
+
+
+def launched():
+    """How many processes torchrun has started to train together; 1 outside it."""
+    told = {
+        name: os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+    }
+    if told["WORLD_SIZE"] in ("", "1"):
+        return 1
+    missing = [name for name in told if not (told[name] if name == "MASTER_ADDR" else told[name].isdecimal())]
+    if missing or not int(told["RANK"]) < int(told["WORLD_SIZE"]):
+        wrong = ", ".join(f"{name}={told[name]}" for name in missing or ("RANK",))
+        why = f"WORLD_SIZE={told['WORLD_SIZE']} says that several processes train together, and {wrong} does not fit"
+        raise ColdlabError(f"{why}; start them with torchrun, or unset WORLD_SIZE.")
+    return int(told["WORLD_SIZE"])
+
+
+def reports():
+    """Whether this process is the one that reports: of several the first."""
+    return launched() == 1 or os.environ["RANK"] == "0"

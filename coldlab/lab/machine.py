@@ -14,13 +14,16 @@ from ..errors import ColdlabError
 
 
 def pick_device(name=None):
-    """The device asked for, or a GPU where there is one, else the CPU."""
+    """The device asked for, or a CUDA GPU where there is one, else the CPU.
+
+    Apple's GPUs are taken only where they are asked for: nothing of coldlab has been measured on one.
+    """
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError):
+    except (RuntimeError, AssertionError, NotImplementedError):
         raise ColdlabError(f"device {name!r} is not available here; --device cpu always is.") from None
     return device
 
@@ -49,7 +52,7 @@ def commit():
 
 def cpu_name():
     try:  # platform.processor() is empty on Linux
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()

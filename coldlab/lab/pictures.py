@@ -11,6 +11,7 @@ from .. import data, evaluation, generation
 from ..degradations import each
 from ..errors import ColdlabError
 from ..unet import device_of
+from . import outputs
 
 
 def write_restored(out, path, states, sampler):
@@ -21,12 +22,13 @@ def write_restored(out, path, states, sampler):
     with results(out):
         image = data.to_uint8(states[-1][1][0]).cpu()
         image = image[0] if len(image) == 1 else image.permute(1, 2, 0)
-        Image.fromarray(image.numpy()).save(out / f"{path.stem}-restored.png")
+        restored, trajectory, film = outputs.of_image(out, path)
+        Image.fromarray(image.numpy()).save(restored)
         shown = ten_of(states)
         strip = torch.cat([x for _, x in shown]).cpu()
         alt = f"{path.name} restored from severity {states[0][0]} to 0 by the {sampler} sampler."
-        plots.strip(strip, [f"t = {t}" for t, _ in shown], alt).save(out / f"{path.stem}-trajectory.png")
-        plots.gif(torch.cat([x for _, x in states]).cpu(), out / f"{path.stem}.gif")
+        plots.strip(strip, [f"t = {t}" for t, _ in shown], alt).save(trajectory)
+        plots.gif(torch.cat([x for _, x in states]).cpu(), film)
     print(f"{path} -> {out / path.stem}-restored.png, -trajectory.png, .gif")
 
 
@@ -73,7 +75,8 @@ def write_samples(picture, states, out):
     from .. import plots
 
     film = {f"t = {t}": x.cpu() for t, x in ten_of(states)}
+    samples, trajectory = outputs.of_samples(out)
     with results(out):
-        picture.save(out / "samples.png")
-        plots.rows(film, "One row per severity, from degraded to restored.").save(out / "trajectory.png")
+        picture.save(samples)
+        plots.rows(film, "One row per severity, from degraded to restored.").save(trajectory)
     print(f"{out}/: samples.png, trajectory.png")

@@ -10,6 +10,7 @@ the averaged weights of each step asked for with `--keep`.
 
 import dataclasses
 import json
+import shlex
 import signal
 import time
 from contextlib import contextmanager
@@ -20,17 +21,12 @@ from tqdm import tqdm
 
 from .. import checkpoints, data, evaluation, sampling, storage
 from ..errors import ColdlabError
-from ..presets import resolve
-from ..training import check_finite, fetch, learning_rate, split, start, train, validate, warm_up
-from . import distributed
-from .machine import machine
+from ..training import check_finite, fetch, learning_rate, split, train, validate, warm_up
+from . import distributed, limits, starts
+from .cli import Stopped
+from .starts import prepare
 
-
-def prepare(config):
-    """(config, images uint8): the config completed from its preset and its data, and the training images."""
-    config = resolve(config)
-    images, _ = data.load(config.dataset, size=config.size, zoom=config.zoom)
-    return dataclasses.replace(config, size=images.shape[-1], channels=images.shape[1]), images
+__all__ = ["Log", "Options", "Stopped", "prepare", "run"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,43 +45,68 @@ class Options:
     """Compile the network first: slower to start, then faster."""
     tensorboard: bool = False
     """Write the log for TensorBoard too (pip install tensorboard)."""
+    skip_unreadable: bool = False
+    """Leave out image files that cannot be read, where one of them would stop the run; --resume keeps to it."""
 
 
-def run(config, out=None, resume=False, device=None, options=Options()):
-    """Train by `config` into the folder `out`; returns the folder. See the module's docstring for what it holds."""
-    for name in ("save_every", "log_every", "sample_every"):
-        if getattr(options, name) is not None and getattr(options, name) < 1:
-            raise ColdlabError(f"--{name.replace('_', '-')} {getattr(options, name)}; it must be 1 or more.")
+@dataclasses.dataclass
+class Pool:
+    """A run's images, uint8, and where they lie: all, the numbers of those to train on, those held out, those drawn."""
+
+    images: torch.Tensor
+    among: torch.Tensor
+    held: torch.Tensor
+    drawn: torch.Tensor
+    where: str
+
+
+def run(config, out=None, resume=False, device=None, options=Options(), named=()):
+    """Train by `config` into the folder `out`; returns the folder. See the module's docstring for what it holds.
+
+    resume: go on with the run that is there; of `config` only the settings in `named` count then (see `starts.go_on`).
+    """
+    limits.check("options", options)
     with distributed.group(device) as group:
-        out = Path(out or f"runs/{Path(config.dataset).stem}-{config.degradation}")
+        out = Path(out or f"runs/{Path(config.dataset).expanduser().resolve().stem}-{config.degradation}")
+        skip = options.skip_unreadable or (resume and starts.origin(out).get("skip_unreadable", False))
         if resume:
-            D, state, config = go_on(config, out, group)
-            images, _ = data.load(config.dataset, size=config.size, zoom=config.zoom)
+            D, state, config, images, where = starts.go_on(config, out, group, skip, named)
         else:
-            config, images = prepare(config)
-            D, state = begin(config, out, group)
-        images, held = split(images, config)
+            D, state, config, images, where = starts.begin(config, out, group, skip)
+        pool = pool_of(images, where, config)
         log = Log(out, state.step, options.tensorboard) if group.first else None
         if group.first:
-            write_config(out, config, group, len(images), len(held))
+            starts.write_config(out, config, group, pool, skip)
         state.parallel = group.wrap(state.R)
-        images = place(images, group.device)
-        if options.compile:
-            some = torch.arange(group.share(config.batch)) % len(images)
-            seconds = warm_up(state, D, data.to_float(fetch(images, some, group.device)), config)
-            if group.first:
-                tqdm.write(f"compiled in {seconds:.0f} s")
+        pool.images = place(images, group.device)
         try:
-            loop(state, D, images, held, config, out, options, group, log)
+            if options.compile:
+                some = pool.among[torch.arange(group.share(config.batch)) % len(pool.among)]
+                seconds = warm_up(state, D, data.to_float(fetch(pool.images, some, group.device)), config)
+                if group.first:
+                    tqdm.write(f"compiled in {seconds:.0f} s")
+            loop(state, D, pool, config, out, options, group, log)
         except torch.OutOfMemoryError:
             why = f"--batch {config.batch} needs more memory than {group.device} has"
             raise ColdlabError(f"{why}; try half of it.") from None
         if group.first:
-            finish(out, config, held, group.device)
+            finish(out, config, pool.drawn, group.device)
     return out
 
 
-def loop(state, D, images, held, config, out, options, group, log):
+def pool_of(images, where, config, count=8):
+    """The Pool of a run. Where few are held out test images are drawn, and training images where none can be read."""
+    among, held = split(images, config)
+    pool = Pool(images, among, held, held[:count], where)
+    if len(held) < count:
+        try:  # now, since a broken file of a split that training does not need must not end it later
+            pool.drawn = data.load(where, "test", config.size, config.zoom, skip_unreadable=True)[0][:count].clone()
+        except ColdlabError:
+            pool.drawn = images[:count]
+    return pool
+
+
+def loop(state, D, pool, config, out, options, group, log):
     """Train to the end or until asked to stop, and do what a step is due: log, validate and save, draw."""
     clock, since, total = time.perf_counter(), state.step, torch.zeros((), device=group.device)
     began = clock - (log.seconds if log else 0)
@@ -93,7 +114,7 @@ def loop(state, D, images, held, config, out, options, group, log):
         total=config.steps, initial=state.step, desc=out.name, unit="step", smoothing=0.1, disable=not group.first
     )
     with signals() as stop, bar:
-        for step, loss in train(state, D, images, config, group.rank, group.ranks):
+        for step, loss in train(state, D, pool.images, config, group.rank, group.ranks, pool.among):
             total += loss
             bar.update()
             due = step % options.save_every == 0 or step == config.steps
@@ -110,7 +131,7 @@ def loop(state, D, images, held, config, out, options, group, log):
                 line = {"step": step, "loss": mean, "lr": learning_rate(config, step - 1)}
                 line |= {"images_per_second": round(speed, 1), "seconds": round(time.perf_counter() - began, 1)}
                 if due:
-                    line["held_out"] = validate(state.ema, D, held, config) if len(held) else None
+                    line["held_out"] = validate(state.ema, D, pool.held, config) if len(pool.held) else None
                 log.add(**line)
                 told = f", held out {line['held_out']:.4f}" if line.get("held_out") else ""
                 bar.set_postfix_str(f"loss {mean:.4f}{told}, {speed:.0f} images/s")
@@ -119,12 +140,13 @@ def loop(state, D, images, held, config, out, options, group, log):
                 if due or stopping:
                     save(out, state, config)
                 if step % (options.sample_every or max(1, config.steps // 4)) == 0 and step < config.steps:
-                    draw(out / f"samples-{step:07d}.png", state.ema, D, config, held, group.device)
+                    draw(out / f"samples-{step:07d}.png", state.ema, D, pool.drawn)
             total.zero_()
             since, clock = step, time.perf_counter()
             if stopping:
                 number = stop[0] if stop else signal.SIGTERM
-                raise Stopped(number, f"stopped at step {step} of {config.steps}; go on with --resume --out {out}")
+                told = f"stopped at step {step} of {config.steps}; go on with --resume --out {shlex.quote(str(out))}"
+                raise Stopped(number, told)
 
 
 def place(images, device):
@@ -132,14 +154,6 @@ def place(images, device):
     if device.type == "cuda" and images.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
         return images
     return images.to(device)
-
-
-class Stopped(ColdlabError):
-    """The run was asked to stop and did, with everything saved."""
-
-    def __init__(self, signum, message):
-        super().__init__(message)
-        self.signum = signum
 
 
 @contextmanager
@@ -159,34 +173,6 @@ def signals():
             signal.signal(number, handler)
 
 
-def begin(config, out, group):
-    """(D, State) of a new run; refuses a folder that holds one already."""
-    there = [path.name for path in (*out.glob("step-*.pt"), *out.glob("model.safetensors"))]
-    if there:
-        raise ColdlabError(f"{out} already holds a run ({there[0]}); add --resume to go on, or choose another --out.")
-    group.share(config.batch)
-    return start(config, group.device)
-
-
-def go_on(config, out, group):
-    """(D, State, Config) of the newest whole checkpoint. Settings other than the defaults must be those of the run."""
-    if group.first:
-        for part in out.glob(".*.part"):  # what a kill in the middle of writing has left
-            part.unlink(missing_ok=True)
-    D, state, before = checkpoints.newest_state(out, group.device)
-    told = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    told = {name: value for name, value in told.items() if value != getattr(type(config), name)}
-    told["options"] = before.options | config.options
-    changed = [
-        f"{name}: was {getattr(before, name)}, now {v}" for name, v in told.items() if v != getattr(before, name)
-    ]
-    if changed:
-        told = ", ".join(changed)
-        raise ColdlabError(f"the run in {out} was made with other settings ({told}); leave them out, or change --out.")
-    group.share(before.batch)
-    return D, state, before
-
-
 def keep_best(out, state, config, loss):
     """The averaged weights, to use, where they do better on the held-out images than those before them."""
     path = out / "model.safetensors"
@@ -200,16 +186,6 @@ def save(out, state, config):
     checkpoints.save_state(out / f"step-{state.step:07d}.pt", state, config)
     for path in sorted(out.glob("step-*.pt"))[:-2]:
         path.unlink()
-
-
-def write_config(out, config, group, training, held_out):
-    """config.json: the settings, the number of images, and the machine and versions they ran on."""
-    content = {
-        "config": dataclasses.asdict(config),
-        "images": {"training": training, "held_out": held_out},
-        "machine": machine(group.device) | {"processes": group.ranks},
-    }
-    storage.write_json(out / "config.json", content)
 
 
 class Log:
@@ -248,8 +224,8 @@ def board(out, step):
     return SummaryWriter(out, purge_step=step + 1)
 
 
-def finish(out, config, held, device):
-    """The loss curve, and held-out images restored with the weights that were kept."""
+def finish(out, config, drawn, device):
+    """The loss curve, and images restored with the weights that were kept."""
     from .. import plots
 
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -262,16 +238,14 @@ def finish(out, config, held, device):
     name = "L1 loss" if config.loss == "l1" else "L2 loss"
     plots.curves(series, alt, "step", name, logy=True).save(out / "loss.png")
     R = checkpoints.load_weights(out / "model.safetensors", device)
-    draw(out / "samples.png", R, R.D, config, held, device)
+    draw(out / "samples.png", R, R.D, drawn)
 
 
-def draw(path, R, D, config, held, device, shown=8):
+def draw(path, R, D, images):
     """Rows of held-out (or test) images: degraded, direct, both of the paper's samplers, original."""
     from .. import plots
 
-    if len(held) < shown:
-        held, _ = data.load(config.dataset, "test", config.size, config.zoom)
     both = {name: sampling.SAMPLERS[name] for name in ("naive", "improved")}
-    rows = evaluation.restored(R, D, held[:shown], samplers=both)
+    rows = evaluation.restored(R, D, images, samplers=both)
     rows = {row: x * 2 - 1 for row, x in rows.items() if row != "last prediction"}
     plots.rows(rows, f"{len(rows)} rows of held-out images: {', '.join(rows)}.").save(path)

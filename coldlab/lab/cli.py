@@ -1,0 +1,91 @@
+"""What all commands share: how words become settings, how mistakes are told, and streams that hold any text.
+
+The idea that holds this file together: whatever a user can mend is one sentence on stderr and exit code 2, in every
+console of the world.
+"""
+
+import sys
+import typing
+import warnings
+
+import torch
+import tyro
+
+from ..degradations import parse
+from ..errors import ColdlabError
+
+
+class Stopped(ColdlabError):
+    """The run was asked to stop and did, with everything saved."""
+
+    def __init__(self, signum, message):
+        super().__init__(message)
+        self.signum = signum
+
+
+def key_values(info):
+    """How tyro reads the options of a degradation: KEY=VALUE KEY=VALUE ..."""
+    if typing.get_origin(info.type) is not dict:
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="[KEY=VALUE [KEY=VALUE ...]]",
+        instance_from_str=parsed,
+        is_instance=lambda values: isinstance(values, dict),
+        str_from_instance=lambda values: [f"{key}={value}" for key, value in values.items()],
+    )
+
+
+def parsed(words):
+    try:
+        return parse(words)
+    except ColdlabError as error:  # a ValueError, of which tyro would make a page of its own
+        raise Mistake(str(error)) from None
+
+
+class Mistake(Exception):
+    """A ColdlabError on its way through tyro."""
+
+
+KEY_VALUES = tyro.constructors.ConstructorRegistry()
+KEY_VALUES.primitive_rule(key_values)
+
+
+def named(words):
+    """The settings that the words of a command line name: {"steps", "precondition"} of --steps=9 --no-precondition."""
+    flags = (word[2:].partition("=")[0].replace("-", "_") for word in words if word.startswith("--"))
+    return frozenset(flag.removeprefix("no_") for flag in flags)
+
+
+def answered(call):
+    """The exit code of a command: what a user can mend is told in one sentence on stderr, warnings likewise."""
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *rest: print(f"coldlab: warning: {message}", file=sys.stderr)
+            degrading(sys.stdout, "replace")
+            degrading(sys.stderr, "backslashreplace")
+            call()
+    except Stopped as stopped:
+        print(f"coldlab: {stopped}", file=sys.stderr)
+        return 128 + stopped.signum
+    except (ColdlabError, Mistake) as error:
+        print(f"coldlab: {error}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        print("coldlab: there is not enough memory; use smaller images, a smaller network or batch.", file=sys.stderr)
+        return 2
+    return 0
+
+
+def degrading(stream, errors):
+    """Let a stream show a sign in the place of what its encoding does not have, where it would raise."""
+    if hasattr(stream, "reconfigure"):  # notebooks and tests put other things there, which take any text
+        stream.reconfigure(errors=errors)
+
+
+def out_of_memory(error):
+    """Whether an error says that memory ran out: on a GPU, or in torch's allocator of the host."""
+    words = str(error)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in words

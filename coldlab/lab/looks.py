@@ -1,0 +1,39 @@
+"""Whether an image file is what `restore` takes it for: one that D has degraded to the severity named, hardly rounded.
+
+The idea that holds this file together: a network restores whatever it is shown. That the picture was another cannot be
+seen from the result, so it is looked at before.
+"""
+
+import warnings
+
+DETAIL = 0.08  # rms in [-1, 1] of what D cannot have left; strong JPEG compression makes 0.06 of it
+
+
+def warn_of_rounding(path, x, bits, severity):
+    """Say so where the image's contrast is only a few steps of its file's precision: the rest was rounded off."""
+    if bits >= 24:
+        return
+    levels = x.flatten(1).std().item() * (2**bits - 1) / 2  # contrast in steps of the file
+    if levels < 10:
+        warnings.warn(
+            f"{path}: at severity {severity} the contrast is {levels:.1f} of {2**bits} levels; {bits} bits "
+            "cannot carry what is left. Give it as .npy or 16-bit, or at a lower severity.",
+            stacklevel=2,
+        )
+
+
+def warn_of_detail(path, x, D, severity, eps):
+    """Say so where x holds much that D at this severity leaves nothing of: it was degraded less, or not at all.
+
+    What D can leave of x is D(inverse(x)), regularised by the file's precision eps; a D without an inverse cannot tell.
+    """
+    back = D.inverse(x, severity, eps)
+    if back is None:
+        return
+    rest = (x - D(back, severity)).square().mean().sqrt().item()
+    if rest > DETAIL:
+        warnings.warn(
+            f"{path} holds detail (rms {rest:.2f}) that severity {severity} would have taken away: where it is clean "
+            "give --degrade, where it is less degraded a lower --severity.",
+            stacklevel=2,
+        )

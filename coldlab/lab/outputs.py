@@ -1,0 +1,74 @@
+"""No command writes over what it reads: its outputs and its inputs are compared before it does anything.
+
+The idea that holds this file together: one question, is this file that file, asked of every pair, by whatever name:
+through links, through hard links, in other letters where a file system takes them for the same, or inside a folder.
+"""
+
+import os
+from pathlib import Path
+
+from .. import checkpoints, data
+from ..errors import ColdlabError
+
+RUN = ("config.json", "log.jsonl", "model.safetensors", "loss.png", "samples.png")  # what a run writes, in its folder
+SETS = ("MNIST", "FashionMNIST", "cifar-10-batches-py", "celeba", data.ALIGNED)  # folders of the named datasets
+
+
+def spare(outputs, inputs):
+    """Raise ColdlabError if an output is an input or would lie inside one (a picture in a folder of images is one)."""
+    for output in map(Path, outputs):
+        for source in map(Path, inputs):
+            if same(output, source):
+                raise ColdlabError(f"{output} would be written over the input {source}; choose another --out.")
+            if any(same(parent, source) for parent in full(output).parents):
+                raise ColdlabError(f"{output} would lie inside the input {source}; choose an --out outside of it.")
+
+
+def same(a, b):
+    """Whether two paths are one file or folder, or may be: equal letter for letter but for capitals."""
+    if str(full(a)).casefold() == str(full(b)).casefold():
+        return True
+    try:
+        return os.path.samefile(a, b)
+    except (OSError, ValueError):  # one of them is not there yet, or can be nowhere
+        return False
+
+
+def full(path):
+    try:
+        return Path(path).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError):  # links that go round in circles
+        return Path(os.path.abspath(path))
+
+
+def network(pretrained):
+    """The files that a network is read from: none of a shipped one, one, or those of a run's folder."""
+    if str(pretrained) in checkpoints.pretrained():
+        return []
+    path = Path(pretrained)
+    return [*of_run(path), *path.glob("*.pt")] if path.is_dir() else [path]
+
+
+def images(dataset):
+    """Where the images of a dataset lie: its folder or zip, or what there is of the named ones."""
+    return [data.folder() / name for name in SETS] if by_name(dataset) else [Path(dataset)]
+
+
+def by_name(dataset):
+    """Whether a dataset is one of those that are known by name, as `data.load` sees it."""
+    return dataset in data.NAMES or (dataset.lower() in data.NAMES and not Path(dataset).expanduser().exists())
+
+
+def of_run(out):
+    """What a run writes into its folder, by the names that are known beforehand."""
+    return [Path(out) / name for name in RUN]
+
+
+def of_image(out, path):
+    """The three files that `restore` writes for an image: the image, its film strip, a GIF."""
+    return [out / f"{path.stem}-restored.png", out / f"{path.stem}-trajectory.png", out / f"{path.stem}.gif"]
+
+
+def of_samples(out):
+    """The two files that `sample` writes: the images and a film strip."""
+    return [out / "samples.png", out / "trajectory.png"]

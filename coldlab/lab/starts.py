@@ -1,0 +1,151 @@
+"""How a run begins, and how it goes on: with its settings, on its images, to its end or beyond.
+
+The idea that holds this file together: a run is its settings and its images. Both are written down when it begins; what
+goes on later with others is another run, so a difference is told and never passed over.
+"""
+
+import dataclasses
+import json
+import warnings
+from pathlib import Path
+
+import torch
+
+from .. import checkpoints, data, storage
+from ..errors import ColdlabError
+from ..presets import resolve
+from ..training import learning_rate, start
+from . import outputs
+from .machine import machine
+
+ROUNDING = 1e-3  # levels of 255 by which the mean of all images may move with the processor that resized them
+
+
+def prepare(config, skip_unreadable=False):
+    """(config, images uint8): the config completed from its preset and its data, and the training images."""
+    config = resolve(config)
+    images, _ = data.load(config.dataset, "train", config.size, config.zoom, skip_unreadable)
+    height, width = images.shape[-2:]
+    if height != width:
+        raise ColdlabError(
+            f"the images of {config.dataset} are {width} x {height}; make them square, such as --size 64."
+        )
+    if config.channels not in (None, images.shape[1]):
+        kind = data.KINDS[images.shape[1]]
+        raise ColdlabError(f"--channels {config.channels}, and {config.dataset} is {kind}; leave --channels out.")
+    return dataclasses.replace(config, size=width, channels=images.shape[1]), images
+
+
+def begin(config, out, group, skip_unreadable):
+    """(D, State, Config, images, where they lie) of a new run; refuses a folder that holds one already."""
+    outputs.spare(outputs.of_run(out), outputs.images(config.dataset))
+    there = [path.name for path in (*out.glob("step-*.pt"), *out.glob("model.safetensors"))]
+    if there:
+        raise ColdlabError(f"{out} already holds a run ({there[0]}); add --resume to go on, or choose another --out.")
+    group.share(config.batch)
+    config, images = prepare(config, skip_unreadable)
+    return *start(config, group.device), config, images, config.dataset
+
+
+def go_on(config, out, group, skip_unreadable, named):
+    """The same of a run that goes on from its newest whole checkpoint.
+
+    named: the settings that were asked for. They must be those of the run, but for two: dataset, where its images are
+    now, and steps, its new end.
+    """
+    if group.first:
+        for part in out.glob(".*.part"):  # what a kill in the middle of writing has left
+            part.unlink(missing_ok=True)
+    D, state, before = checkpoints.newest_state(out, group.device)
+    wanted = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name in named}
+    place, steps = wanted.pop("dataset", None), wanted.pop("steps", before.steps)
+    if "options" in wanted:
+        wanted["options"] = before.options | wanted["options"]
+    changed = [f"{k}: was {getattr(before, k)}, now {v}" for k, v in wanted.items() if v != getattr(before, k)]
+    if changed:
+        told = ", ".join(changed)
+        raise ColdlabError(f"the run in {out} was made with other settings ({told}); leave them out, or change --out.")
+    if steps != before.steps and steps <= state.step:
+        why = f"the run in {out} has taken {state.step} steps"
+        raise ColdlabError(f"{why}, --steps {steps} would end before; give more, or leave --steps out.")
+    group.share(before.batch)
+    images, where = found(before, out, place, skip_unreadable)
+    outputs.spare(outputs.of_run(out), outputs.images(where))
+    after = dataclasses.replace(before, steps=steps, dataset=place or before.dataset)
+    if steps != before.steps and group.first:
+        old, new = (learning_rate(c, state.step) for c in (before, after))
+        told = f"{before.steps} steps become {steps}: from step {state.step} on the learning rate is that of a run of "
+        print(f"{told}{steps} steps, {new:.2g} there instead of {old:.2g}, and falls to zero at its end.")
+    return D, state, after, images, where
+
+
+def found(config, out, place, skip_unreadable):
+    """(images, where they lie) of a run: at `place`, else where they were when it began, else by config.dataset.
+
+    Raises ColdlabError where they are not there, and where they are others than those it began with.
+    """
+    known = origin(out)
+    places = [place] if place else list(dict.fromkeys(p for p in (known.get("path"), config.dataset) if p))
+    there = [p for p in places if outputs.by_name(p) or Path(p).expanduser().exists()]
+    if not there and not place:
+        was = f" at {known['path']}" if known.get("path") else ""
+        raise ColdlabError(f"the images of the run in {out}, {config.dataset}, are no more{was}; name their --dataset.")
+    for at in there or places:
+        images, _ = data.load(at, "train", config.size, config.zoom, skip_unreadable)
+        why = difference(images, known, config)
+        if why is None:
+            return images, at
+    fix = "bring those back, say with --dataset where they are, or begin a new run in another --out"
+    raise ColdlabError(f"the images in {at} are not those of the run in {out} ({why}); {fix}.")
+
+
+def difference(images, known, config):
+    """In what uint8 images differ from those that a run knows, in words; None where they do not."""
+    if images.shape[1:] != (config.channels, config.size, config.size):
+        shapes = [f"{c} x {h} x {w}" for c, h, w in (images.shape[1:], (config.channels, config.size, config.size))]
+        return f"{shapes[0]} numbers each, not {shapes[1]}"
+    if "fingerprint" not in known:
+        warnings.warn(
+            "config.json does not say which images the run began with; these are taken for them.", stacklevel=2
+        )
+        return None
+    count, now = known["training"] + known["held_out"], facts(images)
+    if now["fingerprint"] == known["fingerprint"]:
+        return None
+    if len(images) == count and abs(now["mean"] - known["mean"]) < ROUNDING:
+        told = "the images differ from those that the run began with by no more than another processor's rounding"
+        warnings.warn(f"{told}; it goes on, though not bit for bit.", stacklevel=2)
+        return None
+    return f"{len(images)}, fingerprint {now['fingerprint']}, not {count}, fingerprint {known['fingerprint']}"
+
+
+def facts(images):
+    """What tells images apart: their fingerprint, and their mean in levels, which hardly feels another rounding."""
+    total = sum(chunk.sum(dtype=torch.int64).item() for chunk in images.split(1024))
+    return {"fingerprint": data.fingerprint(images), "mean": total / images.numel()}
+
+
+def origin(out):
+    """What config.json says of a run's images; nothing where there is none that can be read."""
+    try:
+        return dict(json.loads((Path(out) / "config.json").read_text(encoding="utf-8"))["images"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def images_of(R, pretrained):
+    """The dataset that a network was trained on: for a run, where its images were then or lie as they were named."""
+    path = None if str(pretrained) in checkpoints.pretrained() else origin(pretrained).get("path")
+    return path if path and Path(path).exists() else R.config.dataset
+
+
+def write_config(out, config, group, pool, skip_unreadable):
+    """config.json: the settings, the images, and the machine and versions they ran on."""
+    path = None if outputs.by_name(pool.where) else str(Path(pool.where).expanduser().resolve())
+    content = {
+        "config": dataclasses.asdict(config),
+        "images": {"training": len(pool.among), "held_out": len(pool.held), **facts(pool.images)}
+        | {"path": path, "skip_unreadable": skip_unreadable},
+        "machine": machine(group.device) | {"processes": group.ranks},
+    }
+    storage.write_text(out / "config.json", json.dumps(content, indent=1) + "\n")  # ASCII: a name may be no text at all
