@@ -377,6 +377,7 @@ def test_pretrained_networks_are_found_by_name_file_and_folder(run, saved, weigh
         load_pretrained(unfinished)
     (unfinished / "step-0000006.pt").write_bytes(saved)
     assert torch.equal(load_pretrained(unfinished)(x, 1), by_file(x, 1))
+    assert torch.equal(load_pretrained(unfinished / "step-0000006.pt")(x, 1), by_file(x, 1))
     with pytest.raises(ColdlabError, match=r"unknown checkpoint 'digits-blr'; did you mean 'digits-blur'\? Known: "):
         load_pretrained("digits-blr")
     assert "digits-blur" in checkpoints.pretrained()

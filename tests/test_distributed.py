@@ -13,7 +13,9 @@ import torch
 
 import coldlab
 from coldlab import ColdlabError, load_pretrained
+from coldlab.__main__ import main
 from coldlab.lab.distributed import Group
+from coldlab.lab.machine import pick_device
 
 ROOT = Path(coldlab.__file__).parents[1]
 TINY = ["--steps", "6", "--save-every", "2", "--batch", "8", "--options", "T=3", "--device", "cpu", "--mults", "1"]
@@ -121,3 +123,38 @@ def test_a_batch_that_cannot_be_shared_is_refused():
         group.share(8)
     assert not group.first
     assert Group(torch.device("cpu")).first
+
+
+LAUNCHED = {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{name: None for name in LAUNCHED if name != "WORLD_SIZE"}, {"RANK": "2"}, {"RANK": "x"}, {"MASTER_ADDR": ""},
+     {"WORLD_SIZE": "two"}, {"WORLD_SIZE": "-1"}, {"WORLD_SIZE": "0"}, {"LOCAL_RANK": None}, {"MASTER_PORT": "1.5"}],
+    ids=str,
+)  # fmt: skip
+def test_what_other_launchers_leave_in_the_environment_is_one_sentence(wrong, monkeypatch, tmp_path, capsys):
+    for name, value in (LAUNCHED | wrong).items():
+        monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
+    assert main(["train", *TINY, "--out", str(tmp_path / "run")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "WORLD_SIZE=" in line
+    assert "torchrun" in line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("size", ["", "1"])
+def test_a_world_of_one_trains_alone_and_reports(size, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("WORLD_SIZE", size)
+    monkeypatch.setenv("RANK", "7")
+    assert main(["train", *TINY, "--steps", "1", "--out", str(tmp_path / "a run")]) == 0
+    assert f"--pretrained '{tmp_path / 'a run'}'" in capsys.readouterr().out  # to be pasted as it is
+
+
+def test_apples_gpus_are_taken_only_where_asked_for(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device() == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick_device() == torch.device("cuda")

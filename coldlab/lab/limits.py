@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ..errors import ColdlabError
 
 MANY = 10**9  # steps, images: beyond what anybody can mean
+LARGE = 10**5  # T, kernel: beyond what fits into a memory
 
 
 @dataclass(frozen=True)
@@ -76,15 +77,15 @@ RANGES = {
 def check(name, value):
     """Raise ColdlabError where an argument of a command, an entry or a field of it is a number out of its range.
 
-    Settings of a degradation are numbers by any name: they must be finite, and D says the rest.
+    Settings of a degradation may have any name: they must be finite and not too large, and D says the rest.
     """
     if dataclasses.is_dataclass(value):
         for field in dataclasses.fields(value):
             check(field.name, getattr(value, field.name))
     elif isinstance(value, dict):
         for key, number in value.items():
-            if numeric(number) and not abs(number) <= MANY:
-                raise ColdlabError(f"option {key}={number}; it must be a finite number, at most {MANY} in size.")
+            if numeric(number) and not abs(number) <= LARGE:
+                raise ColdlabError(f"option {key}={number}; it must be a number from -{LARGE} up to {LARGE}.")
     else:
         for number in value if isinstance(value, tuple) else (value,):
             wrong = RANGES[name].sentence(number) if numeric(number) else None

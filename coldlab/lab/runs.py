@@ -109,7 +109,7 @@ def pool_of(images, where, config, count=8):
 def loop(state, D, pool, config, out, options, group, log):
     """Train to the end or until asked to stop, and do what a step is due: log, validate and save, draw."""
     clock, since, total = time.perf_counter(), state.step, torch.zeros((), device=group.device)
-    began = clock - (log.seconds if log else 0)
+    began, pictures = clock - (log.seconds if log else 0), options.sample_every or max(1, config.steps // 4)
     bar = tqdm(
         total=config.steps, initial=state.step, desc=out.name, unit="step", smoothing=0.1, disable=not group.first
     )
@@ -120,7 +120,8 @@ def loop(state, D, pool, config, out, options, group, log):
             due = step % options.save_every == 0 or step == config.steps
             if step in options.keep and group.first:
                 checkpoints.save_weights(out / f"weights-{step:07d}.safetensors", state.ema, config)
-            if not (due or step % options.log_every == 0 or (stop and group.ranks == 1)):
+            drawing = step % pictures == 0 and step < config.steps
+            if not (due or drawing or step % options.log_every == 0 or (stop and group.ranks == 1)):
                 continue
             stopping = group.any(stop)
             state.first_bad = group.least(state.first_bad)
@@ -139,7 +140,7 @@ def loop(state, D, pool, config, out, options, group, log):
                     keep_best(out, state, config, line["held_out"])
                 if due or stopping:
                     save(out, state, config)
-                if step % (options.sample_every or max(1, config.steps // 4)) == 0 and step < config.steps:
+                if drawing:
                     draw(out / f"samples-{step:07d}.png", state.ema, D, pool.drawn)
             total.zero_()
             since, clock = step, time.perf_counter()

@@ -1,0 +1,174 @@
+"""Every number of every command: out of its range it costs one sentence, never a traceback, never an hour."""
+
+import dataclasses
+import inspect
+import math
+import typing
+
+import pytest
+import torch
+
+from coldlab import ColdlabError
+from coldlab import __main__ as cli
+from coldlab.__main__ import main
+from coldlab.degradations import REGISTRY
+from coldlab.lab import limits
+
+pytestmark = pytest.mark.filterwarnings("always::UserWarning")
+WRONG = ("nan", "inf", "-inf", "1e999", "-1", "-5", "-0.5", "0", "99999999999999999999999", "9" * 400, "", "x")
+POSITIONAL = {"restore": ["x.png"], "reproduce": ["mnist-blur"]}
+
+
+def kind(annotation):
+    """int or float where an argument is such a number, or several, or None; else None."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        return kind(typing.get_args(annotation)[0])
+    if annotation in (int, float):
+        return annotation
+    found = {kind(part) for part in typing.get_args(annotation) if part is not Ellipsis} - {None}
+    return found.pop() if len(found) == 1 else None
+
+
+def numbers():
+    """(command, option, its type) of every number that the command line takes."""
+    for command in cli.COMMANDS:
+        hints = typing.get_type_hints(command, include_extras=True)
+        for name, parameter in inspect.signature(command).parameters.items():
+            if dataclasses.is_dataclass(parameter.default):
+                for field, annotation in typing.get_type_hints(type(parameter.default)).items():
+                    if kind(annotation):
+                        yield command.__name__, field, kind(annotation)
+            elif kind(hints.get(name)):
+                yield command.__name__, name, kind(hints[name])
+
+
+NUMBERS = list(numbers())
+
+
+def test_the_walk_finds_the_numbers_and_the_table_knows_them_all():
+    assert len(NUMBERS) > 50
+    assert {("train", "lr", float), ("train", "keep", int), ("bench", "threads", int)} <= set(NUMBERS)
+    assert {("sample", "sigma", float), ("evaluate", "limit", int), ("restore", "severity", int)} <= set(NUMBERS)
+    assert {name for _, name, _ in NUMBERS} == set(limits.RANGES)
+
+
+class Begun(Exception):
+    """The command has begun its work."""
+
+
+@pytest.fixture
+def nothing_begins(monkeypatch):
+    """The commands with their signatures, but a stop in the place of what they do."""
+
+    def stopped(command):
+        def begin(*given, **named):
+            raise Begun
+
+        begin.__signature__ = inspect.signature(command)
+        for name in ("__name__", "__doc__", "__module__", "__annotations__"):
+            setattr(begin, name, getattr(command, name))
+        return begin
+
+    monkeypatch.setattr(cli, "COMMANDS", tuple(stopped(command) for command in cli.COMMANDS))
+
+
+def allowed(name, number, text):
+    """Whether the documented range of an option holds what the text says."""
+    try:
+        value = number(text)
+    except ValueError:
+        return False
+    span = limits.RANGES[name]
+    return span.low <= value <= span.high and not (span.above and value == span.low)
+
+
+@pytest.mark.parametrize(("command", "name", "number"), NUMBERS, ids=lambda v: v if isinstance(v, str) else "")
+def test_a_number_out_of_its_range_is_one_sentence_before_anything_begins(
+    command, name, number, nothing_begins, capsys
+):
+    flag = f"--{name.replace('_', '-')}"
+    for text in WRONG:
+        words = [command, *POSITIONAL.get(command, []), f"{flag}={text}"]
+        if allowed(name, number, text):
+            with pytest.raises(Begun):
+                main(words)
+            continue
+        try:
+            code = main(words)
+        except SystemExit as ended:  # tyro's own: not of the type at all
+            code = ended.code
+            with pytest.raises(ValueError):
+                number(text)
+            assert text in ("nan", "inf", "-inf", "1e999", "-0.5", "", "x"), text
+        printed = capsys.readouterr()
+        assert code == 2, (words, printed)
+        assert flag in printed.err + printed.out, words
+        assert "Traceback" not in printed.err + printed.out
+        if printed.err.startswith("coldlab"):
+            (line,) = printed.err.splitlines()
+            assert line.startswith(f"coldlab: {flag} "), line
+            assert "must be" in line
+
+
+@pytest.mark.parametrize("name", sorted(set(REGISTRY) - {"compose"}))
+def test_the_numbers_of_every_degradation_are_refused_likewise(name, capsys):
+    """Those that D can hold are timed; the others are one sentence that names the setting."""
+    dataset = "cifar10" if name in ("desaturate", "snow") else "digits"
+    tiny = [
+        "bench",
+        "--parts",
+        "degrade",
+        "--dataset",
+        dataset,
+        "--size",
+        "8",
+        "--width",
+        "8",
+        "--mults",
+        "1",
+        "--attention",
+    ]
+    tiny += ["--patch", "4", "--batch", "2", "--rounds", "1", "--device", "cpu", "--degradation", name]
+    for key, default in cli.settings_of(REGISTRY[name]).items():
+        if isinstance(default, bool) or not isinstance(default, int | float):
+            continue
+        for text in ("nan", "1e999", "-1e999", "-1", "0", "100001", "99999999999999999999", "-0.5"):
+            code = main([*tiny, "--options", f"{key}={text}"])
+            printed = capsys.readouterr()
+            assert code in (0, 2), (key, text, printed)
+            if code == 2:
+                (line,) = [line for line in printed.err.splitlines() if line.startswith("coldlab: ")]
+                assert key in line, (key, text, line)
+            else:
+                assert text in ("-1", "0", "-0.5"), (key, text)
+
+
+def test_a_range_says_what_it_holds():
+    assert limits.Range(0, 10, above=True).sentence(0) == "it must be above 0"
+    assert limits.Range(0, 10).sentence(0) is None
+    assert limits.Range(0, 10).sentence(11) == "it must be at most 10"
+    assert limits.Range(1, 10).sentence(math.nan) == "it must be a number from 1 up to 10"
+    with pytest.raises(ColdlabError, match="--keep -3; it must be 1 or more"):
+        limits.check("keep", (5, -3))
+    with pytest.raises(ColdlabError, match="option std=nan"):
+        limits.check("options", {"std": math.nan})
+    limits.check("resume", True)
+    limits.check("device", None)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_memory_that_is_not_there_is_one_sentence(error, monkeypatch, capsys):
+    def presets():
+        raise error
+
+    monkeypatch.setattr(cli, "COMMANDS", (cli.train, presets))
+    assert main(["presets"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("coldlab: there is not enough memory")

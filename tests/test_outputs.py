@@ -1,0 +1,214 @@
+"""No command writes over what it reads, by whatever name; and every console shows what a command has to say."""
+
+import io
+import json
+import os
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from coldlab import data, load_pretrained
+from coldlab.__main__ import main
+from coldlab.errors import ColdlabError
+from coldlab.lab import outputs
+
+pytestmark = pytest.mark.filterwarnings("always::UserWarning")
+TINY = ["--steps", "1", "--batch", "4", "--options", "T=2", "--width", "8", "--mults", "1", "--attention"]
+TINY += ["--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A tiny run on digits."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    assert main(["train", *TINY, "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Two dozen colour pictures, 16 x 16."""
+    folder, chance = tmp_path / "photos", np.random.default_rng(0)
+    folder.mkdir()
+    for k in range(24):
+        Image.fromarray(chance.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(folder / f"{k:02d}.png")
+    return folder
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def refused(capsys, folder, *words):
+    """The sentence of a command that ends with code 2 and leaves `folder` as it was, byte for byte."""
+    before = contents(folder)
+    assert main([str(word) for word in words]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("coldlab: warning")]
+    assert contents(folder) == before
+    return line
+
+
+def picture(path):
+    Image.fromarray(data.load("digits", "test")[0][3, 0].numpy()).save(path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["x.gif", "x.GIF", "X.gif", "x-restored.png", "x-Restored.PNG", "x-trajectory.png"])
+def test_restore_spares_every_input(name, run, tmp_path, capsys):
+    source, other = picture(tmp_path / name), picture(tmp_path / "other.png")
+    images = [other, source] if name.lower().endswith(".gif") else [picture(tmp_path / "x.png"), source]
+    line = refused(capsys, tmp_path, "restore", *images, "--pretrained", run, "--degrade", "--out", tmp_path)
+    assert f"would be written over the input {source}; choose another --out" in line
+    words = ["restore", *images, "--pretrained", run, "--degrade", "--out", tmp_path / "results"]
+    assert main([str(word) for word in words]) == 0
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_restore_sees_through_links(link, run, tmp_path, capsys):
+    source, out = picture(tmp_path / "x.png"), tmp_path / "out"
+    out.mkdir()
+    link(source, out / "x-restored.png")
+    assert "would be written over" in refused(capsys, tmp_path, "restore", source, "--pretrained", run, "--out", out)
+    os.symlink(tmp_path, tmp_path / "same")
+    gif = picture(tmp_path / "y.gif")
+    line = refused(capsys, tmp_path, "restore", gif, "--pretrained", run, "--out", tmp_path / "same")
+    assert "would be written over" in line
+    assert "would lie inside" in refused(capsys, tmp_path, "restore", gif, "--pretrained", run, "--out", gif)
+
+
+def test_two_images_whose_results_would_be_one_file_are_told(run, tmp_path, capsys):
+    images = picture(tmp_path / "a.png"), picture(tmp_path / "A.bmp")  # one name on Windows and on a Mac
+    assert "same name" in refused(capsys, tmp_path, "restore", *images, "--pretrained", run, "--out", tmp_path / "out")
+
+
+@pytest.mark.parametrize("where", ["photos", "photos/run", "PHOTOS/run", "link/run", "photos/../photos/a/b"])
+def test_a_run_does_not_lie_in_its_own_images(where, photos, tmp_path, capsys):
+    os.symlink(photos, tmp_path / "link")
+    line = refused(capsys, tmp_path, "train", *TINY, "--dataset", photos, "--size", "16", "--out", tmp_path / where)
+    assert "would lie inside the input" in line
+    assert "--out" in line
+
+
+def test_a_run_in_the_folder_of_its_images_is_refused_by_default_too(photos, monkeypatch, capsys):
+    monkeypatch.chdir(photos)
+    line = refused(capsys, photos, "train", *TINY, "--dataset", ".", "--size", "16")
+    assert "runs/photos-blur" in line.replace("\\", "/")
+
+
+def test_a_run_does_not_take_the_place_of_its_zip(photos, tmp_path, capsys):
+    path = shutil.make_archive(str(tmp_path / "images"), "zip", photos)
+    line = refused(capsys, tmp_path, "train", *TINY, "--dataset", path, "--size", "16", "--out", path)
+    assert "would lie inside" in line
+    assert zipfile.is_zipfile(path)
+
+
+def test_a_run_beside_its_images_is_welcome(photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", *TINY, "--dataset", "photos", "--size", "16", "--patch", "2", "--out", "."]) == 0
+    assert load_pretrained(tmp_path).config.dataset == "photos"
+
+
+def test_sample_spares_the_run_and_the_images(run, photos, tmp_path, capsys):
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    line = refused(capsys, tmp_path, "sample", "--pretrained", copy, "--count", "2", "--out", copy)
+    assert "samples.png would be written over the input" in line
+    words = ["sample", "--pretrained", copy, "--dataset", photos, "--count", "2", "--out", photos / "new"]
+    assert "would lie inside the input" in refused(capsys, tmp_path, *words)
+    weights = shutil.copy(run / "model.safetensors", tmp_path / "x-trajectory.png")
+    words = ["restore", picture(tmp_path / "x.png"), "--pretrained", weights, "--out", tmp_path]
+    assert "written over" in refused(capsys, tmp_path, *words)
+
+
+def test_named_datasets_are_spared_too(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLDLAB_DATA", str(tmp_path))
+    (tmp_path / "MNIST").mkdir()
+    for words in (["train", "--dataset", "mnist"], ["reproduce", "mnist-blur"]):
+        assert "would lie inside" in refused(capsys, tmp_path, *words, "--out", tmp_path / "MNIST" / "run")
+    line = refused(capsys, tmp_path, "reproduce", "mnist-blur", "--results", tmp_path / "MNIST")
+    assert "would lie inside" in line
+
+
+def test_links_in_circles_and_names_that_cannot_be_are_no_tracebacks(tmp_path):
+    os.symlink(tmp_path / "a", tmp_path / "b")
+    os.symlink(tmp_path / "b", tmp_path / "a")
+    outputs.spare([tmp_path / "a" / "x"], [tmp_path / "c", "no\0name"])
+    with pytest.raises(ColdlabError, match="written over"):
+        outputs.spare([tmp_path / "a"], [tmp_path / "a"])
+
+
+# ------------------------------------------------------------------------------------------------------------ consoles
+
+
+@pytest.mark.parametrize("encoding", ["cp932", "cp1252", "ascii"])
+def test_consoles_of_other_countries_show_what_they_can(encoding, run, tmp_path, monkeypatch):
+    """The é of Fréchet, the frames of --help, and file names: a sign that is missing must not end a command."""
+    source = picture(tmp_path / "bild-ü-日本-\udcff.png")  # the last is a byte that is no text at all
+
+    def printed(*words):
+        streams = {name: io.TextIOWrapper(io.BytesIO(), encoding=encoding) for name in ("stdout", "stderr")}
+        with monkeypatch.context() as patch:
+            for name, stream in streams.items():
+                patch.setattr(sys, name, stream)
+            try:
+                code = main([str(word) for word in words])
+            except SystemExit as ended:
+                code = ended.code
+            for stream in streams.values():
+                stream.flush()
+        return code, *(stream.buffer.getvalue().decode(encoding) for stream in streams.values())
+
+    few = ["evaluate", "--pretrained", run, "--limit", "40", "--resamples", "0", "--device", "cpu"]
+    code, out, err = printed(*few)
+    assert code == 0, err
+    assert "chet (digits-classifier)" in out
+    code, out, err = printed(*few, "--json")
+    assert "Fréchet (digits-classifier)" in json.loads(out)["metrics"]["direct"]  # nothing is lost in JSON
+    code, out, err = printed("evaluate", "--help")
+    assert code == 0, err
+    assert "--pretrained" in out
+    code, out, err = printed("restore", source, "--pretrained", run, "--out", tmp_path / "out", "--degrade")
+    assert code == 0, err
+    assert "-restored.png" in out
+    code, out, err = printed("restore", tmp_path / "weg-日本-\udcff.png", "--pretrained", run)
+    assert code == 2
+    assert "there is no image file" in err
+
+
+# ----------------------------------------------------------------------------------------------------- what it is shown
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "npy"])
+def test_a_sharp_image_is_not_restored_without_a_word(kind, tmp_path, capsys):
+    R = load_pretrained("digits-blur")
+    sharp = data.to_float(data.load("digits", "test")[0][3:4])
+    told = {}
+    for name, x in {"sharp": sharp, "blurred": R.D(sharp, R.D.T), "half": R.D(sharp, 5)}.items():
+        path = tmp_path / f"{name}.{kind}"
+        if kind == "npy":
+            np.save(path, x[0].numpy())
+        else:
+            Image.fromarray(data.to_uint8(x)[0, 0].numpy()).save(path, **({"quality": 75} if kind == "jpg" else {}))
+        for more in ([], ["--severity", "5"], ["--degrade"]):
+            assert main(["restore", str(path), "--out", str(tmp_path / "out"), *more]) == 0
+            told[name, " ".join(more)] = [
+                line for line in capsys.readouterr().err.splitlines() if "holds detail" in line
+            ]
+    for case in (("sharp", ""), ("sharp", "--severity 5"), ("half", "")):
+        assert len(told[case]) == 1, case
+        assert "--degrade" in told[case][0]
+        assert "--severity" in told[case][0]
+    assert not any(told[case] for case in told if case not in (("sharp", ""), ("sharp", "--severity 5"), ("half", "")))
+
+
+def test_images_that_are_not_square_name_the_option(tmp_path, capsys):
+    for k in range(3):
+        Image.fromarray(torch.zeros(20, 30, dtype=torch.uint8).numpy()).save(tmp_path / f"{k}.png")
+    line = refused(capsys, tmp_path, "train", *TINY, "--dataset", tmp_path, "--out", tmp_path.parent / "run")
+    assert "30 x 20" in line or "30x20" in line
+    assert "--size" in line
