@@ -64,7 +64,8 @@ config = training.Config(dataset=DATASET, size=SIZE, steps=LOOKS[-1])
 # fills in the channels and the settings of the degradation
 config, all_images = runs.prepare(config)
 # a tenth is never trained on: it is there to be asked
-images, held = training.split(all_images, config)
+chosen, held = training.split(all_images, config)
+images = all_images[chosen]
 print("images:", tuple(images.shape), images.dtype, " held out:", len(held))
 x0 = data.to_float(images)
 constant = {

@@ -3,8 +3,6 @@
 The idea: only these functions know more than one of them.
 """
 
-import hashlib
-
 import torch
 
 from ..errors import ColdlabError
