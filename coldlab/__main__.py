@@ -80,13 +80,13 @@ def restore(
     """
     if not images:
         raise ColdlabError("no image was given: python -m coldlab restore IMAGE...")
+    chosen = sampling.sampler(sampler, weight)
     outputs.spare(
         [name for path in images for name in outputs.of_image(out, path)], [*images, *outputs.network(pretrained)]
     )
     if len({path.stem.casefold() for path in images}) < len(images):
         raise ColdlabError("two of the images have the same name, and so would their results; restore them one by one.")
     shapes = {path: data.read_image(path)[0].shape[1:] for path in images}  # all are read before one is restored
-    chosen = sampling.sampler(sampler, weight)
     R, D = model(pretrained, device)
     severity = severity_of(severity, D)
     side = R.config.size

@@ -7,7 +7,7 @@ the same size, so that the settings stand in one table, and `--dataset mnist --d
 from dataclasses import dataclass, field, replace
 
 from .degradations import make
-from .errors import unknown
+from .errors import ColdlabError, unknown
 
 UNET, MODEL, CONVNEXT = "U-Net 64 (1, 2, 4, 8)", "ResNet U-Net 128 (1, 2, 2, 2)", "ConvNeXt U-Net"
 BUDGET = "700,000 steps of 64 images"
@@ -86,6 +86,8 @@ def resolve(config):
 
     A preset of the very size that the config asks for comes first: "celeba-64-blur" before "celeba-blur".
     """
+    if not isinstance(config.options, dict):
+        raise ColdlabError(f"options = {config.options!r}; it is a dict, such as {{'T': 40}}.")
     names = f"{config.dataset}-{config.size}-{config.degradation}", f"{config.dataset}-{config.degradation}"
     preset = next((PRESETS[name] for name in names if name in PRESETS), None)
     if preset is None:

@@ -81,21 +81,23 @@ def test_options_are_read_as_numbers_switches_or_text():
 def test_a_run_takes_its_presets_settings_and_its_own_before_them(monkeypatch):
     asked = []
 
-    def load(name, split="train", size=None, zoom=None, **more):
+    def load(name, split="train", size=None, zoom=None, skip_unreadable=False):
         asked.append((name, size, zoom))
         return torch.zeros(3, 1, size or 28, size or 28, dtype=torch.uint8), None
 
     monkeypatch.setattr("coldlab.data.load", load)
     config, _ = prepare(Config(dataset="mnist", degradation="blur"))
     assert asked[-1] == ("mnist", 32, None)  # plain resizing, as the paper's tables
-    assert parse(config.options) == dict(T=20, kernel=11, std=7.0)
+    assert config.options == dict(T=20, kernel=11, std=7.0)
     assert (config.size, config.channels, config.zoom) == (32, 1, None)
     config, _ = prepare(Config(dataset="mnist", degradation="mask"))
     assert asked[-1] == ("mnist", 32, None)
-    assert parse(config.options)["centre"] == "random"
-    config, _ = prepare(Config(dataset="mnist", degradation="blur", options=("T=40",), size=24, zoom=1.5))
+    assert config.options["centre"] == "random"
+    config, _ = prepare(Config(dataset="mnist", degradation="blur", options={"T": 40}, size=24, zoom=1.5))
     assert asked[-1] == ("mnist", 24, 1.5)
-    assert parse(config.options) == dict(T=40, kernel=11, std=7.0)
+    assert config.options == dict(T=40, kernel=11, std=7.0)
+    with pytest.raises(ColdlabError, match=r"options = \('T=40',\); it is a dict, such as"):
+        prepare(Config(dataset="mnist", degradation="blur", options=("T=40",)))
     config, _ = prepare(Config(dataset="some/folder", degradation="blur"))
     assert asked[-1] == ("some/folder", None, None)
-    assert (config.options, config.size) == ((), 28)
+    assert (config.options, config.size) == ({}, 28)
