@@ -298,10 +298,10 @@ assert (stream.cov - exact).abs().max() < 1e-9 and (squares - exact).abs().max()
 values, intervals = evaluation.table(rows, net, resamples=1000)
 print("\n".join(evaluation.lines(values, intervals)))
 name = metrics.frechet_name(net)
-for row in values:
-    for measure, (low, high) in intervals[row].items():
-        assert low <= values[row][measure] <= high
 if DATASET == "digits":
+    for row in values:
+        for measure, (low, high) in intervals[row].items():
+            assert low <= values[row][measure] <= high
     assert intervals["direct"]["rmse"][1] < intervals["Algorithm 2"]["rmse"][0]
     assert values["direct"][name] < values["Algorithm 2"][name] < values["Algorithm 1"][name]
     assert intervals["direct"][name][1] > intervals["Algorithm 2"][name][0]  # they overlap
@@ -350,7 +350,8 @@ assert max(fewer["2"], fewer["3"]) < mnist["direct"][name] < mnist["Algorithm 2"
 # %% tags=["nbval-ignore-output"]
 every = metrics.extract(net, train)
 half_a, half_b = every[::2], every[1::2]
-sizes = [n for n in (50, 100, 200, 400, 700) if n <= len(half_b)] or [len(half_b) // 2, len(half_b)]
+sizes = [n for n in (50, 100, 200, 400, 700) if n <= len(half_b)]
+sizes = sizes if len(sizes) > 1 else [len(half_b) // 2, len(half_b)]  # of few images
 found = crowds.against_samples(half_a, half_b, sizes, repeats=20)
 covariance = metrics.moments(every).cov
 law = [metrics.gaussian_bias(covariance, n, n).item() for n in sizes]

@@ -55,8 +55,8 @@ def digits(T):
     """(attempt, what differs from the first, which draws all nine numbers of a digit and takes every step), ..."""
     every = list(range(T, -1, -1))
     best = dict(components=80, temperature=0.75, severities=sampling.evenly(T, 3))
-    yield PAPER, dict(network="discrete", keep=1, components=1, seeds=3)
-    yield BROKEN, dict(network="discrete", keep=1, components=1, sigma=0.002, seeds=3)
+    yield PAPER, dict(network="discrete", keep=1, components=1)
+    yield BROKEN, dict(network="discrete", keep=1, components=1, sigma=0.002)
     yield MISMATCH, dict(keep=1, components=1)
     yield f"{MISMATCH}, noise 0.002", dict(keep=1, components=1, sigma=0.002)
     yield "five numbers", dict(keep=5)
@@ -85,8 +85,8 @@ def faces(T):
     """The same for faces: the paper's mean colour with a network trained for it, then all that survives, then more."""
     flat, three, t = dict(network="flat", keep=1, components=1), sampling.evenly(T, 3), T * 6 // 11
     early = dict(t=t, components=1)
-    yield PAPER, flat | dict(seeds=3)
-    yield BROKEN, flat | dict(sigma=0.002, seeds=3)
+    yield PAPER, flat
+    yield BROKEN, flat | dict(sigma=0.002)
     yield "the paper's way, noise 0.004", flat | dict(sigma=0.004)
     for components in (1, 5, 20):
         yield f"all that survives, {components} Gaussian{'s' * (components > 1)}", dict(components=components)
