@@ -416,7 +416,7 @@ if DATASET == "digits":
 # ## A recipe that learns fast
 #
 # Which network, which batch, which learning rate? Nobody can say beforehand; one can predict, measure, and keep what won. We did it for the paper's MNIST blur, on two CPU cores, and gave every trial the same work: $12 \cdot 10^{12}$ floating-point operations,
-# four to five minutes. The judge is the direct restoration of 1,000 held-out training images. Cover the right-hand columns with a hand and predict before you look:
+# four to five minutes. The judge is the direct restoration of 1,000 held-out training images (enlarged by 1.12 and cropped, as we then did; what wins should not depend on it, but we have not tried). Cover the right-hand columns with a hand and predict before you look:
 
 # %%
 trials = {trial["trial"]: trial for trial in results.load("recipe")}
@@ -439,7 +439,7 @@ assert abs(score["G"] - score["J"]) < 0.002 and trials["G"]["direct"]["ssim"] > 
 #
 # ## And on real data, trained for long?
 #
-# With this recipe a CPU reaches the direct restoration of MNIST that the paper reports in less than half an hour:
+# With this recipe one thread of a CPU betters the direct restoration of MNIST that the paper reports. The run, its time, and the paper's Table 1:
 
 # %%
 made = results.load("mnist-blur")
@@ -465,16 +465,17 @@ print(f"on {machine['device']}, {machine['threads']} thread(s)")
 assert round(ours["degraded"]["rmse"], 3) == paper["degraded"]["rmse"]  # the same task
 assert ours["degraded"]["ssim"] < 0.02  # and the paper's slip
 assert paper["degraded"]["ssim"] == paper["degraded"]["rmse"]
-assert ours["direct"]["rmse"] < paper["direct"]["rmse"] - 0.005
-assert abs(ours["direct"]["ssim"] - paper["direct"]["ssim"]) < 0.01
+assert ours["direct"]["rmse"] < paper["direct"]["rmse"] - 0.005  # ahead in both
+assert ours["direct"]["ssim"] > paper["direct"]["ssim"] + 0.005
 assert ours["Algorithm 2"]["rmse"] > paper["sampled"]["rmse"] + 0.01
 assert ours["Algorithm 2"]["ssim"] < paper["sampled"]["ssim"] - 0.05
 assert 700_000 * 64 > 70 * made["images_seen"] and made["parameters"] < 1.2e6
+assert made["machine"]["threads"] == 1 and made["config"]["timestep_bias"] == 2
 assert score["P"] > score["G"] + 0.02
 
 # %% [markdown]
-# The degraded rows say that the task is the same: the same RMSE to the third digit. (The paper's SSIM of that row is a slip of its table, [chapter 2](02_unet.ipynb).) With one call our small network has a smaller error than the paper's
-# large one, and about the same SSIM. With Algorithm 2 the paper is well ahead. One reason is in the command. It favours late severities (`--late 2`: $t$ is the larger of two draws), which helps the direct restoration, that starts at $T$, and costs
+# The degraded rows say that the task is the same: the same RMSE to the third digit. (The paper's SSIM of that row is a slip of its table, [chapter 2](02_unet.ipynb).) With one call our small network is closer to the originals than the paper's
+# large one, by both measures. With Algorithm 2 the paper is well ahead. One reason is a setting of ours. The run favours late severities (`--timestep-bias 2`: $t$ is the larger of two draws), which helps the direct restoration, that starts at $T$, and costs
 # Algorithm 2, which visits all severities.
 #
 # What do more steps buy? One network, one degradation: 1,000 steps of 32 images with $t$ uniform, and the 9,000 steps of 64 above. The second saw eighteen times as many images. Guess its error before you look, as a share of the first one's:
@@ -491,7 +492,8 @@ differ = {name for name in settings if settings[name] != long["config"][name]}
 print("settings that differ:", ", ".join(sorted(differ)))
 
 # %% tags=["hide-input"]
-assert differ == {"steps", "batch", "lr", "late", "own"} and long["images_seen"] == 18 * brief["images_seen"]
+assert differ == {"steps", "batch", "lr", "timestep_bias", "rollout"}
+assert long["images_seen"] == 18 * brief["images_seen"]
 share = long["metrics"]["direct"]["rmse"] / brief["metrics"]["direct"]["rmse"]
 assert 0.85 < share < 0.95
 assert long["metrics"]["Algorithm 2"]["rmse"] < brief["metrics"]["Algorithm 2"]["rmse"]
@@ -595,7 +597,7 @@ assert with_warmup < 1e-6 and without > 0.6
 
 # %% [markdown]
 # > **Exercise 3.** Train a specialist that only ever sees $t = T$ for 100 steps of 32 images, and an ordinary network with the same 100 steps. Which of the two is better at $t = T$, and which at $t = 3$? Predict, then measure.
-# > The loop needs no change. Here are two ways: a huge `late` (the largest of many draws is always $T$), or D wrapped so that it ignores the severity it is asked for. Only one of them is right. Which, and why?
+# > The loop needs no change. Here are two ways: a huge `timestep_bias` (the largest of many draws is always $T$), or D wrapped so that it ignores the severity it is asked for. Only one of them is right. Which, and why?
 
 
 # %% tags=["hide-cell", "solution", "nbval-ignore-output"]
@@ -625,7 +627,7 @@ def pupil(wrap=lambda D: D, **changes):
 
 found = {
     "ordinary": pupil(),
-    "specialist": pupil(late=1e9),
+    "specialist": pupil(timestep_bias=1e9),
     "wrapped D": pupil(Always),
 }
 for name, loss in found.items():
@@ -639,7 +641,7 @@ for name, loss in found.items():
 # An earlier version of this page did: "easy severities teach shapes that help with hard ones". It explained an error of
 # the experiment. Before you explain a surprise, check that you measured what you meant.
 u = torch.rand(100_000, generator=torch.Generator().manual_seed(0))
-always = (D.T * u ** (1 / 1e9)).ceil()  # how the loop draws t with late = 1e9
+always = (D.T * u ** (1 / 1e9)).ceil()  # how the loop draws t then
 assert always.min() == D.T
 if DATASET == "digits":
     ordinary, specialist, wrapped = (found[name] for name in ("ordinary", "specialist", "wrapped D"))
