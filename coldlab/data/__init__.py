@@ -5,8 +5,8 @@ Images rest as uint8 (N, C, H, W), one tensor per split; `ranges` knows the othe
 """
 
 from .files import read_image
-from .ranges import eight_bits, to_float, to_uint8, to_unit
-from .sets import ALIGNED, KINDS, NAMES, fingerprint, folder, load
+from .ranges import eight_bits, fingerprint, to_float, to_uint8, to_unit
+from .sets import ALIGNED, KINDS, NAMES, folder, load
 
 __all__ = ["ALIGNED", "KINDS", "NAMES", "eight_bits", "fingerprint", "folder", "load", "read_image"]
 __all__ += ["to_float", "to_uint8", "to_unit"]

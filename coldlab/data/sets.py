@@ -3,7 +3,6 @@
 The idea: one call, `load`, gives any of them as uint8 (N, C, H, W) and labels, and every failure in one sentence.
 """
 
-import hashlib
 import os
 import sys
 from pathlib import Path
@@ -73,21 +72,6 @@ def folder():
     if sys.platform == "darwin":
         return Path.home() / "Library/Caches/coldlab"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coldlab"
-
-
-def fingerprint(images):
-    """16 hex digits that tell uint8 images (N, C, H, W) from any others, their order, number and shape included.
-
-    BLAKE2b of shape and bytes, about one second for a GB. The same files read with the same size and zoom have the same
-    one wherever they lie and on every processor; only another JPEG decoder may give other levels.
-    """
-    if not torch.is_tensor(images) or images.dtype != torch.uint8:
-        kind = images.dtype if torch.is_tensor(images) else type(images).__name__
-        raise ColdlabError(f"fingerprint takes uint8 images, not {kind}; `load` gives such.")
-    total = hashlib.blake2b(repr(tuple(images.shape)).encode(), digest_size=8)
-    for chunk in images.split(1024):  # a view or a GPU's tensor is copied in small parts
-        total.update(chunk.cpu().contiguous().numpy().reshape(-1))
-    return total.hexdigest()
 
 
 def _digits(split):

@@ -6,7 +6,7 @@ severities freely. All randomness is one explicit latent z, drawn once per image
 """
 
 import operator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import nn
@@ -103,9 +103,9 @@ class Degradation(nn.Module):
     def _apply(self, fn, recurse=True):
         """Follow the module to its device, but never let .half() or .double() round the tables."""
         super()._apply(fn, recurse)
-        for name, values in self.__dict__.get("exact", {}).items():
-            if getattr(self, name).dtype != torch.float32:
-                setattr(self, name, values.float().to(getattr(self, name).device))
+        for name, table in self._buffers.items():
+            if name in self.exact and table.dtype != torch.float32:
+                setattr(self, name, self.exact[name].float().to(table.device))
         return self
 
     def table(self, name, values):
@@ -115,11 +115,19 @@ class Degradation(nn.Module):
 
     def at(self, name, t, x):
         """Entry t of a table, shaped to multiply x (B, C, H, W), in the precision and on the device of x."""
-        table = self.exact[name] if x.dtype == torch.float64 else getattr(self, name)
+        table = self.exact[name] if x.dtype == torch.float64 else self.rounded(name)
         if not torch.is_tensor(t):
             return table[t].to(x.device)  # the float64 tables stay on the host: only the entry that is used moves
         entries = table.index_select(0, t.to(table.device)).to(x.device)
         return entries.reshape(len(t), *[1] * (4 - table.ndim), *table.shape[1:])
+
+    def rounded(self, name):
+        """A table's float32 buffer. Those of the inverse are made here: a sampler in float64 has no use for them."""
+        if name not in self._buffers:
+            device = next(iter(self._buffers.values())).device
+            with torch.inference_mode(False):  # or the table would be unfit for training ever after
+                self.register_buffer(name, self.exact[name].float().to(device), persistent=False)
+        return self._buffers[name]
 
 
 @contextmanager
@@ -135,7 +143,8 @@ def full_precision(device_type):
         for backend in backends:
             backend.fp32_precision = "ieee"
     try:
-        with torch.autocast(device_type, enabled=False):
+        amp = torch.amp.is_autocast_available(device_type)  # not on the device meta, which has shapes alone
+        with torch.autocast(device_type, enabled=False) if amp else nullcontext():
             yield
     finally:
         if backends:
@@ -186,9 +195,7 @@ class Separable(Degradation):
         if "g" in self.exact:
             return
         with torch.inference_mode(False):  # or the tables would be unfit for training ever after
-            for name, values in zip(("U", "g", "Vt"), torch.linalg.svd(self.exact["A"]), strict=True):
-                self.table(name, values)
-                setattr(self, name, getattr(self, name).to(self.A.device))
+            self.exact |= dict(zip(("U", "g", "Vt"), torch.linalg.svd(self.exact["A"]), strict=True))
 
     def invert(self, x, t, eps):
         self.decompose()

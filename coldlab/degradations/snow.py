@@ -84,9 +84,11 @@ class Snow(Degradation):
     def degrade(self, x0, t, z):
         S, o, b = self.flakes(t, z, x0), (x0 + 1) / 2, self.at("b", t, x0)
         if not self.fix_brightness:
-            weights = o.new_tensor([0.299, 0.587, 0.114] if o.shape[1] == 3 else [1.0]).reshape(1, -1, 1, 1)
-            grey = (o * weights).sum(1, keepdim=True)
+            grey = o.sum(1, keepdim=True)
+            if o.shape[1] == 3:
+                grey = 0.299 * o[:, :1] + 0.587 * o[:, 1:2] + 0.114 * o[:, 2:]
             o = b * o + (1 - b) * torch.maximum(o, 1.5 * grey + 0.5)
         snowed = 2 * (o + S + S.rot90(2, (-2, -1))).clamp(0, 1) - 1
-        clean = torch.as_tensor(t, device=x0.device).reshape(-1, 1, 1, 1) == 0
-        return torch.where(clean, x0, snowed)
+        if not torch.is_tensor(t):
+            return snowed if t else x0.clone()
+        return torch.where((t == 0).to(x0.device).reshape(-1, 1, 1, 1), x0, snowed)
