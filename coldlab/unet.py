@@ -98,13 +98,8 @@ class UNet(nn.Module):
                  patch=1, residual=False, classes=None):  # fmt: skip
         super().__init__()
         attention = range(len(mults)) if attention is True else attention or ()
-        if (
-            width < 2
-            or width % 2
-            or not mults
-            or not set(attention) <= set(range(len(mults)))
-            or (classes and not time)
-        ):
+        its_own = set(attention) <= set(range(len(mults)))
+        if width < 2 or width % 2 or not mults or not its_own or (classes and not time):
             raise ColdlabError(
                 f"no UNet with width {width}, mults {mults}, attention {attention}, time {time}, classes {classes}; "
                 "it needs an even width, a level, attention on its own levels (from 0), and time to have classes."
