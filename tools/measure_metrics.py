@@ -8,7 +8,6 @@ The 10,000 test images are degraded by the blur of mnist-blur and restored direc
 
 import argparse
 import hashlib
-import json
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from coldlab import checkpoints, data, evaluation, metrics
+from coldlab.lab import results
 from coldlab.lab.machine import machine
 from coldlab.metrics import features
 from coldlab.metrics.distances import against_samples, frechet_draws
@@ -172,17 +172,13 @@ def main():
         "ssim": by_border(rows),
     }
     manifest = {
-        "name": "metrics-mnist",
-        "command": "python tools/measure_metrics.py",
         "config": {"network": NETWORK, "weights_sha256": weights, "net": net.name, "seed": 0},
         "machine": made_on | {"torchmetrics": version("torchmetrics")},
         "seconds": {"restoration": round(seconds, 1), "metrics": round(time.perf_counter() - started, 1)},
         "test_images": len(rows["original"]),
         **measured,
     }
-    text = json.dumps(manifest, indent=1, ensure_ascii=False)
-    (ROOT / "results/metrics-mnist.json").write_text(text + "\n", encoding="utf-8")
-    print("results/metrics-mnist.json")
+    print(results.save(ROOT / "results/metrics-mnist.json", "python tools/measure_metrics.py", manifest))
 
 
 if __name__ == "__main__":
