@@ -82,7 +82,8 @@ def restore(
         raise ColdlabError("no image was given: python -m coldlab restore IMAGE...")
     chosen = sampling.sampler(sampler, weight)
     outputs.spare(
-        [name for path in images for name in outputs.of_image(out, path)], [*images, *outputs.network(pretrained)]
+        [name for path in images for name in outputs.of_image(out, path)],
+        [*(path for path in images if path.is_file()), *outputs.network(pretrained)],
     )
     if len({path.stem.casefold() for path in images}) < len(images):
         raise ColdlabError("two of the images have the same name, and so would their results; restore them one by one.")
@@ -160,6 +161,10 @@ def sample(
     dataset = dataset or starts.images_of(R, pretrained)
     outputs.spare(outputs.of_samples(out), outputs.images(dataset))
     mixed = start == "mixture" and isinstance(D, Separable)
+    if components is not None and (start == "test" or not isinstance(D, Separable)):
+        raise ColdlabError(f"--components {components}, and no mixture is drawn from here; leave it out.")
+    if start == "test" and (temperature is not None or sigma):
+        raise ColdlabError("--start test draws nothing; leave --temperature and --sigma out.")
     if steps is None:
         steps = min(3, D.T) if mixed else D.T
     severities = sampling.evenly(D.T, steps)
@@ -237,7 +242,7 @@ def net_for(features, dataset, device):
         return None
     if features == "inception" or (features and Path(features).suffix in (".pth", ".pt")):
         return metrics.inception(None if features == "inception" else features, device)
-    return metrics.classifier(features or metrics.classifier_for(dataset), device)
+    return metrics.classifier(metrics.classifier_for(dataset) if features is None else features, device)
 
 
 def degradations():

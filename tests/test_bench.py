@@ -152,6 +152,8 @@ def test_one_official_step_trains_and_averages(clone):
     ("arguments", "words"),
     [
         (["--parts", "tarin"], "train"),
+        (["--dataset", "mnits"], "did you mean 'mnist'"),
+        (["--lr", "nan"], "--lr nan; it must be a number above 0"),
         (["--rounds", "0"], "--rounds 0; it must be 1 or more"),
         (["--threads", "0"], "--threads 0; it must be 1 or more"),
     ],

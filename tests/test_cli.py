@@ -442,6 +442,10 @@ def test_signals_are_as_before_after_a_run(tmp_path):
         (["--options", "T"], ["option 'T'", "KEY=VALUE"]),
         (["--options", "T=abc"], ["T", "abc"]),
         (["--options", "T=0"], ["T = 0"]),
+        (["--options", "T=True"], ["T=True", "no int"]),
+        (["--options", "size=3"], ["size=3", "--size"]),
+        (["--options", "name=3"], ["name=3"]),
+        (["--device", "meta"], ["'meta' is not available here"]),
         (["--options", "T=3", "std=0"], ["std"]),
         (["--loss", "l3"], ["unknown loss 'l3'", "l1, l2"]),
         (["--device", "cuda:99"], ["'cuda:99' is not available here", "--device cpu"]),
@@ -528,6 +532,7 @@ def test_evaluate_names_the_nets_it_knows(finished, capsys, tmp_path):
     assert "unknown classifier 'mnits'; did you mean 'mnist'" in told(
         capsys, 2, "evaluate", "--pretrained", finished, "--features", "mnits"
     )
+    assert "unknown classifier ''" in told(capsys, 2, "evaluate", "--pretrained", finished, "--features=")
     missing = told(capsys, 2, "evaluate", "--pretrained", finished, "--features", tmp_path / "none.pth")
     assert "could not be read" in missing
     assert "--resamples -1" in told(capsys, 2, "evaluate", "--pretrained", finished, "--resamples", "-1")
@@ -581,6 +586,8 @@ def test_sample_generates_from_a_mixture_and_says_which(tmp_path, capsys):
     assert "did you mean 'mean'?" in told(capsys, 2, "sample", "--start", "means")
     assert "at least ten for each" in told(capsys, 2, "sample", "--components", "151")
     assert "sigma" in told(capsys, 2, "sample", "--sigma", "-1")
+    for ignored in ("--components 3", "--sigma 0.1", "--temperature 0.5"):
+        assert ignored.split()[0] in told(capsys, 2, "sample", "--start", "test", *ignored.split())
 
 
 def test_sample_s_defaults_are_what_was_best_on_mnist(tmp_path, capsys):

@@ -134,6 +134,17 @@ def test_named_datasets_are_spared_too(tmp_path, monkeypatch, capsys):
     assert "would lie inside" in line
 
 
+@pytest.mark.parametrize("words", [["restore", "x.png"], ["sample", "--count", "1"], ["train", *TINY]], ids=str)
+def test_an_out_that_cannot_be_is_told_before_the_work(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    picture(tmp_path / "x.png")
+    (tmp_path / "file").write_text("no folder", encoding="utf-8")
+    monkeypatch.setattr(torch.nn.Module, "__call__", None)  # no network is asked
+    for out in ("file", "file/deep/er"):
+        line = refused(capsys, tmp_path, *words, "--out", out)
+        assert "is no folder to write in; choose another --out" in line
+
+
 def test_links_in_circles_and_names_that_cannot_be_are_no_tracebacks(tmp_path):
     os.symlink(tmp_path / "a", tmp_path / "b")
     os.symlink(tmp_path / "b", tmp_path / "a")

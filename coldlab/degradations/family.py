@@ -28,7 +28,8 @@ def make(name, size, **options):
     for option, value in options.items():
         if option not in kinds:
             raise unknown(f"option of {name}", option, kinds)
-        if not isinstance(value, (int, float) if kinds[option] is float else kinds[option]):
+        right = isinstance(value, (int, float) if kinds[option] is float else kinds[option])
+        if not right or isinstance(value, bool) is not (kinds[option] is bool):
             default = getattr(REGISTRY[name], option)
             raise ColdlabError(
                 f"option {option}={value} of {name} is no {kinds[option].__name__}; try {option}={default}."

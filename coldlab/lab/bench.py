@@ -8,18 +8,19 @@ import statistics
 import sys
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from ..data import to_float
+from ..data import NAMES, to_float
 from ..errors import unknown
 from ..presets import resolve
 from ..sampling import improved
 from ..training import bfloat16_pays, loss_of, start, train, warm_up
 from ..unet import count
-from . import limits
+from . import limits, outputs
 from .machine import machine
 
 PARTS = ("degrade", "train", "sample")
@@ -50,6 +51,8 @@ def measure(config, options, device, rival=None):
         raise unknown("part", part, PARTS)
     limits.check("config", config)
     limits.check("options", options)
+    if not (outputs.by_name(config.dataset) or Path(config.dataset).expanduser().exists()):
+        raise unknown("dataset", config.dataset, NAMES)
     config = resolve(config)
     config = replace(config, size=config.size or 32, channels=config.channels or channels_of(config.dataset))
     config = replace(config, steps=sys.maxsize, **(PAPER if options.paper or rival else {}))

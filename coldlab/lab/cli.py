@@ -38,7 +38,10 @@ def key_values(info):
 
 def parsed(words):
     try:
-        return parse(words)
+        values = parse(words)
+        for key in {"name", "size"} & set(values):
+            raise ColdlabError(f"option {key}={values[key]}; a degradation has none. The side of the images is --size.")
+        return values
     except ColdlabError as error:  # a ValueError, of which tyro would make a page of its own
         raise Mistake(str(error)) from None
 

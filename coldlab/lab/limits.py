@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ..errors import ColdlabError
 
 MANY = 10**9  # steps, images: beyond what anybody can mean
-LARGE = 10**5  # T, kernel: beyond what fits into a memory
+LARGE = 10**4  # T, kernel: beyond what fits into a memory
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def pick_device(name=None):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).item()  # which "meta" cannot
     except (RuntimeError, AssertionError, NotImplementedError):
         raise ColdlabError(f"device {name!r} is not available here; --device cpu always is.") from None
     return device

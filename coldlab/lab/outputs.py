@@ -15,13 +15,16 @@ SETS = ("MNIST", "FashionMNIST", "cifar-10-batches-py", "celeba", data.ALIGNED) 
 
 
 def spare(outputs, inputs):
-    """Raise ColdlabError if an output is an input or would lie inside one (a picture in a folder of images is one)."""
+    """Raise ColdlabError if an output is an input, would lie inside one (a picture among images is one), or cannot be."""
     for output in map(Path, outputs):
         for source in map(Path, inputs):
             if same(output, source):
                 raise ColdlabError(f"{output} would be written over the input {source}; choose another --out.")
             if any(same(parent, source) for parent in full(output).parents):
                 raise ColdlabError(f"{output} would lie inside the input {source}; choose an --out outside of it.")
+        top = next((parent for parent in full(output).parents if parent.exists()), Path("/"))
+        if not (top.is_dir() and os.access(top, os.W_OK)):
+            raise ColdlabError(f"{output} cannot be written, for {top} is no folder to write in; choose another --out.")
 
 
 def same(a, b):

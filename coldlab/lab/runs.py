@@ -120,8 +120,10 @@ def loop(state, D, pool, config, out, options, group, log):
             due = step % options.save_every == 0 or step == config.steps
             if step in options.keep and group.first:
                 checkpoints.save_weights(out / f"weights-{step:07d}.safetensors", state.ema, config)
-            drawing = step % pictures == 0 and step < config.steps
-            if not (due or drawing or step % options.log_every == 0 or (stop and group.ranks == 1)):
+            drawing = group.first and step % pictures == 0 and step < config.steps
+            if not (due or step % options.log_every == 0 or (stop and group.ranks == 1)):
+                if drawing:
+                    draw(out / f"samples-{step:07d}.png", state.ema, D, pool.drawn)
                 continue
             stopping = group.any(stop)
             state.first_bad = group.least(state.first_bad)
