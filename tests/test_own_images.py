@@ -19,7 +19,9 @@ import torch
 from PIL import Image
 from traitlets.config import Config as Settings
 
-from coldlab import ColdlabError, base, checkpoints, data, plots, runs, training
+from coldlab import ColdlabError, checkpoints, data, plots, training
+from coldlab.degradations import base
+from coldlab.lab import runs
 
 SOURCES = chapters.sources()
 FOLDERS = ("photographs", "grey digits")
