@@ -173,11 +173,12 @@ def test_a_side_too_small_for_the_digits_gets_one_more():
 def test_the_inverse_does_what_the_page_says():
     run, paper = results.load("inverse")["experiments"], results.load("paper")["values"]
     cifar, mnist = run["cifar10-blur"]["metrics"], run["mnist-blur"]["metrics"]
-    for measure, better in (("rmse", -1), ("ssim", 1)):
-        assert better * cifar["float32"][measure] > better * paper["cifar10-blur"]["direct"][measure][0]
-        assert better * paper["cifar10-blur"]["direct"][measure][0] > better * cifar["8 bits"][measure]
+    direct, sampled = paper["cifar10-blur"]["direct"], paper["cifar10-blur"]["sampled"]
+    assert direct["rmse"][0] < cifar["float32"]["rmse"] < sampled["rmse"][0]
+    assert cifar["float32"]["ssim"] > direct["ssim"][0] > cifar["8 bits"]["ssim"]
     assert mnist["float32"]["ssim"] < 0.2
-    assert paper["cifar10-blur"]["degraded"]["rmse"][0] > cifar["degraded"]["rmse"]
+    for name in ("mnist-blur", "cifar10-blur"):  # one and the same task
+        assert run[name]["metrics"]["degraded"]["rmse"] == pytest.approx(paper[name]["degraded"]["rmse"][0], abs=6e-4)
     for name in ("mnist-pixelate", "cifar10-pixelate"):
         assert run[name]["metrics"]["float32"]["rmse"] > run[name]["metrics"]["degraded"]["rmse"]
 
