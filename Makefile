@@ -43,7 +43,7 @@ serve: book
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
 test: install
-	$(BIN)/python -m pytest --nbval book tests
+	$(BIN)/python -m pytest --nbval -n auto --maxprocesses 4 --dist loadfile book tests
 
 execute: install
 	$(BIN)/python tools/execute.py $(CHAPTER)

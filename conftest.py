@@ -1,7 +1,12 @@
 """How `pytest --nbval` runs the chapters: on the CPU, without progress bars, as tools/execute.py ran them."""
 
+import os
+
 import pytest
 from execute import KERNEL_ENVIRONMENT
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # several workers share the cores: a thread each, before torch is imported
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.hookimpl(wrapper=True)

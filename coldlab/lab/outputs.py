@@ -15,7 +15,7 @@ SETS = ("MNIST", "FashionMNIST", "cifar-10-batches-py", "celeba", data.ALIGNED) 
 
 
 def spare(outputs, inputs):
-    """Raise ColdlabError if an output is an input, would lie inside one (a picture among images is one), or cannot be."""
+    """Raise ColdlabError if an output is an input, lies inside one (a picture among images is one), or cannot be."""
     for output in map(Path, outputs):
         for source in map(Path, inputs):
             if same(output, source):
