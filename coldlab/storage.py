@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 from .errors import ColdlabError
@@ -16,7 +17,10 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 
 def write(path, content):
-    """Write bytes to `path` so that the file is there whole or not at all: beside it, flushed, then renamed."""
+    """Write bytes to `path` so that the file is there whole or not at all: beside it, flushed, then renamed.
+
+    A file that is replaced keeps its permissions. Raises ColdlabError where it cannot be written.
+    """
     path = Path(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -24,6 +28,8 @@ def write(path, content):
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if path.exists():
+            shutil.copymode(path, beside)
         os.replace(beside, path)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -31,12 +37,12 @@ def write(path, content):
         raise ColdlabError(f"{path} could not be written ({error.strerror}); what was there is unchanged.") from None
 
 
-# ------------------------------------------------------------------------------------------------- resumable states
-
-
 def write_text(path, text):
-    """Write text as UTF-8, whole or not at all, with line ends as they are."""
-    write(path, text.encode("utf-8"))
+    """Write text as UTF-8, whole or not at all, with line ends as they are.
+
+    A file's name may hold bytes that are no text; of those `\\udcff` stays, which JSON reads back as what it was.
+    """
+    write(path, text.encode("utf-8", errors="backslashreplace"))
 
 
 def write_json(path, content):

@@ -10,6 +10,8 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
+from coldlab import storage
+
 ROOT = Path(__file__).resolve().parents[1]
 INSTALL_CELL = Path(__file__).with_name("install_cell.py")
 INSTALL_TAGS = ["colab", "hide-cell"]
@@ -64,9 +66,7 @@ def set_ids(notebook: NotebookNode) -> None:
 def write(notebook: NotebookNode, path: Path) -> None:
     """Store a notebook in one step: a reader never meets half of it."""
     nbformat.validate(notebook)
-    partial = path.with_suffix(".partial")
-    partial.write_text(nbformat.writes(notebook).rstrip("\n") + "\n", encoding="utf-8")
-    partial.replace(path)
+    storage.write_text(path, nbformat.writes(notebook).rstrip("\n") + "\n")
 
 
 def differences(source: Path, stored: Path) -> list[str]:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import chapters
+import console
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
@@ -68,4 +69,5 @@ def main(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    console.degrade()
     sys.exit(main(sys.argv[1:]))

@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import console
 import torch
 
 from coldlab import checkpoints
@@ -23,7 +24,7 @@ COMMAND += ["--width", "8", "--mults", "1", "1", "--attention", "--device", "cpu
 
 def start(out, *more):
     silent = dict(stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    return subprocess.Popen([*COMMAND, "--out", str(out), *more], **silent, text=True)
+    return subprocess.Popen([*COMMAND, "--out", str(out), *more], **silent, text=True, errors="replace")
 
 
 def finish(process):
@@ -66,4 +67,5 @@ def main(kills=10, seed=0):
 
 
 if __name__ == "__main__":
+    console.degrade()
     main(*map(int, sys.argv[1:]))

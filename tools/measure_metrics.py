@@ -8,15 +8,17 @@ The 10,000 test images are degraded by the blur of mnist-blur and restored direc
 
 import argparse
 import hashlib
+import io
 import time
 from importlib.metadata import version
 from pathlib import Path
 
+import console
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from coldlab import checkpoints, data, evaluation, metrics
+from coldlab import checkpoints, data, evaluation, metrics, storage
 from coldlab.lab import results
 from coldlab.lab.machine import machine
 from coldlab.metrics import features
@@ -37,7 +39,8 @@ def restored(cache):
     rows = evaluation.restored(R, R.D, evaluation.images_for(R, "mnist"))
     seconds = time.perf_counter() - started
     if cache:
-        torch.save((rows, seconds, weights), cache)
+        torch.save((rows, seconds, weights), whole := io.BytesIO())
+        storage.write(cache, whole.getbuffer())
     return rows, seconds, weights
 
 
@@ -182,4 +185,5 @@ def main():
 
 
 if __name__ == "__main__":
+    console.degrade()
     main()

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import console
 import torch
 import tyro
 
@@ -149,4 +150,5 @@ def run():
 
 
 if __name__ == "__main__":
+    console.degrade()
     sys.exit(run())

@@ -12,6 +12,8 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+import console
+
 VERSION = "3.2.2"
 TARGET = Path(__file__).resolve().parents[1] / "book" / "static" / "offline" / "mathjax"
 # The start file, its fonts, and the TeX extensions that it loads when a formula asks for one.
@@ -28,7 +30,7 @@ def copy_mathjax(target: Path = TARGET) -> str | None:
         return "npm is not installed"
     with tempfile.TemporaryDirectory() as folder:
         command = [npm, "pack", "--silent", f"mathjax@{VERSION}"]
-        fetched = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        fetched = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
         archives = list(Path(folder).glob("*.tgz"))
         if fetched.returncode or not archives:
             reason = next((line for line in fetched.stderr.splitlines() if line.strip()), "no reason given")
@@ -56,4 +58,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    console.degrade()
     sys.exit(main())

@@ -9,6 +9,8 @@ them again and compares, so that a page cannot be older than its runs.
 import json
 from pathlib import Path
 
+import console
+
 from coldlab import storage
 from coldlab.lab import experiments
 from coldlab.lab.reproduce import cores
@@ -468,6 +470,7 @@ def page(name):
 
 
 if __name__ == "__main__":
+    console.degrade()
     for name, path in PAGES.items():
         storage.write_text(ROOT / path, page(name))
         print(path)

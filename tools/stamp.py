@@ -14,6 +14,9 @@ import sys
 from pathlib import Path
 
 import chapters
+import console
+
+from coldlab import storage
 
 PLACES = (
     "_config.yml", "pyproject.toml", "CITATION.cff", "*.md", "LICENSE*", ".github/**/*.yml", "tools/install_cell.py",
@@ -70,7 +73,7 @@ def restamp_text(path: Path, stamp, cell_source: str, write: bool) -> list[str]:
     before = path.read_text(encoding="utf-8")
     after = INSTALL_CELL_IN_SOURCE.sub(lambda found: found["head"] + cell_source, stamp(before))
     if after != before and write:
-        path.write_text(after, encoding="utf-8")
+        storage.write_text(path, after)
     old, new = before.splitlines(), after.splitlines()
     if len(old) != len(new):
         return ["the install cell"]
@@ -103,4 +106,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    console.degrade()
     sys.exit(main(sys.argv[1:]))

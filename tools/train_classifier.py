@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+import console
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -136,4 +137,5 @@ def main():
 
 
 if __name__ == "__main__":
+    console.degrade()
     sys.exit(main())
