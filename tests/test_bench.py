@@ -77,7 +77,7 @@ class GaussianDiffusion(nn.Module):
 def clone(tmp_path):
     folder = tmp_path / "deblurring-diffusion-pytorch" / "deblurring_diffusion_pytorch"
     folder.mkdir(parents=True)
-    (folder / "deblurring_diffusion_pytorch.py").write_text(STAND_IN)
+    (folder / "deblurring_diffusion_pytorch.py").write_text(STAND_IN, encoding="utf-8")
     return tmp_path
 
 
@@ -178,7 +178,7 @@ def test_only_the_papers_blurs_can_be_compared(clone):
 def test_official_code_that_does_not_import_is_told(clone):
     (
         Path(clone) / "deblurring-diffusion-pytorch/deblurring_diffusion_pytorch/deblurring_diffusion_pytorch.py"
-    ).write_text("import no_such_module")
+    ).write_text("import no_such_module", encoding="utf-8")
     with pytest.raises(ColdlabError, match="no_such_module"):
         official.Official(clone, Blur(16), 1, torch.device("cpu"))
 

@@ -63,7 +63,7 @@ def faults_in_outputs(notebook) -> list[str]:
 
 
 def test_there_are_chapters_and_the_book_shows_them_all():
-    contents = yaml.safe_load((chapters.ROOT / "_toc.yml").read_text())
+    contents = yaml.safe_load((chapters.ROOT / "_toc.yml").read_text(encoding="utf-8"))
     listed = [entry["file"] for part in contents["parts"] for entry in part["chapters"]]
     assert SOURCES
     assert [name for name in listed if re.match(r"book/\d\d_", name)] == [f"book/{source.stem}" for source in SOURCES]
@@ -92,7 +92,10 @@ def test_a_drifted_pair_is_seen(tmp_path, change):
     elif change == "a header":
         notebook.metadata["accelerator"] = "TPU"
     else:
-        source.write_text(source.read_text().replace("**After this chapter you can**", "**You can now**"))
+        source.write_text(
+            source.read_text(encoding="utf-8").replace("**After this chapter you can**", "**You can now**"),
+            encoding="utf-8",
+        )
     nbformat.write(notebook, path)
     assert chapters.differences(source, path) != []
 
@@ -140,7 +143,7 @@ def test_what_every_chapter_has(source):
     assert "**After this chapter you can**" in markdown
 
     install = tagged(notebook, "colab")
-    assert [cell.source for cell in install] == [chapters.INSTALL_CELL.read_text().rstrip("\n")]
+    assert [cell.source for cell in install] == [chapters.INSTALL_CELL.read_text(encoding="utf-8").rstrip("\n")]
     assert install[0].metadata.tags == chapters.INSTALL_TAGS
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert code[0] is install[0], "the install cell comes before the first import"
@@ -177,11 +180,11 @@ def test_stamping_reaches_every_place_and_can_be_undone(tmp_path):
     names += [f"book/{source.name}", f"book/{notebook.name}"]
     for name in names:
         shutil.copy(chapters.ROOT / name, root / name)
-    before = {name: (root / name).read_text() for name in names}
+    before = {name: (root / name).read_text(encoding="utf-8") for name in names}
     address = stamp.current(root).group().removeprefix("  url: ")
 
     stamp.restamp(root, "https://github.com/another-one/cold.course")
-    after = {name: (root / name).read_text() for name in names}
+    after = {name: (root / name).read_text(encoding="utf-8") for name in names}
     for name in names:
         assert after[name] != before[name], name
         assert "cold.course" in after[name], name
@@ -191,10 +194,10 @@ def test_stamping_reaches_every_place_and_can_be_undone(tmp_path):
     assert [cell.get("outputs") for cell in new.cells] == [cell.get("outputs") for cell in old.cells]
     assert chapters.differences(root / "book" / source.name, root / "book" / notebook.name) == []
 
-    (root / "README.md").write_text(before["README.md"])
+    (root / "README.md").write_text(before["README.md"], encoding="utf-8")
     assert stamp.restamp(root, write=False), "an address left behind must be listed"
     stamp.restamp(root, address)
-    assert {name: (root / name).read_text() for name in names} == before
+    assert {name: (root / name).read_text(encoding="utf-8") for name in names} == before
 
 
 def test_other_peoples_addresses_stay():
@@ -221,7 +224,7 @@ def test_a_changed_number_fails_the_suite(tmp_path, printed, passes):
         shutil.copy(chapters.ROOT / name, tmp_path / name)
     shutil.copytree(chapters.ROOT / "tools", tmp_path / "tools")
     command = [sys.executable, "-m", "pytest", "--nbval", "book", "-p", "no:cacheprovider", "--color=no"]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, errors="replace")
     assert run.returncode == (0 if passes else 1), run.stdout + run.stderr
     assert ("1 passed" if passes else "1 failed") in run.stdout
     if not passes:

@@ -62,7 +62,7 @@ def told(capsys, code, *arguments):
 
 
 def log(folder):
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def same_run(a, b):
@@ -88,7 +88,7 @@ def test_a_run_leaves_its_settings_log_weights_states_and_pictures(finished):
     names = {"config.json", "log.jsonl", "model.safetensors", "loss.png", "samples.png"}
     names |= {"samples-0000002.png", "samples-0000004.png"}  # asked for every other step
     assert set(contents(finished)) == names | {"step-0000004.pt", "step-0000006.pt"}  # the last two states
-    config = json.loads((finished / "config.json").read_text())
+    config = json.loads((finished / "config.json").read_text(encoding="utf-8"))
     assert config["config"]["dataset"] == "digits"
     assert config["config"]["options"] == {"T": 3}
     assert (config["config"]["size"], config["config"]["channels"], config["config"]["steps"]) == (32, 1, 6)
@@ -209,7 +209,7 @@ def killed(tmp_path_factory):
         out = tmp_path_factory.mktemp("killed") / how
         command = [sys.executable, "-c", DRIVER, threads, how, *TINY, "--out", str(out)]
         options = dict(cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": threads}, stdout=subprocess.DEVNULL)
-        ends[how] = out, subprocess.Popen(command, **options, stderr=subprocess.PIPE, text=True)
+        ends[how] = out, subprocess.Popen(command, **options, stderr=subprocess.PIPE, text=True, errors="replace")
     return {how: (out, process.communicate()[1], process.returncode) for how, (out, process) in ends.items()}
 
 
@@ -265,7 +265,7 @@ def test_a_damaged_state_is_passed_over_for_the_one_before_it(copy, finished, ca
 
 def test_a_log_whose_last_line_was_torn_is_mended(copy, finished):
     (copy / "step-0000006.pt").unlink()
-    with open(copy / "log.jsonl", "a") as file:
+    with open(copy / "log.jsonl", "a", encoding="utf-8") as file:
         file.write('{"step": 7, "lo')
     assert train(copy, "--resume") == 0
     assert [line["step"] for line in log(copy)] == [2, 4, 6]
@@ -373,7 +373,7 @@ def test_without_held_out_images_the_last_weights_are_kept(tmp_path):
     kept = load_pretrained(tmp_path / "run")
     _, last, _ = checkpoints.load_state(tmp_path / "run" / "step-0000006.pt")
     assert all(torch.equal(p, q) for p, q in zip(kept.parameters(), last.ema.parameters(), strict=True))
-    found = json.loads((tmp_path / "run" / "config.json").read_text())["images"]
+    found = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))["images"]
     assert (found["training"], found["held_out"]) == (1500, 0)
 
 
@@ -464,10 +464,10 @@ def test_a_mistake_is_answered_with_one_sentence(tmp_path, capsys, arguments, wo
 
 
 def test_an_out_that_cannot_be_a_folder_is_told(tmp_path, capsys):
-    (tmp_path / "file").write_text("x")
+    (tmp_path / "file").write_text("x", encoding="utf-8")
     for out in (tmp_path / "file", tmp_path / "file" / "run"):
         assert "choose another --out" in told(capsys, 2, *TINY, "--out", out)
-    assert (tmp_path / "file").read_text() == "x"
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "x"
 
 
 # ------------------------------------------------------------------------------------------------------------ evaluate
@@ -564,7 +564,7 @@ def test_sample_writes_a_comparison_and_a_film_strip(finished, tmp_path, capsys)
     assert "1..3" in told(capsys, 2, *arguments, "--steps", "4")
     assert "--steps 0; it must be 1 or more" in told(capsys, 2, *arguments, "--steps", "0")
     assert "--count 0" in told(capsys, 2, "sample", "--pretrained", finished, "--count", "0")
-    (tmp_path / "file").write_text("x")
+    (tmp_path / "file").write_text("x", encoding="utf-8")
     arguments[-1] = tmp_path / "file"
     assert "choose another --out" in told(capsys, 2, *arguments)
 
@@ -750,13 +750,13 @@ def test_several_files_are_restored_at_once_or_none_is(finished, tmp_path, capsy
 def test_restore_says_what_it_cannot_do(finished, tmp_path, capsys):
     path = picture(tmp_path)
     use = ["--pretrained", finished, "--out", tmp_path / "out"]
-    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "text.png").write_text("no image", encoding="utf-8")
     assert "no image was given" in told(capsys, 2, "restore", *use)
     assert "text.png' cannot be read as an image" in told(capsys, 2, "restore", tmp_path / "text.png", *use)
     assert "--severity 4; this network knows 1..3" in told(capsys, 2, "restore", path, *use, "--severity", 4)
     assert "--severity 0; it must be 1 or more" in told(capsys, 2, "restore", path, *use, "--severity", 0)
     assert "did you mean 'naive'" in told(capsys, 2, "restore", path, *use, "--sampler", "naiv")
-    (tmp_path / "out").write_text("a file")
+    (tmp_path / "out").write_text("a file", encoding="utf-8")
     assert "choose another --out" in told(capsys, 2, "restore", path, *use)
 
 
@@ -817,7 +817,7 @@ def test_unknown_options_and_commands_end_with_code_2(arguments, capsys):
 
 def test_the_module_runs_as_a_command_and_returns_its_code(tmp_path):
     command = [sys.executable, "-m", "coldlab", "restore", str(tmp_path / "none.png")]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, errors="replace")
     assert ended.returncode == 2
     assert ended.stdout == ""
     assert ended.stderr.splitlines() == [f"coldlab: there is no image file '{tmp_path / 'none.png'}'."]

@@ -25,7 +25,7 @@ COLAB = (
 HELD = ("torch", "torchvision", "numpy")
 KERNEL = "colab-like"
 CHAPTER = "01_degradations"
-CELL = chapters.INSTALL_CELL.read_text()
+CELL = chapters.INSTALL_CELL.read_text(encoding="utf-8")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -68,7 +68,7 @@ def colab(tmp_path_factory) -> Path:
     assert not {"coldlab", "einops", "safetensors"} & set(distributions)
     for distribution in distributions.values():
         link(distribution, site)
-    pip = subprocess.run([python, "-m", "ensurepip"], capture_output=True, text=True)
+    pip = subprocess.run([python, "-m", "ensurepip"], capture_output=True, text=True, errors="replace")
     if pip.returncode:
         pytest.skip(f"this Python cannot make an environment with pip: {pip.stderr.strip()[-200:]}")
     return python
@@ -117,17 +117,19 @@ def address(monkeypatch, tmp_path):
 
 def versions(python: Path) -> dict[str, str]:
     code = f"import importlib.metadata as m, json; print(json.dumps({{n: m.version(n) for n in {HELD}}}))"
-    return json.loads(subprocess.run([python, "-I", "-c", code], check=True, capture_output=True, text=True).stdout)
+    return json.loads(
+        subprocess.run([python, "-I", "-c", code], check=True, capture_output=True, text=True, errors="replace").stdout
+    )
 
 
 def imported(python: Path, cwd: Path) -> subprocess.CompletedProcess:
     code = "import coldlab; print(coldlab.__file__)"
-    return subprocess.run([python, "-c", code], capture_output=True, text=True, cwd=cwd)
+    return subprocess.run([python, "-c", code], capture_output=True, text=True, cwd=cwd, errors="replace")
 
 
 def skip_without_registry(python: Path, folder: Path) -> None:
     probe = [python, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), "einops"]
-    tried = subprocess.run(probe, capture_output=True, text=True)
+    tried = subprocess.run(probe, capture_output=True, text=True, errors="replace")
     if tried.returncode:
         pytest.skip(f"no package registry within reach: {tried.stderr.strip().splitlines()[-1]}")
 
@@ -143,7 +145,7 @@ def test_a_chapter_runs_with_only_what_colab_brings(colab, address, monkeypatch,
     specification = {"argv": [str(colab), "-m", "ipykernel_launcher", "-f", "{connection_file}"], "language": "python"}
     (tmp_path / "jupyter" / "kernels" / KERNEL).mkdir(parents=True)
     (tmp_path / "jupyter" / "kernels" / KERNEL / "kernel.json").write_text(
-        json.dumps(specification | {"display_name": KERNEL})
+        json.dumps(specification | {"display_name": KERNEL}), encoding="utf-8"
     )
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     monkeypatch.setenv("TQDM_DISABLE", "1")
@@ -178,7 +180,7 @@ def test_the_cell_says_in_one_line_that_it_failed(colab, monkeypatch, tmp_path):
     monkeypatch.setenv("GIT_CONFIG_VALUE_0", "https://github.com/")
     if imported(colab, tmp_path).returncode == 0:  # the test above may have run before
         subprocess.run([colab, "-m", "pip", "uninstall", "-q", "-y", "coldlab"], check=True, capture_output=True)
-    run = subprocess.run([colab, "-c", CELL], capture_output=True, text=True, cwd=tmp_path)
+    run = subprocess.run([colab, "-c", CELL], capture_output=True, text=True, cwd=tmp_path, errors="replace")
     assert run.returncode == 1
     assert run.stdout == ""
     (line,) = run.stderr.strip().splitlines()

@@ -337,7 +337,7 @@ def packed(request):
 def test_flat_folder_every_tenth_is_test(tmp_path, packed):
     raw = [picture(tmp_path / "set" / f"{i:02}.png") for i in range(25)]
     (tmp_path / "set/.hidden.png").write_bytes(b"x")
-    (tmp_path / "set/notes.txt").write_text("no image")
+    (tmp_path / "set/notes.txt").write_text("no image", encoding="utf-8")
     path = packed(tmp_path / "set")
     train, labels = data.load(path, "train")
     test, _ = data.load(str(path), "test")
@@ -505,7 +505,7 @@ def test_no_images(tmp_path, packed):
     with pytest.raises(ColdlabError, match=r"no images \(.png, .*\) among 0 files in .*: none"):
         data.load(packed(tmp_path / "set"))
     for name in ("a.txt", "b.csv", "c", "d.gif"):
-        (tmp_path / "set" / name).write_text("x")
+        (tmp_path / "set" / name).write_text("x", encoding="utf-8")
     with pytest.raises(ColdlabError, match=r"among 4 files in .*: a.txt, b.csv, c, \.\.\."):
         data.load(packed(tmp_path / "set"))
 

@@ -48,16 +48,22 @@ with distributed.group("cpu") as group:
 def torchrun(ranks, *arguments, **options):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", *arguments]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, **options, errors="replace"
+    )
 
 
 @pytest.fixture(scope="module")
 def probed(tmp_path_factory):
     """{(rank, ranks): (gradients, weights, losses)} of one process, and of two."""
     folder = tmp_path_factory.mktemp("probe")
-    (folder / "probe.py").write_text(PROBE)
+    (folder / "probe.py").write_text(PROBE, encoding="utf-8")
     alone = subprocess.run(
-        [sys.executable, folder / "probe.py", folder / "run"], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, folder / "probe.py", folder / "run"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        errors="replace",
     )
     assert alone.returncode == 0, alone.stderr
     two = torchrun(2, str(folder / "probe.py"), str(folder / "run"))
@@ -93,10 +99,12 @@ def test_torchrun_trains_writes_once_and_resumes(tmp_path):
         if not more:
             before = load_pretrained(out)
             (out / "step-0000006.pt").unlink()
-    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 6]
-    assert json.loads((out / "config.json").read_text())["machine"]["processes"] == 2
-    assert json.loads((out / "config.json").read_text())["config"]["batch"] == 8  # the whole batch, not one's share
+    assert json.loads((out / "config.json").read_text(encoding="utf-8"))["machine"]["processes"] == 2
+    assert (
+        json.loads((out / "config.json").read_text(encoding="utf-8"))["config"]["batch"] == 8
+    )  # the whole batch, not one's share
     again = load_pretrained(out)
     assert all(torch.equal(p, q) for p, q in zip(before.parameters(), again.parameters(), strict=True))
 
@@ -106,7 +114,10 @@ def test_one_signal_ends_all_processes_at_the_same_step(tmp_path):
     arguments = [*TINY, "--steps", "100000", "--log-every", "2", "--save-every", "1000"]
     process = torchrun(2, "-m", "coldlab", "train", *arguments, "--out", str(out))
     until = time.monotonic() + 90
-    while not ((out / "log.jsonl").exists() and (out / "log.jsonl").read_text()) and time.monotonic() < until:
+    while (
+        not ((out / "log.jsonl").exists() and (out / "log.jsonl").read_text(encoding="utf-8"))
+        and time.monotonic() < until
+    ):
         time.sleep(0.2)
     process.send_signal(signal.SIGTERM)
     errors = process.communicate(timeout=60)[1]

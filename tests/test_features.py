@@ -17,7 +17,7 @@ SHIPPED = features.classifiers()
 
 
 def manifest(name):
-    return json.loads((chapters.ROOT / f"results/{name}-classifier.json").read_text())
+    return json.loads((chapters.ROOT / f"results/{name}-classifier.json").read_text(encoding="utf-8"))
 
 
 def test_classifiers_ship_with_a_manifest_and_within_a_megabyte():
@@ -152,7 +152,7 @@ def test_only_the_published_weights_give_fid(random_weights, monkeypatch):
 def test_wrong_inception_files_are_refused(tmp_path, monkeypatch):
     with pytest.raises(ColdlabError, match="could not be read"):
         metrics.inception(tmp_path / "none.pth")
-    (tmp_path / "text.pth").write_text("no weights")
+    (tmp_path / "text.pth").write_text("no weights", encoding="utf-8")
     with pytest.raises(ColdlabError, match="holds no Inception weights"):
         metrics.inception(tmp_path / "text.pth")
     torch.save({"a": torch.zeros(2)}, tmp_path / "other.pth")

@@ -23,7 +23,9 @@ print(*sorted({name.partition(".")[0] for name in sys.modules}))
 
 def fresh_import() -> tuple[float, set[str]]:
     """Seconds that `import coldlab` adds to `import torch`, and the packages loaded by then, in a new interpreter."""
-    run = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True, cwd=chapters.ROOT)
+    run = subprocess.run(
+        [sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True, cwd=chapters.ROOT, errors="replace"
+    )
     seconds, names = run.stdout.splitlines()
     return float(seconds), set(names.split())
 
@@ -40,11 +42,11 @@ def test_import_is_light():
 
 
 def project() -> dict:
-    return tomllib.loads((chapters.ROOT / "pyproject.toml").read_text())["project"]
+    return tomllib.loads((chapters.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
 def test_torch_and_numpy_have_no_upper_bound():
-    requirements = (chapters.ROOT / "requirements.txt").read_text().splitlines()
+    requirements = (chapters.ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     lines = [line for line in requirements if line.startswith(("torch>", "torch=", "torchvision"))]
     assert len(lines) == 2
     for line in [*lines, *project()["dependencies"]]:
@@ -56,8 +58,8 @@ def test_the_version_is_the_same_everywhere():
     import coldlab
 
     version = project()["version"]
-    assert f"\nversion: {version}\n" in (chapters.ROOT / "CITATION.cff").read_text()
-    assert f"\n## {version}" in (chapters.ROOT / "CHANGELOG.md").read_text()
+    assert f"\nversion: {version}\n" in (chapters.ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\n## {version}" in (chapters.ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert getattr(coldlab, "__version__", version) == version
 
 

@@ -51,7 +51,7 @@ def build(folder: Path) -> Path:
     """The book, built with warnings as errors; the folder of its pages."""
     script = Path(sys.executable).with_name("jupyter-book")
     command = [script, "build", chapters.ROOT, "--path-output", folder, "-W", "--keep-going"]
-    built = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    built = subprocess.run([str(part) for part in command], capture_output=True, text=True, errors="replace")
     lines = (built.stdout + built.stderr).splitlines()
     told = [line for line in lines if "WARNING" in line or "ERROR" in line or "rror:" in line]
     assert built.returncode == 0, "\n".join(told or lines[-40:])
@@ -142,7 +142,7 @@ def test_every_page_stands_on_its_own(pages, site, browser, width, scheme):
     names = sorted(str(path.relative_to(pages)) for path in pages.rglob("*.html") if "_static" not in path.parts)
     assert {f"book/{source.stem}.html" for source in chapters.sources()} <= set(names)
     names.remove("index.html")  # it leads on to book/index.html at once
-    assert "url=book/index.html" in (pages / "index.html").read_text()
+    assert "url=book/index.html" in (pages / "index.html").read_text(encoding="utf-8")
     if offline_copy():
         assert inspect(browser, site(pages), names, width, scheme) == []
     else:
@@ -152,7 +152,7 @@ def test_every_page_stands_on_its_own(pages, site, browser, width, scheme):
 
 
 def test_formulas_were_there_to_be_typeset(pages):
-    texts = [(pages / "book" / f"{source.stem}.html").read_text() for source in chapters.sources()]
+    texts = [(pages / "book" / f"{source.stem}.html").read_text(encoding="utf-8") for source in chapters.sources()]
     assert all('class="math' in text for text in texts)
     assert all(("_static/offline/mathjax/" in text) == offline_copy() for text in texts)
     assert all((CDN in text) != offline_copy() for text in texts)
@@ -170,7 +170,9 @@ def test_formulas_were_there_to_be_typeset(pages):
     ],
 )
 def test_a_broken_page_is_seen(tmp_path, site, browser, body, fault):
-    (tmp_path / "page.html").write_text(f'<!doctype html><link rel="icon" href="data:,"><body>{body}</body>')
+    (tmp_path / "page.html").write_text(
+        f'<!doctype html><link rel="icon" href="data:,"><body>{body}</body>', encoding="utf-8"
+    )
     assert fault in " ".join(inspect(browser, site(tmp_path), ["page.html"], 360, "light"))
 
 
@@ -183,15 +185,15 @@ sys.path.insert(0, {str(chapters.ROOT / "book" / "_ext")!r})
 extensions = ["myst_nb", "coldlab_book"]
 nb_execution_mode = "off"
 """
-    (tmp_path / "conf.py").write_text(settings)
+    (tmp_path / "conf.py").write_text(settings, encoding="utf-8")
     output = nbformat.v4.new_output("display_data", {"image/png": PIXEL}, metadata={"image/png": {"alt": alt}})
     cells = [nbformat.v4.new_markdown_cell("# One"), nbformat.v4.new_code_cell("1", outputs=[output])]
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=chapters.METADATA), tmp_path / "index.ipynb")
     command = [sys.executable, "-m", "sphinx", "-W", "-b", "html", str(tmp_path), str(tmp_path / "html")]
-    built = subprocess.run(command, capture_output=True, text=True)
+    built = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if alt:
         assert built.returncode == 0, built.stdout + built.stderr
-        assert f'alt="{alt}"' in (tmp_path / "html" / "index.html").read_text()
+        assert f'alt="{alt}"' in (tmp_path / "html" / "index.html").read_text(encoding="utf-8")
     else:
         assert built.returncode == 2
         assert "image without alt text" in built.stderr

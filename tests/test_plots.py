@@ -308,5 +308,5 @@ plots.rows({"a": torch.zeros(1, 1, 4, 4)}, "x")._repr_mimebundle_()
 plots.curves({"a": ([0, 1], [0, 1])}, "x", "x", "y")._repr_mimebundle_()
 print("matplotlib" in sys.modules, "matplotlib.pyplot" in sys.modules)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, errors="replace")
     assert done.stdout.split("\n")[:2] == ["[]", "True False"]

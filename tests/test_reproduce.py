@@ -29,7 +29,7 @@ def tiny(monkeypatch):
 
 def test_a_result_holds_the_run_and_what_the_published_weights_do(tiny, tmp_path):
     path = reproduce.reproduce("tiny", out=tmp_path / "run", folder=tmp_path / "results", device="cpu")
-    manifest = json.loads(path.read_text())
+    manifest = json.loads(path.read_text(encoding="utf-8"))
     assert path == tmp_path / "results/tiny.json"
     assert manifest["command"] == "python -m coldlab reproduce tiny"
     assert manifest["images_seen"] == 6 * 8
@@ -107,12 +107,14 @@ def test_an_interrupted_result_goes_on_and_a_finished_one_is_only_judged(tiny, t
     assert not (tmp_path / "b").exists()
     monkeypatch.setattr(runs, "train", train)
     path = reproduce.reproduce("tiny", out=tmp_path / "run", folder=tmp_path / "b", device="cpu")
-    one, two = json.loads(whole.read_text()), json.loads(path.read_text())
+    one, two = json.loads(whole.read_text(encoding="utf-8")), json.loads(path.read_text(encoding="utf-8"))
     assert one["metrics"] == two["metrics"]
     assert one["intervals"] == two["intervals"]
     monkeypatch.setattr(runs, "run", None)  # no more training
     path.unlink()
-    assert json.loads(reproduce.reproduce("tiny", "full", "cpu", tmp_path / "run", tmp_path / "b").read_text())
+    assert json.loads(
+        reproduce.reproduce("tiny", "full", "cpu", tmp_path / "run", tmp_path / "b").read_text(encoding="utf-8")
+    )
 
 
 def test_a_run_of_other_settings_is_left_alone(tiny, tmp_path, monkeypatch):
@@ -135,7 +137,7 @@ def test_a_budget_makes_a_shorter_run_under_its_own_name(tiny, tmp_path, monkeyp
     path = reproduce.reproduce("tiny", "2m", "cpu", tmp_path / "run", tmp_path / "results")
     assert asked == [120]
     assert path.name == "tiny-2m.json"
-    manifest = json.loads(path.read_text())
+    manifest = json.loads(path.read_text(encoding="utf-8"))
     assert manifest["command"] == "python -m coldlab reproduce tiny --budget 2m"
     assert manifest["config"]["steps"] == 4
     assert reproduce.reproduce("tiny", "2m", "cpu", tmp_path / "run", tmp_path / "results") == path  # finished already
@@ -156,7 +158,7 @@ def test_the_inverse_alone_is_measured_too(tiny, tmp_path, capsys):
     assert main(["reproduce", "inverse", "--results", str(tmp_path)]) == 0
     assert "float32" in capsys.readouterr().out
     assert (tmp_path / "inverse.png").exists()
-    found = json.loads((tmp_path / "inverse.json").read_text())["experiments"]
+    found = json.loads((tmp_path / "inverse.json").read_text(encoding="utf-8"))["experiments"]
     assert list(found) == ["digits-blur"]
     D, x0 = presets.preset("digits-blur").build(), data.to_float(data.load("digits", "test", 32)[0])
     for row, x, eps in (("float32", D(x0, 20), 2e-6), ("8 bits", (D(x0, 20) * 127.5).round() / 127.5, 4e-3)):

@@ -37,7 +37,7 @@ def test_no_name_leads_out_of_the_folder():
 
 
 def test_the_recipe_s_table_shows_what_its_trials_measured():
-    table = (ROOT / "results/recipe.md").read_text().replace("*", "")
+    table = (ROOT / "results/recipe.md").read_text(encoding="utf-8").replace("*", "")
     rows = {
         row[0]: row
         for row in re.findall(r"^\| ([A-Z]): .*? \| .*? \| ([\d,]+) \| (.*?) \| (.*?) \| (\d+) \|", table, re.M)

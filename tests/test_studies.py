@@ -39,7 +39,7 @@ def tiny(monkeypatch):
 
 def test_a_study_trains_its_networks_and_writes_what_came_of_each_attempt(tiny, tmp_path):
     path = reproduce.reproduce("study", "full", "cpu", tmp_path / "runs", tmp_path / "results")
-    manifest = json.loads(path.read_text())
+    manifest = json.loads(path.read_text(encoding="utf-8"))
     assert path == tmp_path / "results/study.json"
     assert path.with_suffix(".png").exists()
     assert manifest["command"] == "python -m coldlab reproduce study"
@@ -88,7 +88,7 @@ def test_a_budget_holds_for_each_network(tiny, tmp_path, monkeypatch):
     path = reproduce.reproduce("study", "2m", "cpu", tmp_path / "runs", tmp_path)
     assert path.name == "study-2m.json"
     assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["one-2m", "two-2m"]
-    assert json.loads(path.read_text())["networks"]["other"]["steps"] == 3
+    assert json.loads(path.read_text(encoding="utf-8"))["networks"]["other"]["steps"] == 3
 
 
 def test_the_command_line_prints_a_study_as_a_table(tiny, tmp_path, capsys):

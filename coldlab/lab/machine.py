@@ -45,7 +45,7 @@ def commit():
     try:  # an environment may lie inside another project's checkout, whose commit says nothing
         subprocess.run([*git, "ls-files", "--error-unmatch", "machine.py"], capture_output=True, check=True)
         describe = [*git, "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
-        return subprocess.run(describe, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(describe, capture_output=True, text=True, check=True, errors="replace").stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return f"coldlab {__version__}"
 
