@@ -83,9 +83,10 @@ print("their gains:", ", ".join(f"{g:.1e}" for g in gains.tolist()))
 x0 = test[:10]
 kept = survivors.read(x0)  # (10, 1, 9): what survives of each of ten digits
 rebuilt = survivors.write(kept)
-print("the nine numbers rebuild x_T:", bool((rebuilt - D(x0, D.T)).abs().max() < 1e-6))
+off = (rebuilt - D(x0, D.T)).abs().max()
+print("the nine numbers rebuild x_T:", bool(off < 1e-6))
 if DATASET == "digits":
-    assert len(survivors) == 9 and (rebuilt - D(x0, D.T)).abs().max() < 1e-6
+    assert len(survivors) == 9 and off < 1e-6
 
 # %% [markdown]
 # **Nine numbers.** The mean passes untouched. Four more pass at a fortieth of their size: one wave across the image and one down, each with its phase, which takes two numbers. The last four, one wave in both directions
@@ -212,11 +213,12 @@ widgets.slider(
 # %% tags=["nbval-ignore-output"]
 noisy = generation.generate(R, greys, 10, sigma=0.002)
 loud = generation.generate(R, prior, 10, sigma=0.002)
-white = 0.002 * torch.randn(1000, C, D.size, D.size, generator=torch.Generator().manual_seed(0))
+draws = torch.Generator().manual_seed(0)
+white = 0.002 * torch.randn(1000, C, D.size, D.size, generator=draws)
 left = generation.Survivors(D, D.T, floor=1e-12)
 real = D(test, D.T).double()
 U, (i, j, _) = left.directions("U"), left.pairs
-there = lambda x: (U.mT @ x.double() @ U)[:, 0, i[:9], j[:9]].std(0)  # of nine numbers
+there = lambda x: (U.mT @ x.double() @ U)[:, 0, i[:9], j[:9]].std(0)
 shares = (there(white) / there(real)).tolist()
 print("noise / signal in the nine numbers:", ", ".join(f"{s:.2f}" for s in shares))
 if DATASET == "digits":
@@ -269,10 +271,11 @@ sets = {
     "mean alone": generation.generate(R, greys, count),
     "all nine": generation.generate(R, prior, count, seed=1),
 }
-feature = {name: metrics.extract(reader, data.to_unit(x)) for name, x in sets.items()}
+unit = {name: data.to_unit(x) for name, x in sets.items()}
+feature = {name: metrics.extract(reader, x) for name, x in unit.items()}
 others = metrics.extract(reader, data.to_unit(test))
 originals = metrics.Originals(images)  # finds copies moved by up to two pixels, too
-ratio = {name: originals(data.to_unit(x))[2] for name, x in sets.items()}
+ratio = {name: originals(x)[2] for name, x in unit.items()}
 limit = ratio["restored digits"].quantile(0.05)
 
 
@@ -329,7 +332,8 @@ for name, (law, walk) in knobs.items():
     drawn = generation.fit(D, images, **(base | law))
     x = generation.generate(R, drawn, 300, seed=2, **walk)
     turned[name] = (*measured(x), x)
-    print(f"{name:16s} recognised {turned[name][0]:.2f}   entropy {turned[name][1]:.3f}")
+    sure, entropy, _ = turned[name]
+    print(f"{name:16s} recognised {sure:.2f}   entropy {entropy:.3f}")
 if DATASET == "digits":
     share = {name: values[0] for name, values in turned.items()}
     assert share["one Gaussian"] < share["as above"] - 0.04
@@ -352,8 +356,8 @@ plots.rows(
 #
 # ## And on real MNIST?
 #
-# The same for the paper's MNIST blur, with 60,000 digits to learn from. Five networks of one architecture, each trained for as long: *cold*, the blur of this chapter; the same *trained on its own states*, where half of the images reach the network as Algorithm 2 leaves them; *the paper's way*, a blur that ends in
-# the mean (`discrete`) and a network trained with it; and two that undo Gaussian noise, *hot* diffusion, sampled by DDIM. The paper's code trains its noise networks, too, by the L1 loss. L1 asks for the median of all digits that fit a noisy image, and the median of many thin strokes is black. So hot diffusion is shown both ways, with L1 and, as is usual, with L2.
+# The same for the paper's MNIST blur, with 60,000 digits to learn from. Three networks of one architecture, each trained for 9,000 steps of 64 images: *cold*, the blur of this chapter; *the paper's way*, a blur that ends in
+# the mean (`discrete`) and a network trained with it; and *hot* diffusion, which undoes Gaussian noise and is sampled by DDIM. Two more show what the loss does to hot diffusion, after 1,500 steps each: the paper's code trains its noise networks, too, by L1. L1 asks for the median of all digits that fit a noisy image, and the median of many thin strokes is black. The usual loss is L2, which asks for their mean.
 #
 # Every row is 2,000 images, the rows of real ones, too. A classifier that is right about 99.6 % of the test digits reads them. "Fréchet" is the distance of its features to those of the 10,000 test images (not FID, which needs another network: chapter 7); ± is the 95 % interval over images.
 # *Training images* is the generator that returns real training digits: no row can be expected to do better.
@@ -362,13 +366,16 @@ plots.rows(
 measurement = results.load("generation-mnist")
 attempts = {row["attempt"]: row for row in measurement["attempts"]}
 rows = measurement["real"] | attempts
-keys = {"recognised": "recog", "entropy": "entropy", "frechet": "Fréchet", "precision": "precis", "recall": "recall"}
+keys = {"recognised": "recog", "entropy": "entropy", "frechet": "Fréchet"}
+keys |= {"precision": "precis", "recall": "recall"}
 wide = {key: 13 if key == "frechet" else 8 for key in keys}
 print("".join(f"{short:>{wide[key]}s}" for key, short in keys.items()), "copies")
 for name, row in rows.items():
     low, high = row["intervals"]["frechet"]
-    found = {key: f"{row[key]:.3f}" for key in keys} | {"frechet": f"{row['frechet']:.2f}±{(high - low) / 2:.2f}"}
-    print("".join(f"{found[key]:>{wide[key]}s}" for key in keys), f"{row['copies']['pixels']:6.1%}  {name}")
+    found = {key: f"{row[key]:.3f}" for key in keys}
+    found["frechet"] = f"{row['frechet']:.2f}±{(high - low) / 2:.2f}"
+    cells = "".join(f"{found[key]:>{wide[key]}s}" for key in keys)
+    print(f"{cells} {row['copies']['pixels']:6.1%}  {name}")
 
 # %% tags=["hide-cell"]
 from coldlab.lab import studies
@@ -376,37 +383,44 @@ from coldlab.lab import studies
 best, one = rows[studies.BEST], rows[studies.ONE]
 plain, three, direct = (rows[name] for name in ("nine numbers, 20 Gaussians", "3 calls", "1 call"))
 paper, broken, mismatch = (rows[name] for name in (studies.PAPER, studies.BROKEN, studies.MISMATCH))
-hot, absolute = rows["hot, 50 calls"], rows["hot, trained with L1, 50 calls"]
-real, own = rows["training images"], rows["trained on its own states"]
-early, likelihood = rows["starting at t = 6"], measurement["likelihood"]
+hot, squared, absolute = (rows[f"hot, {which}50 calls"] for which in ("", "1,500 steps of L2, ", "1,500 steps of L1, "))
+real = rows["training images"]
+early = [rows[f"starting at t = {t}"] for t in (12, 8, 6)]
+likelihood = measurement["likelihood"]
 seeds = {name: [draw["frechet"] for draw in row["seeds"]] for name, row in attempts.items() if "seeds" in row}
 caught = measurement["copies"]["taken_for_copies"]
 assert len({row["count"] for row in attempts.values()} | {measurement["images_of_each"]}) == 1
-assert len({network["images_seen"] for network in measurement["networks"].values()}) == 1
-assert measurement["networks"]["hot"]["loss"] == "l2" and measurement["networks"]["hot L1"]["loss"] == "l1"
+networks = measurement["networks"]
+assert {networks[role]["images_seen"] for role in ("cold", "discrete", "hot")} == {9000 * 64}
+assert {networks[role]["images_seen"] for role in ("hot L2", "hot L1")} == {1500 * 64}
+assert (networks["hot"]["loss"], networks["hot L2"]["loss"], networks["hot L1"]["loss"]) == ("l2", "l2", "l1")
 assert round(results.load("mnist-classifier")["accuracy"], 3) == 0.996
 # the prior: the mean alone, all nine, how many Gaussians
 assert paper["numbers_per_channel"] == 1 and paper["recall"] < 0.1 and paper["entropy"] < 0.8
 assert mismatch["recall"] < 0.05 and mismatch["recognised"] < 0.5
 assert plain["entropy"] > 0.95 and plain["recall"] > 0.4
-assert likelihood[max(likelihood, key=likelihood.get)] > likelihood["10"] > likelihood["1"]
+assert max(likelihood, key=likelihood.get) in ("40", "80") and likelihood["10"] > likelihood["1"]
+one_gaussian, many = rows["nine numbers, 1 Gaussian"], rows["nine numbers, 80 Gaussians"]
+assert many["recognised"] > one_gaussian["recognised"] + 0.1 and many["recall"] < one_gaussian["recall"]
 # the walk: how many calls, and what one call does with the best prior
 assert min(three["recognised"], direct["recognised"]) > plain["recognised"] + 0.03
 assert max(three["frechet"], direct["frechet"]) < plain["frechet"]
 assert abs(one["recognised"] - best["recognised"]) < 0.02 and one["recognised"] > 0.93
+assert max(seeds[studies.BEST]) < min(seeds["nine numbers, 20 Gaussians"])
 assert one["frechet"] > best["frechet"] and one["recall"] < best["recall"]
-assert own["recognised"] > plain["recognised"] and own["frechet"] < plain["frechet"]
-assert early["recall"] > plain["recall"]
+assert all(row["recall"] > plain["recall"] > direct["recall"] for row in early)
+assert all(row["recognised"] < plain["recognised"] + 0.02 for row in early)
 # the best, beside real digits
 assert best["recognised"] > 0.93 and best["entropy"] > 0.97 and real["frechet"] < best["frechet"] < 2
-assert best["precision"] > real["precision"] and best["recall"] < min(real["recall"], three["recall"])
+assert 0.8 < real["precision"] < 0.9 < best["precision"] and best["recall"] < min(real["recall"], three["recall"])
 # hot
-assert hot["frechet"] < absolute["frechet"] / 2 and hot["histogram"][1] < absolute["histogram"][1]
+assert squared["frechet"] < absolute["frechet"] / 2 and squared["histogram"][1] < absolute["histogram"][1]
 assert hot["recall"] > best["recall"]
 # copies
 assert all(caught[name]["pixels"] > 0.85 for name in caught if name.startswith(("exact", "copies", "softened")))
 assert caught["restored test images"]["pixels"] < 0.04 and best["copies"]["pixels"] < 0.04
-assert real["copies"]["pixels"] > 0.99
+assert real["copies"]["pixels"] > 0.99 and caught["exact copies"]["features"] > 0.99
+assert caught["copies moved by a pixel"]["features"] < 0.3
 
 # %%
 from IPython.display import Image
@@ -422,38 +436,37 @@ Image(
 # %% [markdown]
 # Read it from above.
 #
-# - **Training images** set the scale. Real digits are not at 1.00 either: about nine in ten lie near another real one, by this measure.
+# - **Training images** set the scale. Real digits are not at 1.00 either: between eight and nine in ten lie near another real one, by this measure.
 # - **The paper's way.** One number in, and a network that was trained for just that: strokes, and hardly any variety; of the real digits it covers next to nothing (recall). The prior is complete here, so this is not *its* fault: a blur that keeps one number of a digit leaves R to make an image of one number, and one number has one median picture.
 #   The project that this course grew out of reports 0, 3, 6 and 8. *The mean alone, to a network that knows nine* is another thing, the mismatch of our first puzzle: there the prior is at fault. With noise the classifier may be sure of specks, and calls nearly all of them the same: confidence is no proof of a digit.
-# - **All nine numbers** bring all ten classes.
-# - **Few calls win, and one call nearly does.** Three calls are better than twenty in every way, and so is a *single* one. R was trained on true states, and after each step of Algorithm 2 the state is a little less true. Chapter 5 says where it ends: nearly everything of this blur's result comes from the last call, made from the worst state.
+# - **All nine numbers** bring all ten classes. Images that were kept aside are likeliest under several dozen Gaussians, for 16,000 digits (on the small ones above it was ten, for 1,200). More Gaussians make digits that are recognised more often, and cover fewer of the real ones.
+# - **Few calls win, and one call nearly does.** Three calls are recognised more often than twenty, and their distance is much smaller; of a *single* call both are true, too, at some cost in recall. R was trained on true states, and after each step of Algorithm 2 the state is a little less true. Chapter 5 says where it ends: nearly everything of this blur's result comes from the last call, made from the worst state.
 #   With the best prior one call is recognised as often as three; the iteration buys distance and recall. So be clear about what makes these digits: **a prior over nine numbers and a one-shot decoder do the recognisable part**, and the walk improves their variety.
-# - **Training on the sampler's own states** mends a part of what twenty calls spoil.
-# - **Starting earlier** hardly changes what is recognised, and covers more of the real digits: its recall is higher.
+# - **Starting earlier** does not make digits that are recognised more often, and covers more of the real ones: its recall is higher.
 # - **The best of all attempts**, 80 Gaussians, temperature 0.75, three calls, has a precision *above* that of real training digits and a recall far below. It draws typical digits and leaves out the odd ones: that is what a low temperature does, and it is the price of the share recognised.
 #   It was chosen among several dozen settings by these same measures, on another run of the same recipe, so it is a little flattered. Rows that differ by less than their intervals are ties, and there are many.
-# - **Hot diffusion** depends on its loss before anything else. By L1 strokes vanish, and what remains of many digits is a 1. By L2 it is a serious rival, with a higher recall than the best cold row: it covers more of what digits look like. It has to invent 1,024 numbers of a start where the cold start brings nine that were fitted to real digits. Five of these rows are
-#   hot and thirty are cold, the architecture and the learning rate were found on blur: nobody has searched for hot's best setting as for cold's, so this is no verdict. Chapter 9 will compare them with care.
+# - **Hot diffusion** depends on its loss before anything else. By L1 strokes vanish, and what remains of many digits is a 1; the same short training by L2 comes several times as near. After as many steps as cold diffusion had, it is a serious rival, with a higher recall than the best cold row: it covers more of what digits look like. It has to invent 1,024 numbers of a start where the cold start brings nine that were fitted to real digits. A handful of rows are
+#   hot and some twenty-five are cold, the architecture and the learning rate were found on blur: nobody has searched for hot's best setting as for cold's, so this is no verdict. Chapter 9 will compare them with care.
 #
 # ### Copied?
 #
 # The last column needs its own test: would it find a copy? So training digits were forged in several ways and searched for, and so were restored *test* digits, which are none. One in a hundred of those may be suspected, by the way the limit is set.
 
 # %%
-for name, share in caught.items():
-    print(f"{name:26s} suspected by pixels {share['pixels']:6.1%}, by features {share['features']:6.1%}")
-print("the best attempt:".ljust(26), "suspected by pixels {pixels:6.1%}, by features {features:6.1%}".format(**best["copies"]))
+print("suspected by".ljust(26), "  pixels  features")
+for name, share in (caught | {"the best attempt": best["copies"]}).items():
+    print(f"{name:26s} {share['pixels']:8.1%} {share['features']:8.1%}")
 
 # %% [markdown]
-# Copies are found by their pixels, also when they are noisy, soft, or moved (mirrored ones are not looked for: a mirrored 3 is no digit). Features find them less surely. The generated digits are suspected about as rarely as digits that cannot be copies. And here are the eight that are most suspicious by either measure, each above the training digit that it resembles. Judge for yourself:
+# Copies are found by their pixels, also when they are noisy, soft, or moved (mirrored ones are not looked for: a mirrored 3 is no digit). Features find exact copies, and lose them as soon as anything is changed: this net is no judge of copying. The generated digits are suspected about as rarely as digits that cannot be copies. And here are the eight that are most suspicious by either measure, each above the training digit that it resembles. Judge for yourself:
 
 # %%
 Image(
     results.picture("generation-mnist-nearest"),
     width=700,
     alt="Four rows of eight digits: generated ones that lie suspiciously near to a training digit by their pixels, those training "
-    "digits; generated ones by their features, and their training digits. The pairs are of one class and similar, most of "
-    "them plain ones and sevens.",
+    "digits; generated ones by their features, and their training digits. The pairs are of one class and alike in size and "
+    "slant; their strokes differ in thickness, curves and ends.",
 )
 
 # %% [markdown]
@@ -467,7 +480,8 @@ Image(
 # %%
 faces = results.load("generation-celeba-64")
 attempts = {row["attempt"]: row for row in faces["attempts"]}
-rows = {name: row for name, row in (faces["real"] | attempts).items() if row["recall"] < 1}  # no set with itself
+rows = faces["real"] | attempts
+rows = {name: row for name, row in rows.items() if row["recall"] < 1}  # none with itself
 keys = ("frechet", "precision", "recall", "spread")
 print("".join(f"{key[:9]:>10s}" for key in keys))
 for name, row in rows.items():
