@@ -23,7 +23,7 @@ if util.find_spec("coldlab") is None:
     held = [f"{name}=={metadata.version(name)}" for name in ("torch", "torchvision", "numpy") if util.find_spec(name)]
     wanted = ["coldlab @ git+https://github.com/OWNER/coldlab", *held]
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-color", *wanted]
-    pip = subprocess.run(install, capture_output=True, text=True)
+    pip = subprocess.run(install, capture_output=True, text=True, errors="replace")
     if pip.returncode:
         told = [line.strip() for line in pip.stderr.splitlines() if line.strip()]
         reasons = [line for line in told if line.startswith(("fatal:", "ERROR:")) and "Ignored" not in line]

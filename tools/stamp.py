@@ -20,7 +20,7 @@ from coldlab import storage
 
 PLACES = (
     "_config.yml", "pyproject.toml", "CITATION.cff", "*.md", "LICENSE*", ".github/**/*.yml", "tools/install_cell.py",
-    "coldlab/*.py", "book/*.md", "book/*.py", "book/*.ipynb",
+    "coldlab/**/*.py", "book/*.md", "book/*.py", "book/*.ipynb",
 )  # fmt: skip
 ADDRESS = re.compile(r"https://github\.com/(?P<owner>[\w.-]+)/(?P<name>[\w.-]+)")
 INSTALL_CELL_IN_SOURCE = re.compile(
