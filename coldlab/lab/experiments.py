@@ -77,7 +77,7 @@ EXPERIMENTS = {
         "cifar10-blur",
         9000,
         COLOUR,
-        seen="clouds of colour become photographs, nearly sharp by every way, the originals a little crisper.",
+        seen="clouds of colour become photographs, soft by every way, by Algorithm 1 speckled; last the originals.",
     ),
     "cifar10-mask": Experiment(
         "cifar10-mask",
