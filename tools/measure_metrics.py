@@ -3,7 +3,7 @@
     python tools/measure_metrics.py                     # about half an hour on one core, nearly all of it restoration
     python tools/measure_metrics.py --rows rows.pt      # keeps the restored images in that file, and uses them again
 
-The 10,000 test images are degraded by the blur of mnist-blur and restored directly and by both algorithms.
+The 10,000 test images are degraded by the blur of mnist-blur and restored directly and by every sampler.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from coldlab import checkpoints, data, evaluation, metrics, sampling, storage
+from coldlab import checkpoints, data, evaluation, metrics, storage
 from coldlab.lab import results
 from coldlab.lab.machine import machine
 from coldlab.metrics import features
@@ -36,8 +36,7 @@ def restored(cache):
         if made_with == weights:
             return rows, seconds, weights
     R, started = checkpoints.load_pretrained(NETWORK), time.perf_counter()
-    samplers = sampling.samplers(("naive", "improved"))
-    rows = evaluation.restored(R, R.D, evaluation.images_for(R, "mnist"), samplers=samplers)
+    rows = evaluation.restored(R, R.D, evaluation.images_for(R, "mnist"))
     seconds = time.perf_counter() - started
     if cache:
         torch.save((rows, seconds, weights), whole := io.BytesIO())
