@@ -191,7 +191,9 @@ class Preconditioned(nn.Module):
         self.net, self.D = net, D
 
     def forward(self, x, t, label=None, eps=FLOAT32):
-        if x.ndim != 4 or x.shape[1] != self.net.channels:  # said here, because the net counts the inverse's, too
+        if x.ndim != 4 or x.shape[1] != getattr(
+            self.net, "channels", x.shape[1]
+        ):  # said here, because the net counts the inverse's, too
             raise ColdlabError(
                 f"this network takes (B, {self.net.channels}, H, W) images, not {tuple(x.shape)}; "
                 "for images of another kind train one on them: python -m coldlab train --dataset FOLDER."

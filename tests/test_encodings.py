@@ -192,7 +192,7 @@ def test_the_tools_on_every_code_page(page, clone):
         ended(start(page, "tools/stamp.py", *words, cwd=clone), page)
     assert "github.com/me/mine" in (clone / "README.md").read_text(encoding="utf-8")
     named = [re.sub("github.com/me/mine", "", text) for text in texts(clone)]
-    assert not any("�" in text for text in named)
+    assert not any("\N{REPLACEMENT CHARACTER}" in text for text in named)
 
 
 def texts(root):

@@ -249,16 +249,23 @@ def spoil(path):
 
 
 def test_a_broken_image_of_the_test_split_ends_no_run(tmp_path, capsys):
+    """It is told before the first step, and not at the first picture, or after a resume."""
     photos, run = pictures(tmp_path / "photos", 24), tmp_path / "run"
     spoil(photos / "009.png")  # every tenth is test
-    assert train(run, "--dataset", photos, "--sample-every", "1") == 0
+    assert train(run, "--dataset", photos, "--sample-every", "1") == 2
+    assert "009.png" in capsys.readouterr().err
+    assert not list(run.glob("*"))
+    assert train(run, "--dataset", photos, "--sample-every", "1", "--skip-unreadable") == 0
     assert (run / "samples-0000001.png").exists()
     back_to(run, 2)
     assert go_on(run) == 0
-    spoil(photos / "019.png")  # now there is no test image left: training images are drawn
-    back_to(run, 2)
-    assert go_on(run) == 0
     assert (run / "samples.png").exists()
+    spoil(photos / "019.png")  # now there is no test image left
+    back_to(run, 2)
+    capsys.readouterr()
+    assert go_on(run) == 2
+    assert "none of the 2 images for test" in capsys.readouterr().err
+    assert (run / "step-0000002.pt").exists()  # nothing is lost
 
 
 def test_unreadable_images_are_left_out_where_asked_for(tmp_path, capsys):
@@ -276,7 +283,7 @@ def test_unreadable_images_are_left_out_where_asked_for(tmp_path, capsys):
     for words in (["evaluate", *common, "--resamples", "0"], ["sample", *common, "--count", "2", "--start", "mean"]):
         more = ["--out", str(tmp_path / "s")] if words[0] == "sample" else []
         assert main([*words, *more]) == 2
-        assert "cannot read 1 of" in capsys.readouterr().err
+        assert "019.png" in capsys.readouterr().err  # of the test split
         assert main([*words, *more, "--skip-unreadable"]) == 0
 
 

@@ -84,8 +84,8 @@ def test_reproduce_takes_a_new_sampler(tmp_path, monkeypatch):
     [
         (["--sampler", "improvd"], "unknown sampler 'improvd'; did you mean 'improved'"),
         (["--sampler", "improved", "--weight", "0.5"], " weight; leave it out, or"),
-        (["--sampler", "averaged", "--weight", "0"], "weight = 0.0; it lies above 0 and up to 1"),
-        (["--sampler", "averaged", "--weight", "nan"], "weight = nan; it lies above 0 and up to 1"),
+        (["--sampler", "averaged", "--weight", "0"], "weight 0.0; it must be above 0"),
+        (["--sampler", "averaged", "--weight", "nan"], "weight nan; it must be a number above 0 and up to 1"),
     ],
 )
 @pytest.mark.parametrize("command", [["evaluate"], ["sample"], ["restore", "x.png"], ["reproduce", "digits-blur"]])
