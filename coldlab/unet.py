@@ -191,13 +191,10 @@ class Preconditioned(nn.Module):
         self.net, self.D = net, D
 
     def forward(self, x, t, label=None, eps=FLOAT32):
-        if x.ndim != 4 or x.shape[1] != getattr(
-            self.net, "channels", x.shape[1]
-        ):  # said here, because the net counts the inverse's, too
-            raise ColdlabError(
-                f"this network takes (B, {self.net.channels}, H, W) images, not {tuple(x.shape)}; "
-                "for images of another kind train one on them: python -m coldlab train --dataset FOLDER."
-            )
+        channels = getattr(self.net, "channels", None)  # checked here, since the net counts the inverse's, too
+        if x.ndim != 4 or channels not in (None, x.shape[1]):
+            found = f"this network takes (B, {channels}, H, W) images, not {tuple(x.shape)}; for images of another kind"
+            raise ColdlabError(f"{found} train one on them: python -m coldlab train --dataset FOLDER.")
         x = x if self.training or x.device.type == "mps" else x.double()  # Apple's GPUs have no float64
         return self.net(torch.cat([x, self.D.inverse(x, t, eps)], 1), t, label)
 
