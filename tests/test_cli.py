@@ -94,7 +94,7 @@ def test_a_run_leaves_its_settings_log_weights_states_and_pictures(finished):
     assert (config["config"]["size"], config["config"]["channels"], config["config"]["steps"]) == (32, 1, 6)
     images, _ = data.load("digits")
     expected = {"training": 1350, "held_out": 150, "fingerprint": data.fingerprint(images), "path": None}
-    expected |= {"mean": pytest.approx(images.double().mean().item()), "skip_unreadable": False}
+    expected |= {"skip_unreadable": False}
     assert config["images"] == expected
     assert config["machine"]["torch"] == torch.__version__
     assert config["machine"]["processes"] == 1

@@ -130,13 +130,23 @@ def test_images_of_another_shape_are_refused(home, tmp_path, capsys):
     assert "numbers each" in told(capsys, 2, tmp_path / "run", "--dataset", "digits")
 
 
-def test_another_processors_rounding_goes_on_and_is_told(home, tmp_path, capsys):
+def test_one_level_of_one_pixel_is_refused(home, tmp_path, capsys):
+    first = data.fingerprint(data.load(home / "photos")[0])
     path = home / "photos" / "000.png"
     pixels = np.asarray(Image.open(path)).copy()
     pixels[0, 0, 0] += 1 if pixels[0, 0, 0] < 255 else -1
     Image.fromarray(pixels).save(path)
     capsys.readouterr()
-    assert "not bit for bit" in told(capsys, 0, tmp_path / "run")
+    now = data.fingerprint(data.load(home / "photos")[0])
+    assert f"fingerprint {now}, not 22, fingerprint {first}" in told(capsys, 2, tmp_path / "run")
+
+
+def test_the_same_images_in_another_order_are_refused(home, tmp_path, capsys):
+    one, other = home / "photos/000.png", home / "photos/001.png"
+    a, b = one.read_bytes(), other.read_bytes()
+    one.write_bytes(b), other.write_bytes(a)  # same count, same mean
+    capsys.readouterr()
+    assert "not 22, fingerprint" in told(capsys, 2, tmp_path / "run")
 
 
 def test_a_run_that_does_not_say_its_images_goes_on_with_a_warning(home, tmp_path, capsys):

@@ -9,16 +9,12 @@ import json
 import warnings
 from pathlib import Path
 
-import torch
-
 from .. import checkpoints, data, storage
 from ..errors import ColdlabError
 from ..presets import resolve
 from ..training import learning_rate, start
 from . import outputs
 from .machine import machine
-
-ROUNDING = 1e-3  # levels of 255 by which the mean of all images may move with the processor that resized them
 
 
 def prepare(config, skip_unreadable=False):
@@ -109,20 +105,10 @@ def difference(images, known, config):
             "config.json does not say which images the run began with; these are taken for them.", stacklevel=2
         )
         return None
-    count, now = known["training"] + known["held_out"], facts(images)
-    if now["fingerprint"] == known["fingerprint"]:
+    count, now = known["training"] + known["held_out"], data.fingerprint(images)
+    if now == known["fingerprint"]:
         return None
-    if len(images) == count and abs(now["mean"] - known["mean"]) < ROUNDING:
-        told = "the images differ from those that the run began with by no more than another processor's rounding"
-        warnings.warn(f"{told}; it goes on, though not bit for bit.", stacklevel=2)
-        return None
-    return f"{len(images)}, fingerprint {now['fingerprint']}, not {count}, fingerprint {known['fingerprint']}"
-
-
-def facts(images):
-    """What tells images apart: their fingerprint, and their mean in levels, which hardly feels another rounding."""
-    total = sum(chunk.sum(dtype=torch.int64).item() for chunk in images.split(1024))
-    return {"fingerprint": data.fingerprint(images), "mean": total / images.numel()}
+    return f"{len(images)}, fingerprint {now}, not {count}, fingerprint {known['fingerprint']}"
 
 
 def origin(out):
@@ -144,7 +130,11 @@ def write_config(out, config, group, pool, skip_unreadable):
     path = None if outputs.by_name(pool.where) else str(Path(pool.where).expanduser().resolve())
     content = {
         "config": dataclasses.asdict(config),
-        "images": {"training": len(pool.among), "held_out": len(pool.held), **facts(pool.images)}
+        "images": {
+            "training": len(pool.among),
+            "held_out": len(pool.held),
+            "fingerprint": data.fingerprint(pool.images),
+        }
         | {"path": path, "skip_unreadable": skip_unreadable},
         "machine": machine(group.device) | {"processes": group.ranks},
     }
