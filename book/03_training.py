@@ -155,7 +155,7 @@ plots.strip(
 #
 # - `torch.autocast(..., enabled=bfloat16_pays(device))` stands around R alone. R bears coarse rounding and runs in bfloat16 where that is faster;
 #   D does not, and stays in float32 (chapter 1 shows what happens otherwise).
-# - `clip_grad_norm_(parameters, LARGEST)` shortens a gradient that is longer than 1. Below we count how often it acts: it is not never. One of our long runs went without it, met a bad batch after some thousand steps, and unlearned all it knew within a hundred more.
+# - `clip_grad_norm_(parameters, LARGEST)` shortens a gradient that is longer than 1. Below we count how often it acts: it is not never. It is there for the one bad batch that a long run may meet.
 # - `torch._foreach_lerp_(averages, parameters, 1 - decay)` keeps an **exponential moving average** of the weights, *after* the step. The average is what is
 #   saved and used. Is it better than the latest weights? Predict; we ask both on the held-out images.
 # - `yield state.step, loss`: the loop is a **generator**. Whoever calls it decides when to look, and looking costs something on a GPU: reading the loss waits

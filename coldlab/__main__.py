@@ -6,6 +6,7 @@ told in one sentence, without a traceback.
 
 import dataclasses
 import functools
+import inspect
 import json
 import shlex
 import sys
@@ -249,7 +250,7 @@ def degradations():
     """Print every degradation by name: what it does, its settings and their defaults."""
     for name, cls in sorted(REGISTRY.items()):
         settings = ", ".join(f"{key}={value!r}" for key, value in settings_of(cls).items())
-        print(f"{name:12s} {' '.join((cls.__doc__ or '').split()).partition('. ')[0].rstrip('.')}.")
+        print(f"{name:12s} {(inspect.getdoc(cls) or '').partition(chr(10))[0]}")
         print(f"{'':12s} {settings or 'two or more of the others, joined by a plus: blur+mask'}")
 
 

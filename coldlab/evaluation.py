@@ -56,6 +56,13 @@ def begin(R, D, x0, z, t, rounded=False, tell=True):
     return told(R, EIGHT_BITS) if tell else R, data.eight_bits(x)
 
 
+def started(R, D, images, t, rounded=False):
+    """(R, x_t, z) on R's device, from which a sampler starts on uint8 images (N, C, H, W): `begin` with `latents`."""
+    device = device_of(R)
+    z = each(lambda v: v.to(device), latents(D, images))
+    return *begin(R, D, data.to_float(images).to(device), z, t, rounded), z
+
+
 def latents(D, images, seed=0, first=0):
     """D's latent z for uint8 images (N, C, H, W), on the CPU: image i's is drawn from a generator of its own.
 
@@ -93,6 +100,11 @@ def restored(R, D, images, batch=256, rounded=False, severities=None, samplers=N
         for row, x in compare(R, D, x0, z_part, severities, rounded, samplers, tell).items():
             done.setdefault(row, []).append(data.to_unit(x.cpu()))
     return {row: torch.cat(parts) for row, parts in done.items()}
+
+
+def shown(rows):
+    """The rows of `restored` as pictures take them: in [-1, 1], without the last prediction."""
+    return {row: x * 2 - 1 for row, x in rows.items() if row != "last prediction"}
 
 
 def evaluate(R, D, images, batch=256):

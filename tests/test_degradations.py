@@ -1,6 +1,7 @@
 """Every degradation, run through one list of rules, and compared with a second implementation in float64."""
 
 import copy
+import inspect
 import pickle
 from dataclasses import dataclass
 
@@ -356,7 +357,10 @@ def test_a_new_degradation_is_listed_and_its_missing_reference_fails_loudly(monk
 
     monkeypatch.setitem(REGISTRY, "halve", Halve)
     assert main(["degradations"]) == 0
-    assert "halve        A degradation that a user has added, in one class." in capsys.readouterr().out
+    listed = capsys.readouterr().out.splitlines()
+    assert "halve        A degradation that a user has added, in one class." in listed
+    for known, cls in REGISTRY.items():  # formulas with dots in them, too
+        assert f"{known:12s} {inspect.getdoc(cls).splitlines()[0]}" in listed
     monkeypatch.setitem(CASES, "halve", lambda: make("halve", SIZE))  # what helpers.py does for all it finds
     helpers.case.cache_clear()
     test_severity_zero_is_the_image_bit_for_bit("halve", torch.float32)

@@ -143,6 +143,8 @@ def told(index, text, errors):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*dominated by its bias:UserWarning")  # a dozen images are few
+@pytest.mark.filterwarnings("ignore:Matrix is singular")  # the covariance of so few
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")  # matplotlib, torch
 @pytest.mark.parametrize("folder", FOLDERS)
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
 def test_a_chapter_on_own_images(source, folder, folders, shell, monkeypatch, request):

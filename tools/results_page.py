@@ -41,7 +41,7 @@ def labelled(name, run):
     """The title with what tells runs of one task apart."""
     if len(siblings(name)) == 1:
         return what(name).title
-    return f"{what(name).title}, {run['config']['steps']:,} steps" + ", self-rollout" * name.endswith("-rollout")
+    return f"{what(name).title}, {run['config']['steps']:,} steps"
 
 
 # ----------------------------------------------------------------------------------------------------------- numbers
@@ -278,7 +278,6 @@ def calls(found, runs, paper):
 
 def by_class(found, runs, paper):
     shown = [n for n in runs if what(n).preset == "mnist-blur" and "read_as_their_class" in runs[n]]
-    shown = [name for name in shown if not name.endswith("-rollout")]
     if not shown:
         return
     yield from ("## Which digits come back", "")

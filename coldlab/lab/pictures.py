@@ -51,11 +51,8 @@ def write_comparison(R, D, images, severities, sampler, out):
     """Held-out uint8 images: degraded, restored directly and by every sampler; and the film strip of `sampler`."""
     from .. import plots
 
-    rows = evaluation.restored(R, D, images, severities=severities)
-    rows = {row: x * 2 - 1 for row, x in rows.items() if row != "last prediction"}
-    x0 = data.to_float(images).to(device_of(R))
-    z = each(lambda v: v.to(x0.device), evaluation.latents(D, images))
-    _, x = evaluation.begin(R, D, x0, z, severities[0])
+    rows = evaluation.shown(evaluation.restored(R, D, images, severities=severities))
+    _, x, z = evaluation.started(R, D, images, severities[0])
     states = [(severities[0], x), *((r, x) for r, x, _ in sampler(R, D, x, z, severities))]
     write_samples(plots.rows(rows, f"Rows of images: {', '.join(rows)}."), states, out)
 

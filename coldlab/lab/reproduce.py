@@ -14,9 +14,8 @@ from tqdm import tqdm
 
 from .. import checkpoints, data, evaluation, metrics, presets, sampling
 from ..data import eight_bits
-from ..degradations import EIGHT_BITS, Separable, each
+from ..degradations import EIGHT_BITS, Separable
 from ..errors import unknown
-from ..unet import device_of
 from . import experiments, results, studies
 from .experiments import suffixed, trained
 from .machine import machine, pick_device
@@ -196,7 +195,7 @@ def draw(path, rows):
     """The first test images, a row each: degraded, direct, every sampler, original."""
     from .. import plots
 
-    rows = {row: x[:PICTURED] * 2 - 1 for row, x in rows.items() if row != "last prediction"}
+    rows = evaluation.shown({row: x[:PICTURED] for row, x in rows.items()})
     plots.rows(rows, f"Rows of the first {PICTURED} test images: {', '.join(rows)}.").save(path)
 
 
@@ -204,14 +203,13 @@ def draw_steps(path, R, images):
     """Algorithm 2 on the first test images: rows for x_T, four states, closer towards 0, the end, and the originals."""
     from .. import plots
 
-    x0, D, T = data.to_float(images).to(device_of(R)), R.D, R.D.T
-    z = each(lambda v: v.to(x0.device), evaluation.latents(D, images))
-    R, x = evaluation.begin(R, D, x0, z, T, evaluation.sees_files(R))
+    D, T = R.D, R.D.T
+    R, x, z = evaluation.started(R, D, images, T, evaluation.sees_files(R))
     rows, wanted = {f"t = {T}": x.cpu()}, [round(T * (k / 5) ** 2) for k in range(5)]
     for t, state, _ in sampling.improved(R, D, x, z):
         if t in wanted:
             rows[f"t = {t}"] = state.cpu()
-    plots.rows(rows | {"original": x0.cpu()}, "Algorithm 2's states on the first test images.").save(path)
+    plots.rows(rows | {"original": data.to_float(images)}, "Algorithm 2's states on the first test images.").save(path)
 
 
 def draw_progress(path, weights, images, device):
@@ -223,7 +221,7 @@ def draw_progress(path, weights, images, device):
         R = checkpoints.load_weights(file, device)
         step = int(file.stem.split("-")[1]) if file.stem.startswith("weights-") else R.config.steps
         found = evaluation.restored(R, R.D, images, rounded=evaluation.sees_files(R), samplers=only)
-        found = {row: x * 2 - 1 for row, x in found.items()}
+        found = evaluation.shown(found)
         rows |= {"degraded": found["degraded"]} if not rows else {}
         rows[f"{step:,} steps"] = found["Algorithm 2"]
     rows["original"] = data.to_float(images)

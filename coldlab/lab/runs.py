@@ -249,6 +249,5 @@ def draw(path, R, D, images):
     from .. import plots
 
     both = {name: sampling.SAMPLERS[name] for name in ("naive", "improved")}
-    rows = evaluation.restored(R, D, images, samplers=both)
-    rows = {row: x * 2 - 1 for row, x in rows.items() if row != "last prediction"}
+    rows = evaluation.shown(evaluation.restored(R, D, images, samplers=both))
     plots.rows(rows, f"{len(rows)} rows of held-out images: {', '.join(rows)}.").save(path)

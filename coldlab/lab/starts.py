@@ -134,8 +134,9 @@ def write_config(out, config, group, pool, skip_unreadable):
             "training": len(pool.among),
             "held_out": len(pool.held),
             "fingerprint": data.fingerprint(pool.images),
-        }
-        | {"path": path, "skip_unreadable": skip_unreadable},
+            "path": path,
+            "skip_unreadable": skip_unreadable,
+        },
         "machine": machine(group.device) | {"processes": group.ranks},
     }
-    storage.write_text(out / "config.json", json.dumps(content, indent=1) + "\n")  # ASCII: a name may be no text at all
+    storage.write_json(out / "config.json", content)
