@@ -144,6 +144,7 @@ def told(index, text, errors):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*dominated by its bias:UserWarning")  # a dozen images are few
 @pytest.mark.filterwarnings("ignore:Matrix is singular")  # the covariance of so few
+@pytest.mark.filterwarnings("ignore:Attempting to work in a virtualenv")  # another one than is active
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")  # matplotlib, torch
 @pytest.mark.parametrize("folder", FOLDERS)
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
