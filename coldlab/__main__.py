@@ -24,11 +24,11 @@ from .errors import ColdlabError, unknown
 from .lab import commands, distributed, limits, outputs, pictures, runs, starts
 from .lab.cli import KEY_VALUES, answered, named
 from .lab.commands import Number, Share, Text
-from .lab.looks import warn_of_detail, warn_of_rounding
+from .lab.looks import tell_where, warn_of_detail, warn_of_rounding
 from .lab.machine import pick_device
 from .presets import PRESETS
 from .training import Config
-from .unet import device_of, told
+from .unet import device_of, latent_seen, listens, told
 
 STARTS = ("mixture", "mean", "test")
 
@@ -103,15 +103,19 @@ def restore(
         z = D.draw(x, torch.Generator(x.device).manual_seed(0)) if D.needs_z else None
         if degrade:
             x, bits = D(x, severity, z), 24
-        elif D.needs_z:
+            if evaluation.sees_files(R):
+                x, bits = data.eight_bits(x), 8
+        elif D.needs_z and not (D.blind and listens(R)):
             raise ColdlabError(
                 f"{R.config.degradation} is random and {path} does not say how it fell; only --degrade can be undone."
             )
         eps = max(FLOAT32, EIGHT_BITS * 2.0 ** (8 - bits))
+        z = latent_seen(R, D, x, severity, z)
         warn_of_rounding(path, x, bits, severity)
-        warn_of_detail(path, x, D, severity, eps)
+        warn_of_detail(path, x, D, severity, eps, z)
+        tell_where(path, x, D, severity)
         states = [(severity, x)]
-        steps = chosen(told(R, eps), D, x, z, range(severity, -1, -1))
+        steps = chosen(told(R, eps=eps, z=z), D, x, z, range(severity, -1, -1))
         states += [(r, state) for r, state, _ in tqdm(steps, path.name, severity, leave=False, disable=None)]
         pictures.write_restored(out, path, states, sampler)
 

@@ -12,7 +12,7 @@ from .degradations import EIGHT_BITS, each
 from .errors import ColdlabError
 from .metrics import distances, pixels
 from .training import seed_of
-from .unet import device_of, told
+from .unet import device_of, latent_seen, told
 
 
 def images_for(R, name, split="test", skip_unreadable=False):
@@ -26,16 +26,17 @@ def images_for(R, name, split="test", skip_unreadable=False):
 
 
 @torch.no_grad()
-def compare(R, D, x0, z=None, severities=None, rounded=False, samplers=None, tell=True):
+def compare(R, D, x0, z=None, severities=None, rounded=False, samplers=None, tell=True, blind=True):
     """{row: images} of a batch x0 in [-1, 1]: degraded, direct, a row per sampler, last prediction, original.
 
     z: D's latent for x0, from `latents`. samplers: {name: sampler}, by default all of `sampling.SAMPLERS`; their rows
     are named by `sampling.TITLES`. "last prediction" is R(x_1, 1) on Algorithm 2's way, which the paper's tables report
     for masks and super-resolution where Algorithm 2's end is meant. severities: as in `sampling.improved`. rounded: x_T
     as an 8-bit file holds it, and R told so; tell=False keeps it from R, which then takes the rounding for an image.
+    blind: where z can be read off x_T, R and the samplers do; blind=False gives them the true one.
     """
     severities = list(severities or range(D.T, -1, -1))
-    R, x = begin(R, D, x0, z, severities[0], rounded, tell)
+    R, x, z = begin(R, D, x0, z, severities[0], rounded, tell, blind)
     rows = {"degraded": x, "direct": R(x, severities[0])}
     for name, sampler in (sampling.SAMPLERS if samplers is None else samplers).items():
         *_, (_, rows[sampling.TITLES.get(name, name)], last) = sampler(R, D, x, z, severities)
@@ -44,23 +45,27 @@ def compare(R, D, x0, z=None, severities=None, rounded=False, samplers=None, tel
     return rows | {"original": x0}
 
 
-def begin(R, D, x0, z, t, rounded=False, tell=True):
-    """(R, x_t) from which a sampler starts. rounded: x_t as an 8-bit file holds it, and R told so, unless tell=False.
+def begin(R, D, x0, z, t, rounded=False, tell=True, blind=True):
+    """(R, x_t, z) from which a sampler starts. rounded: x_t as an 8-bit file holds it, and R told so if tell.
 
-    x_t is computed in float64 and rounded once, so that it does not depend on the batch that an image is in.
+    x_t is computed in float64 and rounded once, so that it does not depend on the batch that an image is in. The z that
+    comes back is what a sampler may use: where D is `blind` and R made for that, the one that is read off x_t, unless
+    blind=False.
     """
     wide = x0 if x0.device.type == "mps" else x0.double()  # Apple's GPUs have no float64
     x = D(wide, t, z).to(x0.dtype)
-    if not rounded:
-        return R, x
-    return told(R, EIGHT_BITS) if tell else R, data.eight_bits(x)
+    x = data.eight_bits(x) if rounded else x
+    if D.blind:
+        z = latent_seen(R, D, x, t, z) if blind else z
+        R = told(R, z=z)
+    return told(R, eps=EIGHT_BITS) if rounded and tell else R, x, z
 
 
 def started(R, D, images, t, rounded=False):
     """(R, x_t, z) on R's device, from which a sampler starts on uint8 images (N, C, H, W): `begin` with `latents`."""
     device = device_of(R)
     z = each(lambda v: v.to(device), latents(D, images))
-    return *begin(R, D, data.to_float(images).to(device), z, t, rounded), z
+    return begin(R, D, data.to_float(images).to(device), z, t, rounded)
 
 
 def latents(D, images, seed=0, first=0):
@@ -92,12 +97,12 @@ def sees_files(R):
     return R.config.rounded == 1
 
 
-def restored(R, D, images, batch=256, rounded=False, severities=None, samplers=None, seed=0, tell=True):
+def restored(R, D, images, batch=256, rounded=False, severities=None, samplers=None, seed=0, tell=True, blind=True):
     """{row: images in [0, 1]} as in `compare`, of uint8 images (N, C, H, W), `batch` at a time; z from seed."""
     device, z, done = device_of(R), latents(D, images, seed), {}
     for part in tqdm(torch.arange(len(images)).split(batch), "evaluate", leave=False, disable=None):
         x0, z_part = data.to_float(images[part]).to(device), each(lambda v, part=part: v[part].to(device), z)
-        for row, x in compare(R, D, x0, z_part, severities, rounded, samplers, tell).items():
+        for row, x in compare(R, D, x0, z_part, severities, rounded, samplers, tell, blind).items():
             done.setdefault(row, []).append(data.to_unit(x.cpu()))
     return {row: torch.cat(parts) for row, parts in done.items()}
 

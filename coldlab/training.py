@@ -6,16 +6,16 @@ stopped and resumed therefore repeats the uninterrupted one bit for bit, with no
 
 import copy
 import hashlib
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from .data import eight_bits, to_float
-from .degradations import EIGHT_BITS, FLOAT32, each, make
+from .data.batches import augment, fetch
+from .degradations import EIGHT_BITS, FLOAT32, Blur, each, make
 from .errors import ColdlabError, unknown
-from .unet import Preconditioned, UNet, device_of, told
+from .unet import Preconditioned, UNet, device_of, latent_seen, told
 
 LOSSES = {"l1": torch.nn.functional.l1_loss, "l2": torch.nn.functional.mse_loss}
 LARGEST = 1.0  # norm of a gradient: one bad batch in 100,000 must not throw the weights away
@@ -49,6 +49,12 @@ class Config:
     """Let the network predict what to add to D's inverse, or to x_t where there is none, instead of the image."""
     precondition: bool = True
     """Show the network D's regularised inverse beside x_t, where D has one. The paper: no."""
+    centre: bool = False
+    """Bring each picture into the middle before the network, by what blur leaves of its place: for circular blur."""
+    padding: str = "zeros"
+    """What the network's convolutions see beyond the border: zeros (the paper), replicate, reflect or circular."""
+    refine: int = 0
+    """Channels of two last convolutions on single pixels, which smooth the seams between patches; 0: without."""
     steps: int = 1000
     """Steps in all; the learning rate falls to zero at the last."""
     batch: int = 64
@@ -67,6 +73,10 @@ class Config:
     """Self-rollout: share of images that R sees as Algorithm 2 leaves them, one step on from a later t. Paper: 0."""
     shift: int = 0
     """Move each image by up to so many pixels at random; its borders repeat."""
+    scale: float = 0.0
+    """Enlarge or shrink each image by up to this share of its size at random."""
+    slant: float = 0.0
+    """Slant each image by up to so many pixels per row at random, as handwriting leans."""
     flip: bool = False
     """Mirror half of the images: for faces and animals, not for digits and letters."""
     rounded: float = 0.0
@@ -95,19 +105,26 @@ def build(config):
     D = make(config.degradation, config.size, **config.options)
     sample = torch.zeros(1, config.channels, config.size, config.size)
     invertible = config.precondition and D.inverse(sample, D.T) is not None
+    if config.centre and not (invertible and isinstance(D, Blur) and D.padding == "circular"):
+        raise ColdlabError(
+            "only a circular blur moves with its images; leave --centre out, or precondition such a blur."
+        )
+    maps = invertible and D.left(sample, D.T, D.draw(sample)) is not None
     before = torch.get_rng_state()  # building a network must not change the caller's random numbers
     torch.default_generator.manual_seed(config.seed)
     net = UNet(
         config.channels,
         config.width,
         config.mults,
-        inputs=config.channels * (2 if invertible else 1),
+        inputs=config.channels * (2 if invertible else 1) + maps,
         attention=config.attention,
         patch=config.patch,
         residual=config.residual,
+        padding=config.padding,
+        refine=config.refine,
     )
     torch.set_rng_state(before)
-    return D, Preconditioned(net, D) if invertible else net
+    return D, Preconditioned(net, D, config.centre) if invertible else net
 
 
 def start(config, device="cpu"):
@@ -166,46 +183,41 @@ def train(state, D, images, config, rank=0, ranks=1, among=None):
 
 
 def loss_of(R, D, x0, config, draw):
-    """|R(D(x0, t, z), t) - x0|, averaged over a batch with t, z and rounding from the generator `draw`."""
+    """|R(D(x0, t, z), t) - x0|, averaged over a batch with t, z and rounding from the generator `draw`.
+
+    A share config.rollout of the states comes from an s > t by one step of Algorithm 2, R's own error included.
+    """
     B, device = len(x0), x0.device
     u = torch.rand(B, generator=draw, device=device)
     t = (D.T * u ** (1 / config.timestep_bias)).ceil().clamp(1, D.T).long()  # T included
-    z = D.draw(x0, draw)
-    x = D(x0, t, z)
+    z, s, known = D.draw(x0, draw), t.clone(), {}
     if own := round(config.rollout * B):
-        s = (t + (D.T - t) * torch.rand(B, generator=draw, device=device)).ceil().long()
-        x = torch.cat([step_down(R, D, x0[:own], s[:own], t[:own], each(lambda v: v[:own], z)), x[own:]])
+        s[:own] = (t + (D.T - t) * torch.rand(B, generator=draw, device=device)).ceil().long()[:own]
+    x = D(x0, s, z)
     if config.rounded:
         coarse = torch.rand(B, generator=draw, device=device) < config.rounded
         x = torch.where(coarse[:, None, None, None], eight_bits(x), x)
-        R = told(R, torch.where(coarse, EIGHT_BITS, FLOAT32))
-    with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16_pays(device)):
-        x0_hat = R(x, t)
-    return LOSSES[config.loss](x0_hat.float(), x0)
+        known["eps"] = torch.where(coarse, EIGHT_BITS, FLOAT32)
+    if D.blind:
+        known["z"] = z = latent_seen(R, D, x, s, z)
+    if own:
+        R_own = told(R, **{name: value[:own] for name, value in known.items()}) if known else R
+        x = torch.cat([step_down(R_own, D, x[:own], s[:own], t[:own], each(lambda v: v[:own], z)), x[own:]])
+    x0_hat = predicted(told(R, **known) if known else R, x, t)
+    return LOSSES[config.loss](x0_hat, x0)
 
 
 @torch.no_grad()
-def step_down(R, D, x0, s, t, z):
-    """Where one step of Algorithm 2 leads from the true state at s to t <= s, R's own error included; s, t (B,)."""
-    x = D(x0, s, z)
+def step_down(R, D, x, s, t, z):
+    """Where one step of Algorithm 2 leads from x at severity s to t <= s; s, t (B,)."""
+    x0_hat = predicted(R, x, s)
+    return x - D(x0_hat, s, z) + D(x0_hat, t, z)
+
+
+def predicted(R, x, t):
+    """R(x, t) in float32, computed in bfloat16 where that pays."""
     with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16_pays(x.device)):
-        x0_hat = R(x, s)
-    return x - D(x0_hat.float(), s, z) + D(x0_hat.float(), t, z)
-
-
-def warm_up(state, D, x0, config):
-    """Compile R and run it once on x0, forward and backward, without taking a step; returns the seconds it took."""
-    began = time.perf_counter()
-    getattr(state.R, "net", state.R).compile()
-    try:
-        loss = loss_of(state.parallel or state.R, D, x0, config, torch.Generator(x0.device).manual_seed(0))
-        loss.backward()
-        loss.item()  # waits for the device
-    except torch._dynamo.exc.TorchDynamoException as error:
-        why = " ".join(str(error).split())[:150]
-        raise ColdlabError(f"the network could not be compiled ({why}); run without --compile.") from None
-    state.optimizer.zero_grad(set_to_none=True)
-    return time.perf_counter() - began
+        return R(x, t).float()
 
 
 @torch.no_grad()
@@ -218,36 +230,6 @@ def validate(R, D, images, config):
     for chunk in images.split(256):
         total += loss_of(R, D, to_float(chunk.to(device)), config, draw) * len(chunk)
     return float(total / len(images))
-
-
-def split(images, config):
-    """(numbers of the images to train on, images held out): every k-th is held out, some of each kind where sorted."""
-    count = min(config.held_out, len(images) // 10)
-    held = torch.zeros(len(images), dtype=torch.bool)
-    held[torch.linspace(0, len(images) - 1, count).long()] = True
-    return (~held).nonzero().flatten(), images[held]  # those to train on are not copied: they may fill the memory
-
-
-def fetch(images, chosen, device):
-    """images[chosen] on `device`. From host memory the copy runs behind the work that the device still has to do."""
-    if images.device == device:
-        return images.index_select(0, chosen.to(device))
-    rows = images.index_select(0, chosen)
-    return (rows.pin_memory() if device.type == "cuda" else rows).to(device, non_blocking=True)
-
-
-def augment(x, config, draw):
-    """Each image moved by up to config.shift pixels (borders repeat) and, with config.flip, mirrored or not."""
-    if config.shift:
-        B, _, H, W = x.shape
-        moves = torch.randint(-config.shift, config.shift + 1, (2, B, 1), generator=draw, device=x.device)
-        rows = (torch.arange(H, device=x.device) + moves[0]).clamp(0, H - 1)  # (B, H): the row that each row shows
-        columns = (torch.arange(W, device=x.device) + moves[1]).clamp(0, W - 1)
-        x = x.gather(2, rows[:, None, :, None].expand_as(x)).gather(3, columns[:, None, None, :].expand_as(x))
-    if config.flip:
-        mirrored = torch.rand(len(x), 1, 1, 1, generator=draw, device=x.device) < 0.5
-        x = torch.where(mirrored, x.flip(-1), x)
-    return x
 
 
 def check_finite(state):

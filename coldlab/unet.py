@@ -14,7 +14,9 @@ from einops import rearrange
 from torch import nn
 
 from .degradations import FLOAT32
-from .errors import ColdlabError
+from .errors import ColdlabError, unknown
+
+PADDINGS = ("zeros", "replicate", "reflect", "circular")
 
 
 class TimeEmbedding(nn.Module):
@@ -90,12 +92,13 @@ class UNet(nn.Module):
     middle has it where any level has. time, skips: switches for ablations. patch: fold patch x patch pixels into
     channels first, which is cheaper. residual: predict what to add to the last `channels` of what it is shown: to x_t,
     or to D's inverse beside it. classes: number of labels; without a label (None, or -1 for one image) R restores
-    whatever fits.
+    whatever fits. padding: what convolutions see beyond the border, zeros, replicate, reflect or circular. refine:
+    channels between two last convolutions on single pixels, added to the answer; 0 for none.
     The defaults are the paper's, 56,612,916 weights. Raises ColdlabError for a network that cannot be.
     """
 
     def __init__(self, channels=1, width=64, mults=(1, 2, 4, 8), *, inputs=None, attention=True, time=True, skips=True,
-                 patch=1, residual=False, classes=None):  # fmt: skip
+                 patch=1, residual=False, classes=None, padding="zeros", refine=0):  # fmt: skip
         super().__init__()
         attention = range(len(mults)) if attention is True else attention or ()
         its_own = set(attention) <= set(range(len(mults)))
@@ -104,6 +107,8 @@ class UNet(nn.Module):
                 f"no UNet with width {width}, mults {mults}, attention {attention}, time {time}, classes {classes}; "
                 "it needs an even width, a level, attention on its own levels (from 0), and time to have classes."
             )
+        if padding not in PADDINGS:
+            raise unknown("padding", padding, PADDINGS)
         self.channels, self.inputs, self.patch, self.residual = channels, inputs or channels, patch, residual
         self.skips, self.classes = skips, classes
         self.multiple = patch * 2 ** (len(mults) - 1)
@@ -131,6 +136,14 @@ class UNet(nn.Module):
         # The way up has one stage less than the way down: in the paper the first level's skip is stored and never used.
         self.last = Block(widths[1], widths[1])
         self.out = nn.Conv2d(widths[1], channels * patch**2, 1)
+        self.refine = None
+        if refine:
+            wide = nn.Conv2d(self.inputs + channels, refine, 3, padding=1)
+            self.refine = nn.Sequential(wide, nn.GELU(), nn.Conv2d(refine, channels, 3, padding=1))
+            nn.init.zeros_(self.refine[-1].weight), nn.init.zeros_(self.refine[-1].bias)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d) and layer.stride == (1, 1) and layer.kernel_size != (1, 1):
+                layer.padding_mode = padding
 
     def forward(self, x, t, label=None):
         self.check(x, t, label)
@@ -155,7 +168,8 @@ class UNet(nn.Module):
         if self.patch > 1:
             h = rearrange(h, "b (c i j) y x -> b c (y i) (x j)", i=self.patch, j=self.patch)
         h = h[..., :height, :width]
-        return x[:, -self.channels :] + h if self.residual else h
+        h = x[:, -self.channels :] + h if self.residual else h
+        return h if self.refine is None else h + self.refine(torch.cat([x, h], 1))
 
     def embed(self, x, t, label):
         """The severity and the label as one vector per image, (B, width), or None where the network has neither."""
@@ -179,33 +193,82 @@ class Preconditioned(nn.Module):
     """R(x_t, t) = net([x_t, D_t^+ x_t], t): beside x_t the network sees D's regularised inverse, if D has one.
 
     Near T the pixels of a blurred image differ by one 8-bit level; the inverse brings what is left to full contrast.
+    Where D leaves more of some pixels than of others (a hole), it sees between the two how much is left, F = D.left,
+    and R = F D_t^+ x_t + (1 - F) net: what is whole stays as it is.
     eps: the relative error of the images, a float or (B,); 2e-6 for float32, 4e-3 for 8-bit files (D.inverse).
+    z: D's latent; by default it is read off x_t, which needs a D that is `blind`.
     In use (`eval`) the inverse is taken in float64 and only then the net rounds what it sees: what float32 rounds off
     before would come back 250,000 times as large, differently in each batch. Training, whose t differ, does without.
+    centre: bring each picture into the middle, by what a circular blur leaves of its lowest frequencies whatever t, and
+    move the answer back. The blur commutes with such moves, so R then does: a digit may stand anywhere.
     """
 
     wide = True  # samplers may hand it their float64 states
 
-    def __init__(self, net, D):
+    def __init__(self, net, D, centre=False):
         super().__init__()
-        self.net, self.D = net, D
+        self.net, self.D, self.centre = net, D, centre
 
-    def forward(self, x, t, label=None, eps=FLOAT32):
+    def forward(self, x, t, label=None, eps=FLOAT32, z=None):
         channels = getattr(self.net, "channels", None)  # checked here, since the net counts the inverse's, too
         if x.ndim != 4 or channels not in (None, x.shape[1]):
             found = f"this network takes (B, {channels}, H, W) images, not {tuple(x.shape)}; for images of another kind"
             raise ColdlabError(f"{found} train one on them: python -m coldlab train --dataset FOLDER.")
         x = x if self.training or x.device.type == "mps" else x.double()  # Apple's GPUs have no float64
-        return self.net(torch.cat([x, self.D.inverse(x, t, eps)], 1), t, label)
+        if self.centre:
+            moves = from_centre(x)
+            x = rolled(x, -moves)
+        z = self.D.infer(x, None, t) if self.D.blind and z is None else z
+        inverse, left = self.D.inverse(x, t, eps, z), self.D.left(x, t, z)
+        if left is None:
+            x0 = self.net(torch.cat([x, inverse], 1), t, label)
+        else:
+            left = left.expand(len(x), -1, -1, -1)
+            x0 = self.net(torch.cat([x, left, inverse], 1), t, label)
+            x0 = (left * inverse + (1 - left) * x0).to(x0.dtype)  # what is left needs no guess
+        return rolled(x0, moves) if self.centre else x0
 
 
-def told(R, eps):
-    """R told how wrong its images may be (`eps` of `Preconditioned`), where it can be told; any other R as it is."""
-    if not isinstance(getattr(R, "module", R), Preconditioned):
+def from_centre(x):
+    """How far the mass of each image lies from the middle, (B, 2) whole rows and columns, on a circle: the phase of the
+    lowest frequency in either direction, which every circular blur leaves as it is. x: (B, C, H, W)."""
+    places = []
+    for profile in (x.mean((1, 3)), x.mean((1, 2))):  # of the rows, and of the columns
+        n = profile.shape[1]
+        angle = 2 * torch.pi * torch.arange(n, device=x.device, dtype=x.dtype) / n
+        phase = torch.atan2((profile * angle.sin()).sum(1), (profile * angle.cos()).sum(1))
+        # The middle is (n - 1) / 2; a quarter pixel less keeps symmetric pictures away from the edge of rounding.
+        places.append((phase * n / (2 * torch.pi) - (n - 1) / 2 - 0.25).round().long())
+    return torch.stack(places, 1)
+
+
+def rolled(x, moves):
+    """x with image i moved by moves[i] = (rows, columns), on a circle. moves: (B, 2) long."""
+    B, _, H, W = x.shape
+    image = torch.arange(B, device=x.device)[:, None, None]
+    rows = (torch.arange(H, device=x.device) - moves[:, :1]) % H
+    columns = (torch.arange(W, device=x.device) - moves[:, 1:]) % W
+    return x.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def told(R, **known):
+    """R told what is known of its images (eps, z: see `Preconditioned`), where it can be told; any other R as it is."""
+    if not listens(R):
         return R
-    R = functools.partial(R, eps=eps)
+    R = functools.partial(R, **known)
     R.wide = True
     return R
+
+
+def listens(R):
+    """Whether R can be told; it may have been told something already, or be spread over several processes."""
+    R = getattr(R, "func", R)
+    return isinstance(getattr(R, "module", R), Preconditioned)
+
+
+def latent_seen(R, D, x, t, z):
+    """The z to go on with from x_t: read off x_t where D is `blind` and R made for that, else the true one, z."""
+    return D.infer(x, None, t) if D.blind and listens(R) else z
 
 
 def device_of(R):

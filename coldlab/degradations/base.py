@@ -37,6 +37,7 @@ class Degradation(nn.Module):
 
     size = None  # None: any size
     needs_z = False
+    blind = False  # whether `infer` reads z off the degraded image alone, as it does for holes and fades
 
     def __post_init__(self):
         super().__init__()
@@ -51,20 +52,25 @@ class Degradation(nn.Module):
         """D without checks; t as in `forward`, x0 in float32 or float64."""
         raise NotImplementedError
 
-    def inverse(self, x, t, eps=FLOAT32):
-        """A regularised inverse of D_t for linear D that need no z: gain g -> g / (g^2 + eps^2), clamped to [-3, 3].
+    def inverse(self, x, t, eps=FLOAT32, z=None):
+        """A regularised inverse of D_t for D affine in x0: gain g -> g / (g^2 + eps^2), clamped to [-3, 3].
 
         eps, a float or (B,), is the relative size of the error in x: FLOAT32 = 2e-6, or EIGHT_BITS = 4e-3 for a file.
-        Returns the shape of x, or None where D is not linear or depends on z. Source: ours (Tikhonov's, squared gains).
+        z: D's latent; by default it is read off x, where it can be (`blind`).
+        Returns the shape of x, or None where D is not affine or z is unknown. Source: ours (Tikhonov's, squared gains).
         """
-        if type(self).invert is Degradation.invert or self.needs_z:
+        if type(self).invert is Degradation.invert or (self.needs_z and not self.blind):
             return None
-        t = self.check(x, t, None)
+        z = self.infer(x, None, t) if self.blind and z is None else z
+        t = self.check(x, t, z)
         with full_precision(x.device.type):
-            return self.invert(x.to(torch.promote_types(x.dtype, torch.float32)), t, eps).clamp(-3, 3).to(x.dtype)
+            return self.invert(x.to(torch.promote_types(x.dtype, torch.float32)), t, eps, z).clamp(-3, 3).to(x.dtype)
 
-    def invert(self, x, t, eps):
-        """`inverse` without checks and before the clamp; linear degradations implement it."""
+    def invert(self, x, t, eps, z):
+        """`inverse` without checks and before the clamp; affine degradations implement it."""
+
+    def left(self, x, t, z):
+        """How much of each pixel of x0 is left, (B or 1, 1, H, W), where some have lost more than others; else None."""
 
     def forward(self, x0, t, z=None):
         t = self.check(x0, t, z)
@@ -197,7 +203,7 @@ class Separable(Degradation):
         with torch.inference_mode(False):  # or the tables would be unfit for training ever after
             self.exact |= dict(zip(("U", "g", "Vt"), torch.linalg.svd(self.exact["A"]), strict=True))
 
-    def invert(self, x, t, eps):
+    def invert(self, x, t, eps, z):
         self.decompose()
         U, Vt = self.at("U", t, x), self.at("Vt", t, x)
         g = self.at("g", t, x)

@@ -11,7 +11,15 @@ import torch
 from torch import nn
 
 from ..errors import ColdlabError, unknown
-from .base import REGISTRY, Degradation, Separable, convolution_matrix, gaussian_taps, register, regularised
+from .base import (
+    REGISTRY,
+    Degradation,
+    Separable,
+    convolution_matrix,
+    gaussian_taps,
+    register,
+    regularised,
+)
 
 
 def make(name, size, **options):
@@ -117,97 +125,7 @@ class Pixelate(Separable):
         return shrink.scatter_add_(1, source.clamp(0, self.size - 1), taps).repeat_interleave(f, dim=0)
 
 
-# --------------------------------------------------------------------------------------- pixelwise: mask, fade, colour
-
-
-def hole(distance2, std):
-    """1 - exp(-d^2 / 2 std^2): zero at the centre, one far away."""
-    return 1 - torch.exp(-distance2 / (2 * std**2))
-
-
-def holes(offsets, T, kernel_std, initial_mask):
-    """(T + 1, n, n): the product of the first t holes, standard deviations kernel_std (i + initial_mask).
-
-    offsets: (n,), how far each row, and each column, lies from the centre.
-    """
-    if kernel_std <= 0 or initial_mask <= 0:
-        raise ColdlabError(f"kernel_std = {kernel_std}, initial_mask = {initial_mask}; both must be above 0.")
-    d2 = offsets.double() ** 2
-    steps = [hole(d2[:, None] + d2[None, :], kernel_std * (i + initial_mask)) for i in range(T)]
-    return torch.stack([torch.ones_like(steps[0]), *steps]).cumprod(0)
-
-
-def from_middle(size):
-    """How far each pixel of a row lies from the official code's centre, size/2 - 1."""
-    return torch.arange(size) - (size // 2 - 1)
-
-
-@register("mask")
-@dataclass(eq=False)
-class Mask(Degradation):
-    """Inpainting: x_t = x0 F_0 ... F_{t-1}, F_i = 1 - exp(-d^2 / 2 sigma_i^2), sigma_i = kernel_std (i + initial_mask).
-
-    Hidden pixels go to 0, mid-grey. centre: random (z = (B, 2) long: row, column in -1..size-1) | centred (size/2 - 1).
-    """
-
-    size: int
-    T: int = 50
-    kernel_std: float = 0.1
-    initial_mask: int = 11
-    centre: str = "random"
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.centre not in ("random", "centred"):
-            raise unknown("mask centre", self.centre, ("random", "centred"))
-        self.needs_z = self.centre == "random"
-        # A hole anywhere in -1..size-1 is a window of one canvas of twice the size, whose hole is at size - 1.
-        offsets = torch.arange(2 * self.size) - (self.size - 1) if self.needs_z else from_middle(self.size)
-        self.table("F", holes(offsets, self.T, self.kernel_std, self.initial_mask))
-
-    def draw(self, x0, generator=None):
-        if self.needs_z:
-            return torch.randint(-1, self.size, (len(x0), 2), generator=generator, device=x0.device)
-
-    def degrade(self, x0, t, z):
-        if not self.needs_z:
-            return x0 * self.at("F", t, x0)
-        canvas = self.at("F", t, x0).expand(len(x0), 1, -1, -1)[:, 0]
-        image = torch.arange(len(x0), device=x0.device)[:, None, None]
-        pixel = torch.arange(self.size, device=x0.device) + self.size - 1
-        rows, columns = (pixel - z[:, :1]), (pixel - z[:, 1:])  # where each pixel lies on the canvas, (B, size) each
-        return x0 * canvas[image, rows[:, :, None], columns[:, None, :]].unsqueeze(1)
-
-    def invert(self, x, t, eps):
-        return x * regularised(self.at("F", t, x), eps)
-
-
-@register("fade")
-@dataclass(eq=False)
-class Fade(Degradation):
-    """Fade to one colour: x_t = (1 - w_t) x0 + w_t z, z = (B, C) one colour per image, uniform in [-1/2, 1/2).
-
-    w_t is the product of the first T - t holes of `Mask`, w_T = 1: the picture shrinks to a disc and goes out.
-    """
-
-    size: int
-    T: int = 750
-    kernel_std: float = 0.05
-    initial_mask: int = 1
-    needs_z = True
-
-    def __post_init__(self):
-        super().__post_init__()
-        w = holes(from_middle(self.size), self.T, self.kernel_std, self.initial_mask).flip(0)
-        w[0] = 0  # the formula is not the identity at t = 0; by definition D_0 is
-        self.table("w", w)
-
-    def draw(self, x0, generator=None):
-        return torch.rand(x0.shape[:2], generator=generator, device=x0.device, dtype=x0.dtype) - 0.5
-
-    def degrade(self, x0, t, z):
-        w = self.at("w", t, x0)
-        return (1 - w) * x0 + w * z[:, :, None, None].to(x0.dtype)
+# --------------------------------------------------------------------------------------- pixelwise: colour
 
 
 @register("desaturate")
@@ -237,7 +155,7 @@ class Desaturate(Degradation):
         a = self.at("a", t, x0)
         return a * x0 + (1 - a) * x0.mean(1, keepdim=True)
 
-    def invert(self, x, t, eps):
+    def invert(self, x, t, eps, z):
         grey = x.mean(1, keepdim=True)
         return grey + (x - grey) * regularised(self.at("a", t, x), eps)
 

@@ -18,10 +18,11 @@ from ..data import NAMES, to_float
 from ..errors import unknown
 from ..presets import resolve
 from ..sampling import improved
-from ..training import bfloat16_pays, loss_of, start, train, warm_up
+from ..training import bfloat16_pays, loss_of, start, train
 from ..unet import count
 from . import limits, outputs
 from .machine import machine
+from .speed import warm_up
 
 PARTS = ("degrade", "train", "sample")
 PAPER = dict(width=64, mults=(1, 2, 4, 8), attention=(0, 1, 2, 3), patch=1, residual=False, precondition=False)

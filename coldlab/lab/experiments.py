@@ -60,7 +60,9 @@ class Experiment:
 LATE, FILES = dict(timestep_bias=2.0), dict(rounded=1.0)
 # Patches of 4 x 4 colour pixels are 48 numbers, more than the first level's 32 channels let through: so what is sharp
 # already goes around the network.
-COLOUR = dict(timestep_bias=2.0, flip=True, rollout=0.25, residual=True)
+COLOUR = dict(timestep_bias=2.0, flip=True, rollout=0.25, residual=True, padding="replicate", refine=16)
+# Digits that people draw stand anywhere, in any size and slant.
+DRAWN = dict(centre=True, scale=0.1, slant=0.1)
 ROLLOUT = dict(rollout=0.25, batch=32, lr=2e-3)
 PROGRESS = (100, 300, 1000, 3000, 10_000, 30_000)
 
@@ -68,7 +70,7 @@ EXPERIMENTS = {
     "digits-blur": Experiment("digits-blur", 2000, dict(rounded=0.2)),
     "mnist-blur-1000": Experiment("mnist-blur", 1000, ROLLOUT, brief=True),
     "mnist-blur": Experiment(
-        "mnist-blur", 9000, LATE, states="dark squares, blobs at t = 3, blurred digits at 1, digits at 0."
+        "mnist-blur", 9000, LATE | DRAWN, states="dark squares, blobs at t = 3, blurred digits at 1, digits at 0."
     ),
     "mnist-blur-100000": Experiment("mnist-blur", 100_000, ROLLOUT, PROGRESS),
     "mnist-mask": Experiment("mnist-mask", 9000, LATE | FILES),
@@ -81,7 +83,7 @@ EXPERIMENTS = {
     ),
     "cifar10-mask": Experiment(
         "cifar10-mask",
-        15_000,
+        12_000,
         COLOUR | FILES,
         seen="grey discs hide a part of each photograph; direct fills them softly, Algorithm 1 with bright rings, and "
         "makes some images explode into black and white blocks, Algorithm 2 leaves a small grey spot.",

@@ -6,6 +6,9 @@ seen from the result, so it is looked at before.
 
 import warnings
 
+from ..degradations import Mask
+
+SURE = 0.95  # share of the probability that must lie within a pixel
 DETAIL = 0.08  # rms in [-1, 1] of what D cannot have left; strong JPEG compression makes 0.06 of it
 
 
@@ -22,18 +25,29 @@ def warn_of_rounding(path, x, bits, severity):
         )
 
 
-def warn_of_detail(path, x, D, severity, eps):
+def warn_of_detail(path, x, D, severity, eps, z=None):
     """Say so where x holds much that D at this severity leaves nothing of: it was degraded less, or not at all.
 
     What D can leave of x is D(inverse(x)), regularised by the file's precision eps; a D without an inverse cannot tell.
     """
-    back = D.inverse(x, severity, eps)
+    back = D.inverse(x, severity, eps, z)
     if back is None:
         return
-    rest = (x - D(back, severity)).square().mean().sqrt().item()
+    rest = (x - D(back, severity, z)).square().mean().sqrt().item()
     if rest > DETAIL:
         warnings.warn(
             f"{path} holds detail (rms {rest:.2f}) that severity {severity} would have taken away: where it is clean "
             "give --degrade, where it is less degraded a lower --severity.",
             stacklevel=2,
         )
+
+
+def tell_where(path, x, D, severity):
+    """Print where the hole of an image is taken to be, and whether it might as well be elsewhere."""
+    if not (isinstance(D, Mask) and D.blind):
+        return
+    z, p = D.likelihood(x, severity)
+    row, column = z[0].tolist()
+    near = p[0, max(0, row) : row + 3, max(0, column) : column + 3].sum().item()  # within a pixel
+    print(f"{path}: the hole is found at row {row}, column {column}", end="")
+    print("." if near > SURE else f", which is not sure ({near:.0%}): it hides little, or other places look so too.")

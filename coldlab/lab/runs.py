@@ -20,10 +20,12 @@ import torch
 from tqdm import tqdm
 
 from .. import checkpoints, data, evaluation, sampling, storage
+from ..data.batches import fetch, split
 from ..errors import ColdlabError
-from ..training import check_finite, fetch, learning_rate, split, train, validate, warm_up
+from ..training import check_finite, learning_rate, train, validate
 from . import distributed, limits, starts
 from .cli import Stopped
+from .speed import warm_up
 from .starts import prepare
 
 __all__ = ["Log", "Options", "Stopped", "prepare", "run"]

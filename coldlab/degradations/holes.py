@@ -1,0 +1,131 @@
+"""Holes: masks that hide a part of the picture, and fades that let it go out in one colour.
+
+The idea that holds this file together: a hole is a product of Gaussian ones, so its table is a cumulative product; and
+since it leaves its mark on any picture, where it lies (or which colour it has) can be read off the damaged image.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from ..errors import ColdlabError, unknown
+from .base import EIGHT_BITS, Degradation, register, regularised
+from .likelihood import likeliest
+
+
+def hole(distance2, std):
+    """1 - exp(-d^2 / 2 std^2): zero at the centre, one far away."""
+    return 1 - torch.exp(-distance2 / (2 * std**2))
+
+
+def holes(offsets, T, kernel_std, initial_mask):
+    """(T + 1, n, n): the product of the first t holes, standard deviations kernel_std (i + initial_mask).
+
+    offsets: (n,), how far each row, and each column, lies from the centre.
+    """
+    if kernel_std <= 0 or initial_mask <= 0:
+        raise ColdlabError(f"kernel_std = {kernel_std}, initial_mask = {initial_mask}; both must be above 0.")
+    d2 = offsets.double() ** 2
+    steps = [hole(d2[:, None] + d2[None, :], kernel_std * (i + initial_mask)) for i in range(T)]
+    return torch.stack([torch.ones_like(steps[0]), *steps]).cumprod(0)
+
+
+def from_middle(size):
+    """How far each pixel of a row lies from the official code's centre, size/2 - 1."""
+    return torch.arange(size) - (size // 2 - 1)
+
+
+@register("mask")
+@dataclass(eq=False)
+class Mask(Degradation):
+    """Inpainting: x_t = x0 F_0 ... F_{t-1}, F_i = 1 - exp(-d^2 / 2 sigma_i^2), sigma_i = kernel_std (i + initial_mask).
+
+    Hidden pixels go to 0, mid-grey. centre: random (z = (B, 2) long: row, column in -1..size-1) | centred (size/2 - 1).
+    """
+
+    size: int
+    T: int = 50
+    kernel_std: float = 0.1
+    initial_mask: int = 11
+    centre: str = "random"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.centre not in ("random", "centred"):
+            raise unknown("mask centre", self.centre, ("random", "centred"))
+        self.needs_z = self.blind = self.centre == "random"
+        # A hole anywhere in -1..size-1 is a window of one canvas of twice the size, whose hole is at size - 1.
+        offsets = torch.arange(2 * self.size) - (self.size - 1) if self.needs_z else from_middle(self.size)
+        self.table("F", holes(offsets, self.T, self.kernel_std, self.initial_mask))
+
+    def draw(self, x0, generator=None):
+        if self.needs_z:
+            return torch.randint(-1, self.size, (len(x0), 2), generator=generator, device=x0.device)
+
+    def left(self, x, t, z):
+        F = self.at("F", t, x)
+        if not self.needs_z:
+            return F.reshape(-1, 1, self.size, self.size)
+        image = torch.arange(len(x), device=x.device)[:, None, None]
+        pixel = torch.arange(self.size, device=x.device) + self.size - 1
+        rows, columns = (pixel - z[:, :1]), (pixel - z[:, 1:])  # where each pixel lies on the canvas, (B, size) each
+        return F.expand(len(x), 1, -1, -1)[:, 0][image, rows[:, :, None], columns[:, None, :]].unsqueeze(1)
+
+    def degrade(self, x0, t, z):
+        return x0 * self.left(x0, t, z)
+
+    def invert(self, x, t, eps, z):
+        return x * regularised(self.left(x, t, z), eps)
+
+    def infer(self, x, x0_hat, t):
+        """Where the hole most likely is, z (B, 2), from what a hole does to any image (x0_hat is not needed)."""
+        return self.likelihood(x, t)[0] if self.needs_z else None
+
+    def likelihood(self, x, t):
+        """(z, p): the likeliest centre (B, 2) of each hole, and the probability of every centre, (B, size+1, size+1).
+
+        p[:, i, j] belongs to z = (i - 1, j - 1); see `likeliest`. The probabilities take pixels for independent.
+        """
+        canvas = self.at("F", t, x.double()).expand(len(x), 1, -1, -1)[:, 0]
+        return likeliest(x.double(), canvas, lambda z: self.left(x.double(), t, z))
+
+
+@register("fade")
+@dataclass(eq=False)
+class Fade(Degradation):
+    """Fade to one colour: x_t = (1 - w_t) x0 + w_t z, z = (B, C) one colour per image, uniform in [-1/2, 1/2).
+
+    w_t is the product of the first T - t holes of `Mask`, w_T = 1: the picture shrinks to a disc and goes out.
+    """
+
+    size: int
+    T: int = 750
+    kernel_std: float = 0.05
+    initial_mask: int = 1
+    needs_z = blind = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        w = holes(from_middle(self.size), self.T, self.kernel_std, self.initial_mask).flip(0)
+        w[0] = 0  # the formula is not the identity at t = 0; by definition D_0 is
+        self.table("w", w)
+
+    def draw(self, x0, generator=None):
+        return torch.rand(x0.shape[:2], generator=generator, device=x0.device, dtype=x0.dtype) - 0.5
+
+    def degrade(self, x0, t, z):
+        w = self.at("w", t, x0)
+        return (1 - w) * x0 + w * z[:, :, None, None].to(x0.dtype)
+
+    def left(self, x, t, z):
+        return (1 - self.at("w", t, x)).reshape(-1, 1, self.size, self.size)
+
+    def invert(self, x, t, eps, z):
+        w = self.at("w", t, x)
+        return (x - w * z[:, :, None, None].to(x.dtype)) * regularised(1 - w, eps)
+
+    def infer(self, x, x0_hat, t):
+        """The likeliest colour z (B, C) where x = (1 - w) x0 + w z and x0 ~ N(0, 1): most is read where w is near 1."""
+        w = self.at("w", t, x.double()).expand(len(x), 1, -1, -1)[:, :1]
+        trust = w / ((1 - w) ** 2 + EIGHT_BITS**2)
+        return ((trust * x).sum((2, 3)) / (trust * w).sum((2, 3)).clamp(min=1e-9)).to(x.dtype)

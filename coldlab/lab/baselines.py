@@ -1,0 +1,108 @@
+"""What restores without a network, to be beaten: the regularised inverse, the best linear estimate, sharpening.
+
+The idea that holds this file together: each knows D and what an earlier century knew of images, their mean, their
+covariance and that edges are sharp. What a network does better it has learnt.
+"""
+
+import torch
+import torch.nn.functional as F
+from tqdm import tqdm
+
+from ..data import eight_bits, to_float, to_unit
+from ..degradations import EIGHT_BITS, FLOAT32, Mask, Separable, each
+from ..metrics import rmse
+
+MOST = 10_000  # training images that the covariance is estimated from
+WHOLE = 0.9  # share of a pixel from which on it is not in need of an estimate
+AMOUNTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+@torch.no_grad()
+def baselines(D, images, training, z=None, rounded=False):
+    """{"inverse", "linear", "sharpened": images in [0, 1]} restored from x_T of uint8 images (N, C, H, W).
+
+    training: uint8 images of the same kind, whose covariance (of each channel) the linear estimate knows, and which
+    choose how much is sharpened. z: D's latent, the true one. rounded: x_T as an 8-bit file holds it.
+    Ways that D does not admit are left out.
+    """
+    eps, found = EIGHT_BITS if rounded else FLOAT32, {"sharpened": []}
+    x0 = to_float(images)
+    estimate = Linear(D, training, eps) if isinstance(D, Separable | Mask) else None
+    amount = best_amount(D, to_float(training[:: max(1, len(training) // 500)]), rounded)
+    for part in tqdm(torch.arange(len(images)).split(256), "baselines", leave=False, disable=None):
+        z_part = each(lambda v, part=part: v[part], z)
+        x = D(x0[part], D.T, z_part)
+        x = eight_bits(x) if rounded else x
+        rows = {"sharpened": sharpened(x, amount)}
+        if (inverse := D.inverse(x, D.T, eps, z_part)) is not None:
+            rows["inverse"] = inverse
+        if estimate is not None:
+            rows["linear"] = estimate(x, z_part)
+        for row, restored in rows.items():
+            found.setdefault(row, []).append(to_unit(restored.to(x0.dtype)))
+    return {row: torch.cat(parts) for row, parts in found.items()}
+
+
+class Linear:
+    """The linear estimate of least mean squared error: m + S A^T (A S A^T + eps^2)^-1 (x - A m), channel by channel.
+
+    A: D at T as a matrix over pixels; m, S: mean and covariance of training images. It is Wiener's filter with the
+    data's own spectrum, for images and degradations that need not be stationary. Behind a mask every image has an A of
+    its own and is solved for by itself. Source: Wiener 1949.
+    """
+
+    def __init__(self, D, training, eps):
+        self.D, self.eps = D, eps
+        pixels = to_float(training[:: max(1, len(training) // MOST)]).double().flatten(2).transpose(0, 1)
+        self.mean = pixels.mean(1)  # (C, n)
+        centred = pixels - self.mean[:, None]
+        self.cov = centred.mT @ centred / (pixels.shape[1] - 1)  # (C, n, n)
+        if isinstance(D, Mask):
+            ridge = EIGHT_BITS**2 * torch.eye(self.cov.shape[-1], dtype=torch.float64)
+            self.precision = torch.linalg.inv(self.cov + ridge)
+        else:
+            self.gain = self.of_all()
+
+    def of_all(self):
+        """S A^T (A S A^T + eps^2 I)^-1, (C, n, n)."""
+        size = self.D.size
+        units = torch.eye(size * size, dtype=torch.float64).reshape(-1, 1, size, size)
+        A = self.D(units, self.D.T).flatten(1).T
+        noisy = A @ self.cov @ A.T + self.eps**2 * torch.eye(len(A), dtype=A.dtype)
+        return torch.linalg.solve(noisy, A @ self.cov).mT
+
+    def of_hole(self, x, F):
+        """The estimate of one image x (C, n) of whose pixels F (n,) is left: only what a mask hides is solved for."""
+        whole, hidden = (F > WHOLE).nonzero()[:, 0], (F <= WHOLE).nonzero()[:, 0]
+        restored = x / F.clamp(min=WHOLE)
+        known = (restored - self.mean)[:, whole]
+        trust = F[hidden] / self.eps**2
+        right = trust * (x - F * self.mean)[:, hidden]
+        right = right - (self.precision[:, hidden[:, None], whole] @ known[..., None])[..., 0]
+        left = self.precision[:, hidden[:, None], hidden] + torch.diag(trust * F[hidden])
+        restored[:, hidden] = self.mean[:, hidden] + torch.linalg.solve(left, right)
+        return restored
+
+    def __call__(self, x, z):
+        flat, size = x.double().flatten(2), self.D.size  # (B, C, n)
+        if isinstance(self.D, Mask):
+            left = self.D.left(x.double(), self.D.T, z).expand(len(x), 1, -1, -1).flatten(1)
+            return torch.stack([self.of_hole(v, F) for v, F in zip(flat, left, strict=True)]).reshape(x.shape)
+        seen = self.D(self.mean.reshape(1, -1, size, size), self.D.T).flatten(2)[0]
+        return (self.mean + torch.einsum("cij,bcj->bci", self.gain, flat - seen)).reshape(x.shape)
+
+
+def sharpened(x, amount):
+    """Unsharp masking: x + amount (x - x smoothed by 1/4, 1/2, 1/4 in both directions), within [-1, 1]."""
+    line = torch.tensor([1.0, 2.0, 1.0], dtype=x.dtype, device=x.device) / 4
+    kernel = (line[:, None] * line).expand(x.shape[1], 1, 3, 3)
+    soft = F.conv2d(F.pad(x, (1,) * 4, mode="replicate"), kernel, groups=x.shape[1])
+    return (x + amount * (x - soft)).clamp(-1, 1)
+
+
+def best_amount(D, x0, rounded):
+    """The amount of sharpening with the least error on x0 in [-1, 1]."""
+    z = D.draw(x0, torch.Generator().manual_seed(0))
+    x = D(x0, D.T, z)
+    x = eight_bits(x) if rounded else x
+    return min(AMOUNTS, key=lambda amount: rmse(to_unit(sharpened(x, amount)), to_unit(x0)).item())
