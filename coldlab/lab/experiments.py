@@ -61,8 +61,8 @@ LATE, FILES = dict(timestep_bias=2.0), dict(rounded=1.0)
 # Patches of 4 x 4 colour pixels are 48 numbers, more than the first level's 32 channels let through: so what is sharp
 # already goes around the network.
 COLOUR = dict(timestep_bias=2.0, flip=True, rollout=0.25, residual=True, padding="replicate", refine=16)
-# Digits that people draw stand anywhere, in any size and slant.
-DRAWN = dict(centre=True, scale=0.1, slant=0.1)
+# Digits that people draw stand anywhere.
+DRAWN = dict(centre=True)
 ROLLOUT = dict(rollout=0.25, batch=32, lr=2e-3)
 PROGRESS = (100, 300, 1000, 3000, 10_000, 30_000)
 

@@ -10,18 +10,22 @@ import time
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from tqdm import tqdm
 
 from .. import checkpoints, data, evaluation, metrics, presets, sampling
 from ..data import eight_bits
 from ..degradations import EIGHT_BITS, Separable
 from ..errors import unknown
+from ..metrics.artefacts import excess, ring
 from . import experiments, results, studies
+from .baselines import baselines
 from .experiments import suffixed, trained
 from .machine import machine, pick_device
 from .studies import STUDIES
 
 RESAMPLES = 1000  # bootstrap draws behind every interval
+DIGITS = ("digits", "mnist")  # whose strokes may stand elsewhere
 PICTURED = 8  # test images in the figure
 INVERSE = "inverse"
 
@@ -120,6 +124,14 @@ def judged(R, training, path, command, device=None, samplers=None):
         manifest["calls"] = {n: fewer(R, images, net, rounded, n, samplers) for n in (2, 3, 5, 10)}
     if isinstance(R.D, Separable) and not rounded:
         manifest["eight_bits"] = files(R, images, net)
+    training, _ = data.load(config.dataset, "train", config.size, config.zoom)
+    manifest["artefacts"] = artefacts(rows)
+    known = baselines(R.D, images, training, evaluation.latents(R.D, images), rounded)
+    manifest["baselines"] = evaluation.table(known | {"original": rows["original"]}, net)[0]
+    if config.dataset in DIGITS:
+        manifest["moved"] = {f"({k}, {k})": moved(R, images, rounded, k) for k in (1, 2)}
+    if R.D.blind:
+        manifest["holes"] = holes(R, images, rounded, samplers)
     manifest["evaluation"] = machine(device) | {"seconds": round(time.perf_counter() - began, 1)}
     path.parent.mkdir(parents=True, exist_ok=True)
     draw(path.with_suffix(".png"), rows)
@@ -135,6 +147,36 @@ def files(R, images, net):
         rows = evaluation.restored(R, R.D, images, rounded=True, samplers={}, tell=tell)
         found[name], _ = evaluation.table(rows, net)
     return found
+
+
+def artefacts(rows):
+    """{row: {"ring", "excess"}}: the frame of `metrics.artefacts`, and the highest peak along rows and columns."""
+    original, found = rows["original"], {}
+    window = min(48, original.shape[-1] * 3 // 4)
+    for row in rows.keys() - {"original", "last prediction"}:
+        x = rows[row]
+        found[row] = {"ring": ring(x, original).item(), "excess": excess(x, original, window).amax(1).tolist()}
+    return {row: found[row] for row in rows if row in found}
+
+
+def moved(R, images, rounded, k):
+    """{row: measures} of one call of R on images moved down and to the right by k pixels (borders repeat)."""
+    there = F.pad(images.float(), (k, 0, k, 0), mode="replicate")[..., :-k, :-k].to(torch.uint8)
+    return evaluation.table(evaluation.restored(R, R.D, there, rounded=rounded, samplers={}))[0]
+
+
+def holes(R, images, rounded, samplers):
+    """How well the holes' places are read off the images, and what knowing them would be worth."""
+    right = []
+    for first in range(0, len(images), 256):
+        part = images[first : first + 256]
+        z = evaluation.latents(R.D, part, first=first)
+        _, _, seen = evaluation.begin(R, R.D, data.to_float(part), z, R.D.T, rounded)
+        right.append((seen.cpu() - z).abs().amax(1))
+    right = torch.cat(right)
+    told = evaluation.restored(R, R.D, images, rounded=rounded, samplers=samplers, blind=False)
+    exact, near = ((right <= k).double().mean().item() for k in (0, 1))
+    return {"exact": exact, "within_a_pixel": near, "true_centre": evaluation.table(told)[0]}
 
 
 def judge_inverse(folder):
