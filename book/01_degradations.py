@@ -618,8 +618,8 @@ plots.rows(
 # - Whoever generates new images from blur has only a handful of numbers to draw. With noise there is one for each
 #   pixel.
 #
-# `D.inverse` exists where D is linear and needs no $z$. For the others it says so with `None`. (A mask has one if its
-# hole is fixed, `centre="centred"`.)
+# `D.inverse` exists where D is linear in the image and its $z$ is none, or can be read off the degraded image: where a
+# hole lies, to which colour a picture fades (`D.infer`). For the others it says so with `None`.
 
 # %%
 print({name: D_.inverse(D_(x0, 1, D_.draw(x0)), 1) is not None for name, D_ in family.items()})

@@ -683,11 +683,12 @@ assert spread < 0.026
 # $$D_t^+ : \quad g \;\to\; \frac{g}{g^2 + \varepsilon^2},$$
 #
 # with $\varepsilon$ the relative error of the pixels: $2 \cdot 10^{-6}$ for float32, $4 \cdot 10^{-3}$ for a file of
-# 8 bits. **Preconditioning** means to show R this picture beside $x_t$. The wrapper does it in one line, and the
-# network inside takes twice the channels:
+# 8 bits. **Preconditioning** means to show R this picture beside $x_t$. For a blur the wrapper does it in one line,
+# `torch.cat([x, inverse], 1)`, and the network inside takes twice the channels. Behind a hole it sees a third thing,
+# how much of each pixel is left, and answers only for the rest:
 
 # %%
-print(inspect.getsource(Preconditioned.forward).rstrip())
+print(inspect.getsource(Preconditioned.restored).rstrip())
 
 with torch.no_grad():
     both = Preconditioned(UNet(C, 16, (1, 2, 2), inputs=2 * C), D)
@@ -734,9 +735,9 @@ for s in (1, 5, 10, 20):
 
 # %% [markdown]
 # At $t = 1$ the inverse is exact, and nothing is left to learn but to copy a channel. At $T$ it is better than $x_T$
-# and far from good. Two warnings. The trick needs a linear D without $z$, so for snow or a random mask there is
-# none. And the inverse is computed *with* $t$, so a network that sees it has been told the severity through the back
-# door.
+# and far from good. Two warnings. The trick needs a linear D, so for snow there is none, and a random mask has one
+# only because the place of its hole can be read off the image. And the inverse is computed *with* $t$, so a network
+# that sees it has been told the severity through the back door.
 #
 # How far the inverse alone gets depends on the blur. For real images there are the paper's tables to hold it against.
 # A comparison begins with the row that needs no network, the degraded images themselves: if they differ, the task

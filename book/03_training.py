@@ -43,6 +43,7 @@ import torch
 
 import coldlab
 from coldlab import checkpoints, data, metrics, plots, sampling, training
+from coldlab.data import batches
 from coldlab.lab import results, runs
 
 # or "mnist", "cifar10", or the path of a folder of your own images
@@ -64,7 +65,7 @@ config = training.Config(dataset=DATASET, size=SIZE, steps=LOOKS[-1])
 # fills in the channels and the settings of the degradation
 config, all_images = runs.prepare(config)
 # a tenth is never trained on: it is there to be asked
-chosen, held = training.split(all_images, config)
+chosen, held = batches.split(all_images, config)
 images = all_images[chosen]
 print("images:", tuple(images.shape), images.dtype, " held out:", len(held))
 x0 = data.to_float(images)

@@ -28,7 +28,7 @@ from .lab.looks import tell_where, warn_of_detail, warn_of_rounding
 from .lab.machine import pick_device
 from .presets import PRESETS
 from .training import Config
-from .unet import device_of, latent_seen, listens, told
+from .unet import device_of, told
 
 STARTS = ("mixture", "mean", "test")
 
@@ -105,12 +105,12 @@ def restore(
             x, bits = D(x, severity, z), 24
             if evaluation.sees_files(R):
                 x, bits = data.eight_bits(x), 8
-        elif D.needs_z and not (D.blind and listens(R)):
+        elif D.needs_z and not D.blind:
             raise ColdlabError(
                 f"{R.config.degradation} is random and {path} does not say how it fell; only --degrade can be undone."
             )
         eps = max(FLOAT32, EIGHT_BITS * 2.0 ** (8 - bits))
-        z = latent_seen(R, D, x, severity, z)
+        z = D.infer(x, None, severity) if D.blind else z
         warn_of_rounding(path, x, bits, severity)
         warn_of_detail(path, x, D, severity, eps, z)
         tell_where(path, x, D, severity)

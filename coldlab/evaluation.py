@@ -12,7 +12,7 @@ from .degradations import EIGHT_BITS, each
 from .errors import ColdlabError
 from .metrics import distances, pixels
 from .training import seed_of
-from .unet import device_of, latent_seen, told
+from .unet import device_of, told
 
 
 def images_for(R, name, split="test", skip_unreadable=False):
@@ -49,14 +49,13 @@ def begin(R, D, x0, z, t, rounded=False, tell=True, blind=True):
     """(R, x_t, z) from which a sampler starts. rounded: x_t as an 8-bit file holds it, and R told so if tell.
 
     x_t is computed in float64 and rounded once, so that it does not depend on the batch that an image is in. The z that
-    comes back is what a sampler may use: where D is `blind` and R made for that, the one that is read off x_t, unless
-    blind=False.
+    comes back is what a sampler may use: where D is `blind` the one that is read off x_t, unless blind=False.
     """
     wide = x0 if x0.device.type == "mps" else x0.double()  # Apple's GPUs have no float64
     x = D(wide, t, z).to(x0.dtype)
     x = data.eight_bits(x) if rounded else x
-    if D.blind:
-        z = latent_seen(R, D, x, t, z) if blind else z
+    if getattr(D, "blind", False):  # D may be anybody's
+        z = D.infer(x, None, t) if blind else z
         R = told(R, z=z)
     return told(R, eps=EIGHT_BITS) if rounded and tell else R, x, z
 

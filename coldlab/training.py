@@ -15,7 +15,7 @@ from .data import eight_bits, to_float
 from .data.batches import augment, fetch
 from .degradations import EIGHT_BITS, FLOAT32, Blur, each, make
 from .errors import ColdlabError, unknown
-from .unet import Preconditioned, UNet, device_of, latent_seen, told
+from .unet import Preconditioned, UNet, device_of, told
 
 LOSSES = {"l1": torch.nn.functional.l1_loss, "l2": torch.nn.functional.mse_loss}
 LARGEST = 1.0  # norm of a gradient: one bad batch in 100,000 must not throw the weights away
@@ -71,6 +71,8 @@ class Config:
     """How much late severities are favoured: t is the largest of so many uniform draws from 1..T. The paper: 1."""
     rollout: float = 0.0
     """Self-rollout: share of images that R sees as Algorithm 2 leaves them, one step on from a later t. Paper: 0."""
+    rollout_from_T: bool = False
+    """Let those images come down from T, where samplers begin, in place of a later t that is drawn at random."""
     shift: int = 0
     """Move each image by up to so many pixels at random; its borders repeat."""
     scale: float = 0.0
@@ -185,21 +187,22 @@ def train(state, D, images, config, rank=0, ranks=1, among=None):
 def loss_of(R, D, x0, config, draw):
     """|R(D(x0, t, z), t) - x0|, averaged over a batch with t, z and rounding from the generator `draw`.
 
-    A share config.rollout of the states comes from an s > t by one step of Algorithm 2, R's own error included.
+    A share config.rollout of the states comes from an s >= t by one step of Algorithm 2, R's own error included.
     """
     B, device = len(x0), x0.device
     u = torch.rand(B, generator=draw, device=device)
     t = (D.T * u ** (1 / config.timestep_bias)).ceil().clamp(1, D.T).long()  # T included
     z, s, known = D.draw(x0, draw), t.clone(), {}
     if own := round(config.rollout * B):
-        s[:own] = (t + (D.T - t) * torch.rand(B, generator=draw, device=device)).ceil().long()[:own]
+        later = (t + (D.T - t) * torch.rand(B, generator=draw, device=device)).ceil().long()
+        s[:own] = D.T if config.rollout_from_T else later[:own]
     x = D(x0, s, z)
     if config.rounded:
         coarse = torch.rand(B, generator=draw, device=device) < config.rounded
         x = torch.where(coarse[:, None, None, None], eight_bits(x), x)
         known["eps"] = torch.where(coarse, EIGHT_BITS, FLOAT32)
-    if D.blind:
-        known["z"] = z = latent_seen(R, D, x, s, z)
+    if getattr(D, "blind", False):  # D may be anybody's
+        known["z"] = z = D.infer(x, None, s)  # R and the samplers know no better
     if own:
         R_own = told(R, **{name: value[:own] for name, value in known.items()}) if known else R
         x = torch.cat([step_down(R_own, D, x[:own], s[:own], t[:own], each(lambda v: v[:own], z)), x[own:]])

@@ -215,18 +215,20 @@ class Preconditioned(nn.Module):
             found = f"this network takes (B, {channels}, H, W) images, not {tuple(x.shape)}; for images of another kind"
             raise ColdlabError(f"{found} train one on them: python -m coldlab train --dataset FOLDER.")
         x = x if self.training or x.device.type == "mps" else x.double()  # Apple's GPUs have no float64
-        if self.centre:
-            moves = from_centre(x)
-            x = rolled(x, -moves)
+        if not self.centre:
+            return self.restored(x, t, label, eps, z)
+        moves = from_centre(x)
+        return rolled(self.restored(rolled(x, -moves), t, label, eps, z), moves)
+
+    def restored(self, x, t, label, eps, z):
         z = self.D.infer(x, None, t) if self.D.blind and z is None else z
         inverse, left = self.D.inverse(x, t, eps, z), self.D.left(x, t, z)
         if left is None:
-            x0 = self.net(torch.cat([x, inverse], 1), t, label)
-        else:
-            left = left.expand(len(x), -1, -1, -1)
-            x0 = self.net(torch.cat([x, left, inverse], 1), t, label)
-            x0 = (left * inverse + (1 - left) * x0).to(x0.dtype)  # what is left needs no guess
-        return rolled(x0, moves) if self.centre else x0
+            return self.net(torch.cat([x, inverse], 1), t, label)
+        left = left.expand(len(x), -1, -1, -1)
+        x0 = self.net(torch.cat([x, left, inverse], 1), t, label)
+        x0 = x0 if self.training else x0.clamp(-1, 1)  # or Algorithm 2's own states drive it ever further out
+        return (left * inverse + (1 - left) * x0).to(x0.dtype)  # what is left needs no guess
 
 
 def from_centre(x):
@@ -253,22 +255,12 @@ def rolled(x, moves):
 
 def told(R, **known):
     """R told what is known of its images (eps, z: see `Preconditioned`), where it can be told; any other R as it is."""
-    if not listens(R):
+    net = getattr(R, "func", R)  # it may have been told something already, or be spread over several processes
+    if not isinstance(getattr(net, "module", net), Preconditioned):
         return R
     R = functools.partial(R, **known)
     R.wide = True
     return R
-
-
-def listens(R):
-    """Whether R can be told; it may have been told something already, or be spread over several processes."""
-    R = getattr(R, "func", R)
-    return isinstance(getattr(R, "module", R), Preconditioned)
-
-
-def latent_seen(R, D, x, t, z):
-    """The z to go on with from x_t: read off x_t where D is `blind` and R made for that, else the true one, z."""
-    return D.infer(x, None, t) if D.blind and listens(R) else z
 
 
 def device_of(R):

@@ -18,7 +18,7 @@ from helpers import rms
 from PIL import Image
 
 import coldlab
-from coldlab import ColdlabError, checkpoints, data, generation, load_pretrained, metrics, sampling
+from coldlab import ColdlabError, checkpoints, data, degradations, generation, load_pretrained, metrics, sampling
 from coldlab import __main__ as cli
 from coldlab.__main__ import main
 from coldlab.lab import results, runs
@@ -760,9 +760,29 @@ def test_restore_says_what_it_cannot_do(finished, tmp_path, capsys):
     assert "choose another --out" in told(capsys, 2, "restore", path, *use)
 
 
+def test_a_hole_is_found_in_a_file_and_said(tmp_path, capsys):
+    R = checkpoints.load_pretrained("cifar10-mask")
+    x0 = degradations.make("blur", 32, T=1, kernel=9, std=3.0)(torch.randn(1, 3, 32, 32, generator=seeded(0)), 1)
+    x = R.D((4 * x0).clamp(-1, 1), 40, torch.tensor([[9, 21]]))
+    path, use = tmp_path / "hole.png", ["--pretrained", "cifar10-mask", "--out", str(tmp_path / "out")]
+    Image.fromarray(data.to_uint8(x[0]).permute(1, 2, 0).numpy()).save(path)
+    assert main(["restore", str(path), *use, "--severity", "40"]) == 0
+    assert f"{path}: the hole is found at row 9, column 21.\n" in capsys.readouterr().out
+    restored, _ = data.read_image(tmp_path / "out" / "hole-restored.png")
+    whole = R.D.left(x, 40, torch.tensor([[9, 21]]))[0, 0] > 0.999
+    assert whole.sum() > 200
+    assert (restored - x)[..., whole].abs().max() < 0.15  # what was whole is as it was
+    assert main(["restore", str(path), *use, "--severity", "1"]) == 0  # a hole of one pixel may be anywhere
+    assert "which is not sure" in capsys.readouterr().out
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
 def test_a_random_degradation_can_only_be_undone_where_it_was_done(tmp_path, capsys):
-    out = tmp_path / "mask"
-    assert train(out, "--degradation", "mask", "--steps", "1") == 0
+    out = tmp_path / "snow"
+    assert train(out, "--degradation", "snow", "--steps", "1") == 0
     path, use = picture(tmp_path), ["--pretrained", str(out), "--out", str(tmp_path / "out")]
     capsys.readouterr()
     assert "only --degrade" in told(capsys, 2, "restore", path, *use)

@@ -89,7 +89,7 @@ def test_a_trajectory_moves_the_entries_that_it_uses(name, sampler):
     assert end.shape == x.shape
     once = entry_bytes(D)  # U, g and V are among them by now, where D has an inverse
     assert moved.largest <= once
-    assert moved.bytes <= once * 3 * len(steps)  # the inverse, D at s, D at r
+    assert moved.bytes <= once * (4 if D.blind else 3) * len(steps)  # (reading z,) the inverse, D at s, D at r
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -102,7 +102,9 @@ def test_degrading_a_batch_of_mixed_severities_moves_no_table(name, dtype):
         D(x.to(dtype), t, z)
         D.inverse(x.to(dtype), t)
     severities = 16 * len(tables(D)) * t.numel()  # t itself, to where each table is, twice
-    assert moved.bytes <= severities + (2 * len(x) * entry_bytes(D) if dtype == torch.float64 else 8 * t.numel())
+    severities += 16 * t.numel() * D.blind  # once more, to read z off the images
+    entries = (2 + D.blind) * len(x) * entry_bytes(D)
+    assert moved.bytes <= severities + (entries if dtype == torch.float64 else 8 * t.numel())
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if isinstance(case(name), Separable)])

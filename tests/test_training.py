@@ -9,22 +9,12 @@ import torch
 from helpers import images, rms
 
 from coldlab import ColdlabError, checkpoints, data, training
+from coldlab.data import batches
+from coldlab.data.batches import fetch, split
 from coldlab.degradations import Blur
 from coldlab.degradations.base import each
 from coldlab.sampling import improved
-from coldlab.training import (
-    Config,
-    build,
-    check_finite,
-    eight_bits,
-    fetch,
-    learning_rate,
-    seed_of,
-    split,
-    start,
-    train,
-    validate,
-)
+from coldlab.training import Config, build, check_finite, eight_bits, learning_rate, seed_of, start, train, validate
 from coldlab.unet import Preconditioned, UNet
 
 TINY = Config(size=16, channels=1, width=8, mults=(1,), attention=(), patch=4, steps=6, batch=8, options=dict(T=3))
@@ -43,7 +33,7 @@ class Recorder:
     """D, remembering what it was asked."""
 
     def __init__(self, D):
-        self.D, self.T, self.calls = D, D.T, []
+        self.D, self.T, self.blind, self.calls = D, D.T, D.blind, []
 
     def draw(self, x0, generator=None):
         return self.D.draw(x0, generator)
@@ -118,6 +108,20 @@ def test_rollout_shows_R_where_one_step_of_algorithm_2_leads(degradation):
     assert torch.allclose(x[:4], start_x - D(guess, s, first) + D(guess, t[:4], first), atol=1e-6)
     assert torch.equal(x[4:], D(x0, t, z)[4:])
     assert not x.requires_grad
+
+
+def test_rollout_may_begin_where_samplers_do():
+    """Every state that R is shown then comes from T: from its own guess there, or, at t = T, from the true state."""
+    config = tiny(rollout=1.0, rollout_from_T=True, options=dict(T=5), precondition=False)
+    D, state = start(config)
+    x0, seen = training.to_float(pictures(64)), []
+    training.loss_of(lambda x, t: seen.append((x, t)) or state.R(x, t), D, x0, config, torch.Generator().manual_seed(0))
+    (start_x, s), (x, t) = seen
+    assert s.tolist() == [5] * 64
+    assert torch.equal(start_x, D(x0, 5))
+    assert torch.allclose(x[t == 5], start_x[t == 5], atol=1e-6)
+    assert (x - D(x0, t))[t < 5].abs().amax((1, 2, 3)).min() > 1e-3
+    assert t.unique().tolist() == [1, 2, 3, 4, 5]
 
 
 def test_images_in_host_memory_are_fetched_by_the_same_numbers():
@@ -331,6 +335,27 @@ def test_augmented_images_are_shifted_with_repeated_borders_and_mirrored():
     assert {x0.sum().item() for x, _ in calls for x0 in x} == {v.sum().item() for v in x}
 
 
+def test_images_are_enlarged_shrunk_and_slanted():
+    x = torch.full((400, 1, 32, 32), -1.0)
+    x[:, :, 8:24, 14:18] = 1  # an upright bar
+    draw = torch.Generator().manual_seed(0)
+    y = batches.augment(x, tiny(scale=0.2), draw)
+    mass = (y + 1).sum((1, 2, 3)) / (x + 1).sum((1, 2, 3))
+    assert 0.6 < mass.min() < 0.75  # 0.8 squared
+    assert 1.35 < mass.max() < 1.5
+    y = batches.augment(x, tiny(slant=0.3), draw)
+    columns = torch.arange(32.0)
+    lean = [((y[:, 0, row] + 1) * columns).sum(1) / (y[:, 0, row] + 1).sum(1) for row in (9, 22)]
+    assert -4.2 < (lean[1] - lean[0]).min() < -3.5  # 13 rows of up to 0.3 each
+    assert 3.5 < (lean[1] - lean[0]).max() < 4.2
+    y = batches.augment(x, tiny(slant=1e-9, shift=2), draw)
+    assert torch.allclose(y.sum((1, 2, 3)), x.sum((1, 2, 3)), rtol=1e-3)
+    top = (y[:, 0].amax(-1) > 0).int().argmax(1)
+    assert set(top.tolist()) == {6, 7, 8, 9, 10}
+    assert y.abs().max() <= 1
+    assert torch.equal(batches.augment(x, tiny(), draw), x)
+
+
 # ---------------------------------------------------------------------------------------------------- what a step does
 
 
@@ -497,8 +522,10 @@ def test_the_network_is_as_configured():
     _, plain = build(tiny(precondition=False))
     assert isinstance(plain, UNet)
     assert plain.inputs == 1
-    _, mask = build(tiny(degradation="mask"))  # random: there is no inverse to show
-    assert isinstance(mask, UNet)
+    _, mask = build(tiny(degradation="mask"))  # what is left of each pixel, too
+    assert mask.net.inputs == 3
+    _, snow = build(tiny(degradation="snow"))  # there is no inverse to show
+    assert isinstance(snow, UNet)
     D, _ = build(tiny(degradation="mask", options=dict(T=7, centre="centred", kernel_std=0.25)))
     assert (D.T, D.centre, D.kernel_std) == (7, "centred", 0.25)
 

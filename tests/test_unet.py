@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from helpers import images
 
 from coldlab import ColdlabError
-from coldlab.degradations import Blur
+from coldlab.degradations import Blur, Mask
 from coldlab.unet import Block, LayerNorm, LinearAttention, Preconditioned, TimeEmbedding, UNet, count
 
 
@@ -323,3 +323,67 @@ def test_the_preconditioned_network_counts_channels_as_its_user_does(channels):
         told = rf"takes \(B, {channels}, H, W\) images, not {re.escape(str(tuple(wrong.shape)))}; .*coldlab train"
         with pytest.raises(ColdlabError, match=told):
             R(wrong, 5)
+
+
+# ------------------------------------------------------------------------------------ borders, seams, places and holes
+
+
+def test_convolutions_can_repeat_what_lies_at_the_border():
+    torch.manual_seed(0)
+    x = torch.rand(1, 1, 16, 16)
+    zeros, replicate = (small(patch=2, padding=padding) for padding in ("zeros", "replicate"))
+    off = (zeros(x, 1) - replicate(x, 1)).abs()[0, 0]
+    assert off[:2].max() > 1e-3
+    blocks = [Block(4, 4), Block(4, 4)]
+    blocks[1].load_state_dict(blocks[0].state_dict())
+    for layer in (blocks[1].look, blocks[1].think[1], blocks[1].think[3]):
+        layer.padding_mode = "replicate"
+    flat = torch.full((1, 4, 16, 16), 0.7)
+    spread = [block(flat).std((2, 3)).max() for block in blocks]
+    assert spread[1] < 1e-6 < 1e-3 < spread[0]  # a flat picture has no border to be seen
+    modes = {name: m.padding_mode for name, m in replicate.named_modules() if isinstance(m, torch.nn.Conv2d)}
+    assert {mode for name, mode in modes.items() if name.endswith(("look", "think.1", "think.3"))} == {"replicate"}
+    with pytest.raises(ColdlabError, match="did you mean 'zeros'"):
+        small(padding="zeroes")
+
+
+def test_refining_starts_as_nothing_and_sees_single_pixels():
+    x = torch.rand(2, 1, 16, 16)
+    plain, refined = small(patch=4), small(patch=4, refine=6)
+    refined.load_state_dict(plain.state_dict(), strict=False)
+    torch.nn.init.zeros_(refined.refine[-1].weight), torch.nn.init.zeros_(refined.refine[-1].bias)
+    assert torch.equal(plain(x, 3), refined(x, 3))
+    torch.nn.init.normal_(refined.refine[-1].weight)
+    y = x.clone()
+    y[0, 0, 7, 7] += 1
+    off = (refined(y, 3) - plain(y, 3)) - (refined(x, 3) - plain(x, 3))
+    assert off[0, 0, 5:10, 5:10].abs().min() > 0
+
+
+def test_a_centred_network_moves_with_its_images():
+    D = Blur(32)
+    R = Preconditioned(small(inputs=2, patch=4), D, centre=True).eval()
+    x0 = torch.full((3, 1, 32, 32), -1.0)
+    x0[0, 0, 4:20, 9:13], x0[1, 0, 10:21, 20:30], x0[2, 0, 12:14, 3:8] = 1, 0.5, 0.8
+    for t in (1, 20):
+        still = R(D(x0.double(), t), t)
+        for moves in ((1, 1), (-5, 12), (16, 3)):
+            moved = R(D(x0.double().roll(moves, (2, 3)), t), t)
+            assert torch.allclose(moved, still.roll(moves, (2, 3)), rtol=0, atol=1e-5)
+    plain = Preconditioned(R.net, D).eval()
+    assert (plain(x0.roll((1, 1), (2, 3)), 1) - plain(x0, 1).roll((1, 1), (2, 3))).abs().max() > 1e-3
+
+
+def test_what_is_whole_stays_as_it_is_beside_a_hole():
+    D = Mask(32)
+    R = Preconditioned(small(channels=3, inputs=7, patch=4), D).eval()
+    x0 = torch.rand(2, 3, 32, 32).double() * 2 - 1
+    z = torch.tensor([[5, 5], [20, 31]])
+    x = D(x0, 30, z)
+    restored, left = R(x, 30, z=z), D.left(x0, 30, z).expand(-1, 3, -1, -1)
+    assert (restored - x0)[left > 0.99].abs().max() < 0.05
+    assert restored.dtype == torch.float32
+    # In use a guess is an image; while it learns, R is not cut off where it errs.
+    torch.nn.init.constant_(R.net.out.bias, 50.0)
+    assert R(x, 30, z=z).max() < 1.01
+    assert R.train()(x.float(), 30, z=z).max() > 2

@@ -206,7 +206,41 @@ def each_run(found, runs, paper):
         if run.get("x_T_rounded_to_8_bits"):
             yield "Each $x_T$ was rounded to 8 bits first, as in the paper's code."
         yield from ("", *table(run, paper.get(what(name).preset, {})), "")
+        yield from (line for told in beside(run) for line in (told, ""))
         yield from figure(name, f"{what(name).title}: {what(name).seen}")
+
+
+CLASSICAL = {
+    "sharpened": "sharpened",
+    "inverse": "the regularised inverse",
+    "linear": "the best linear estimate, from the covariance of the training images",
+}
+
+
+def beside(run):
+    """What a run's numbers are to be seen beside: restorations without a network, holes told, images moved, frames."""
+    if known := run.get("baselines"):
+        shown = "; ".join(f"{CLASSICAL[row]} {of(known, row, RMSE, SSIM)}" for row in CLASSICAL if row in known)
+        some = f", of the first {known['test_images']:,} images" if known["test_images"] < run["test_images"] else ""
+        yield f"Without a network (RMSE / SSIM{some}): {shown}."
+    if holes := run.get("holes"):
+        rows = [row for row in holes["told"] if row not in ("degraded", "last prediction")]
+        pairs = (" and ".join(of(holes[way], row, RMSE, SSIM) for way in ("read", "told")) for row in rows)
+        shown = "; ".join(f"{row} {pair}" for row, pair in zip(rows, pairs, strict=True))
+        exact = f"{holes['exact']:.0%} exactly, {holes['within_a_pixel']:.1%} within a pixel"
+        yield (
+            f"Where the holes are is read off the images: of the first {holes['test_images']:,}, {exact}. "
+            f"With the place read and told: {shown}."
+        )
+    if moved := run.get("moved"):
+        pairs = (f"by {k} {of(rows, 'direct', RMSE, SSIM)}" for k, rows in moved.items())
+        yield f"Moved down and to the right, direct: {'; '.join(pairs)}."
+    if seen := run.get("artefacts"):
+        pairs = (f"{row} {v['ring']:.2f} and {max(v['excess']):.2f}" for row, v in seen.items() if row != "degraded")
+        yield (
+            "Error along the border against the error beside it, and the largest excess of power over that of the "
+            f"originals at any frequency of rows or columns: {'; '.join(pairs)}."
+        )
 
 
 def figure(name, alt, width="100%"):

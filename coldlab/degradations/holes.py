@@ -66,10 +66,14 @@ class Mask(Degradation):
         F = self.at("F", t, x)
         if not self.needs_z:
             return F.reshape(-1, 1, self.size, self.size)
-        image = torch.arange(len(x), device=x.device)[:, None, None]
-        pixel = torch.arange(self.size, device=x.device) + self.size - 1
+        return self.window(F.expand(len(x), 1, -1, -1), z)
+
+    def window(self, canvas, z):
+        """The part of a canvas (B, 1, 2 size, 2 size) that lies over each image, (B, 1, size, size)."""
+        image = torch.arange(len(z), device=z.device)[:, None, None]
+        pixel = torch.arange(self.size, device=z.device) + self.size - 1
         rows, columns = (pixel - z[:, :1]), (pixel - z[:, 1:])  # where each pixel lies on the canvas, (B, size) each
-        return F.expand(len(x), 1, -1, -1)[:, 0][image, rows[:, :, None], columns[:, None, :]].unsqueeze(1)
+        return canvas[:, 0][image, rows[:, :, None], columns[:, None, :]].unsqueeze(1)
 
     def degrade(self, x0, t, z):
         return x0 * self.left(x0, t, z)
@@ -86,8 +90,8 @@ class Mask(Degradation):
 
         p[:, i, j] belongs to z = (i - 1, j - 1); see `likeliest`. The probabilities take pixels for independent.
         """
-        canvas = self.at("F", t, x.double()).expand(len(x), 1, -1, -1)[:, 0]
-        return likeliest(x.double(), canvas, lambda z: self.left(x.double(), t, z))
+        canvas = self.at("F", t, x).double().expand(len(x), 1, -1, -1)
+        return likeliest(x.double(), canvas[:, 0], lambda z: self.window(canvas, z))
 
 
 @register("fade")
@@ -125,7 +129,7 @@ class Fade(Degradation):
         return (x - w * z[:, :, None, None].to(x.dtype)) * regularised(1 - w, eps)
 
     def infer(self, x, x0_hat, t):
-        """The likeliest colour z (B, C) where x = (1 - w) x0 + w z and x0 ~ N(0, 1): most is read where w is near 1."""
-        w = self.at("w", t, x.double()).expand(len(x), 1, -1, -1)[:, :1]
+        """The likeliest colour z (B, C), read where w is near 1: x = (1 - w) x0 + w z, x0 ~ N(0, 1), z ~ N(0, 1/12)."""
+        w = self.at("w", t, x).expand(len(x), 1, -1, -1)
         trust = w / ((1 - w) ** 2 + EIGHT_BITS**2)
-        return ((trust * x).sum((2, 3)) / (trust * w).sum((2, 3)).clamp(min=1e-9)).to(x.dtype)
+        return ((trust * x).sum((2, 3)) / ((trust * w).sum((2, 3)) + 12)).to(x.dtype)
