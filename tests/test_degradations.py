@@ -378,6 +378,8 @@ def test_no_chapter_prints_or_walks_the_registry():
             uses
         )
         assert not any(line.lstrip().startswith("for ") for line in uses), uses
+        for cell in chapters.read(source.with_suffix(".ipynb")).cells:  # an error's list of all known names, too
+            assert not any("Known: " in output.get("text", "") for output in cell.get("outputs", [])), cell.source
 
 
 def test_unknown_names_and_options_raise_with_the_nearest_known_one():

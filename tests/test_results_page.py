@@ -158,6 +158,18 @@ def test_a_new_experiment_appears_in_the_list_and_on_the_page(preset, copied, mo
     assert page("models") == page("models")
 
 
+def test_a_shipped_network_judged_with_a_new_sampler_alone_keeps_its_card(copied):
+    run = json.loads((copied / "mnist-blur.json").read_text(encoding="utf-8"))
+    for key in ("metrics", "intervals"):
+        run[key] = {row: run[key][row] for row in ("degraded", "direct")} | {"mine": run[key]["direct"]}
+    run |= {"differences": {}, "calls": {n: {"mine": run["metrics"]["direct"]} for n in run["calls"]}}
+    (copied / "mnist-blur.json").write_text(json.dumps(run), encoding="utf-8")
+    assert "| mine | " in page("results")
+    card = page("models").split("## mnist-blur")[1].split("##")[0]
+    assert f"direct RMSE {run['metrics']['direct']['rmse']:.3f}" in card
+    assert "Algorithm 2" not in card
+
+
 def test_the_page_needs_no_study_and_no_inverse(copied):
     for name in (*STUDIES, "inverse"):
         (copied / f"{name}.json").unlink(missing_ok=True)

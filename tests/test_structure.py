@@ -92,6 +92,27 @@ sys.exit(bool(failed))
     assert run.returncode == 0, run.stdout + run.stderr
 
 
+def circles(told):
+    """The modules that lead back to themselves; told: {module: the modules that it imports}."""
+
+    def reached(name):
+        found, todo = set(), [*told[name]]
+        while todo:
+            if (one := todo.pop()) not in found:
+                found.add(one)
+                todo += told[one]
+        return found
+
+    return {name for name in told if name in reached(name)}
+
+
+def test_no_import_is_circular():
+    """Read off the text, functions included: `coldlab/__init__` runs before any module, in one order, and hides it."""
+    told = {name: imported(name) for name in MODULES}
+    assert circles(told) == set()
+    assert circles(told | {"coldlab.errors": {"coldlab.training"}}) >= {"coldlab.errors", "coldlab.training"}
+
+
 def test_files_are_small_enough_to_read():
     assert {name: n for name, path in MODULES.items() if (n := lines(path)) > 350} == {}
     assert sum(lines(PACKAGE / f"{name}.py") for name in CORE if name != "degradations/holes") < 1600
