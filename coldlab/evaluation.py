@@ -39,6 +39,8 @@ def compare(R, D, x0, z=None, severities=None, rounded=False, samplers=None, tel
     R, x, z = begin(R, D, x0, z, severities[0], rounded, tell, blind)
     rows = {"degraded": x, "direct": R(x, severities[0])}
     for name, sampler in (sampling.SAMPLERS if samplers is None else samplers).items():
+        if sampling.TITLES.get(name, name) in (*rows, "last prediction", "original"):
+            raise ColdlabError(f"a sampler called {name!r} would take that row's place; give it another name.")
         *_, (_, rows[sampling.TITLES.get(name, name)], last) = sampler(R, D, x, z, severities)
         if name == "improved":
             rows["last prediction"] = last

@@ -351,6 +351,23 @@ class Halve(Degradation):
         return x0 * 0.5 ** torch.as_tensor(t).reshape(-1, 1, 1, 1).to(x0)
 
 
+def test_options_of_any_kind_are_checked(monkeypatch):
+    """A class from a file with `from __future__ import annotations` has strings for types."""
+
+    @dataclass(eq=False)
+    class Steps(Degradation):
+        size: "int"
+        T: "int" = 3
+        at: tuple[int, ...] = (1, 2)
+
+    monkeypatch.setitem(REGISTRY, "steps", Steps)
+    assert make("steps", 8, T=5, at=(1,)).at == (1,)
+    with pytest.raises(ColdlabError, match=r"option T=1\.5 of steps is no int; try T=3"):
+        make("steps", 8, T=1.5)
+    with pytest.raises(ColdlabError, match="option at=4 of steps is no tuple"):
+        make("steps", 8, at=4)
+
+
 def test_a_new_degradation_is_listed_and_its_missing_reference_fails_loudly(monkeypatch, capsys):
     """One class, registered: the command line lists it, training takes it, the rules above would run over it."""
     from coldlab.__main__ import main

@@ -174,9 +174,8 @@ def test_an_image_comes_out_the_same_alone_and_in_a_batch(name):
     batch = data.to_uint8(photographs(256, c.channels, c.size))
     x0, z = data.to_float(batch), latents(D, batch)
     severities = sampling.evenly(D.T, min(D.T, 10))
-    told, x = begin(R, D, x0, z, D.T, sees_files(R))
-    one = each(lambda v: v[:1], z)
-    alone, x_alone = begin(R, D, x0[:1], one, D.T, sees_files(R))
+    told, x, z = begin(R, D, x0, z, D.T, sees_files(R))
+    alone, x_alone, one = begin(R, D, x0[:1], each(lambda v: v[:1], latents(D, batch)), D.T, sees_files(R))
     assert torch.equal(x[:1], x_alone)
     for f in SAMPLERS.values():
         *_, (_, together, _) = f(told, D, x, z, severities)

@@ -6,6 +6,7 @@ it. `register` lists a class under its name; the tests, the command line and the
 
 import ast
 from dataclasses import dataclass, fields
+from typing import get_origin, get_type_hints
 
 import torch
 from torch import nn
@@ -32,7 +33,8 @@ def make(name, size, **options):
         raise ColdlabError("compose needs its parts: name them with a plus, such as blur+mask.")
     if name not in REGISTRY:
         raise unknown("degradation", name, REGISTRY)
-    kinds = {field.name: field.type for field in fields(REGISTRY[name]) if field.name != "size"}
+    types = get_type_hints(REGISTRY[name])  # also where annotations are strings, or such as tuple[int, ...]
+    kinds = {f.name: get_origin(types[f.name]) or types[f.name] for f in fields(REGISTRY[name]) if f.name != "size"}
     for option, value in options.items():
         if option not in kinds:
             raise unknown(f"option of {name}", option, kinds)

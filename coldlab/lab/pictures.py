@@ -52,7 +52,7 @@ def write_comparison(R, D, images, severities, sampler, out):
     from .. import plots
 
     rows = evaluation.shown(evaluation.restored(R, D, images, severities=severities))
-    _, x, z = evaluation.started(R, D, images, severities[0])
+    R, x, z = evaluation.started(R, D, images, severities[0])
     states = [(severities[0], x), *((r, x) for r, x, _ in sampler(R, D, x, z, severities))]
     write_samples(plots.rows(rows, f"Rows of images: {', '.join(rows)}."), states, out)
 
