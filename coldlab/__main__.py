@@ -84,7 +84,7 @@ def restore(
     chosen = sampling.sampler(sampler, weight)
     outputs.spare(
         [name for path in images for name in outputs.of_image(out, path)],
-        [*(path for path in images if path.is_file()), *outputs.network(pretrained)],
+        [*(path for path in map(Path.expanduser, images) if path.is_file()), *outputs.network(pretrained)],
     )
     if len({path.stem.casefold() for path in images}) < len(images):
         raise ColdlabError("two of the images have the same name, and so would their results; restore them one by one.")

@@ -263,6 +263,15 @@ def test_a_damaged_state_is_passed_over_for_the_one_before_it(copy, finished, ca
     assert "cut short" in message
 
 
+@pytest.mark.parametrize("line", [b'\0\0\0{"step": 2}', b"hi}", b'{"a": 1}', b"\xff\xfe", b"3}", b'{"step": 1}'])
+def test_lines_that_are_none_of_a_log_are_dropped(line, copy, finished):
+    log = copy / "log.jsonl"
+    before = log.read_bytes()
+    log.write_bytes(line + b"\n" + before + line)
+    assert main([*TINY, "--out", str(copy), "--resume"]) == 0
+    assert log.read_bytes() == before
+
+
 def test_a_log_whose_last_line_was_torn_is_mended(copy, finished):
     (copy / "step-0000006.pt").unlink()
     with open(copy / "log.jsonl", "a", encoding="utf-8") as file:

@@ -11,7 +11,7 @@ import torch
 from coldlab import ColdlabError
 from coldlab import __main__ as cli
 from coldlab.__main__ import main
-from coldlab.degradations import REGISTRY
+from coldlab.degradations import REGISTRY, make
 from coldlab.lab import limits
 
 pytestmark = pytest.mark.filterwarnings("always::UserWarning")
@@ -132,7 +132,7 @@ def test_the_numbers_of_every_degradation_are_refused_likewise(name, capsys):
     for key, default in cli.settings_of(REGISTRY[name]).items():
         if isinstance(default, bool) or not isinstance(default, int | float):
             continue
-        for text in ("nan", "1e999", "-1e999", "-1", "0", "10001", "99999999999999999999", "-0.5"):
+        for text in ("nan", "1e999", "-1e999", "-1", "0", "10001", "99999999999999999999", "-0.5", "1e-300"):
             code = main([*tiny, "--options", f"{key}={text}"])
             printed = capsys.readouterr()
             assert code in (0, 2), (key, text, printed)
@@ -140,7 +140,13 @@ def test_the_numbers_of_every_degradation_are_refused_likewise(name, capsys):
                 (line,) = [line for line in printed.err.splitlines() if line.startswith("coldlab: ")]
                 assert key in line, (key, text, line)
             else:
-                assert text in ("-1", "0", "-0.5"), (key, text)
+                assert text in ("-1", "0", "-0.5", "1e-300"), (key, text)
+                D, x = make(name, 16, **{key: type(default)(float(text))}), torch.rand(2, 3, 16, 16)
+                z = D.draw(x)
+                degraded = D(x, D.T, z)
+                back = D.inverse(degraded, D.T, z=z)
+                assert degraded.isfinite().all(), (key, text)
+                assert back is None or back.isfinite().all(), (key, text)
 
 
 def test_a_range_says_what_it_holds():

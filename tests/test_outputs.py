@@ -69,6 +69,15 @@ def test_restore_spares_every_input(name, run, tmp_path, capsys):
     assert main([str(word) for word in words]) == 0
 
 
+def test_restore_spares_an_input_below_home(run, tmp_path, capsys, monkeypatch):
+    """A quoted ~, or one of a shell that leaves it alone."""
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    picture(tmp_path / "x.gif")
+    line = refused(capsys, tmp_path, "restore", "~/x.gif", "--pretrained", run, "--degrade", "--out", tmp_path)
+    assert "would be written over the input" in line
+
+
 @pytest.mark.parametrize("link", [os.symlink, os.link])
 def test_restore_sees_through_links(link, run, tmp_path, capsys):
     source, out = picture(tmp_path / "x.png"), tmp_path / "out"

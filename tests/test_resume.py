@@ -233,6 +233,21 @@ def test_a_finished_run_trains_longer_the_same_each_time(tmp_path, monkeypatch, 
         assert f"has taken 10 steps, --steps {steps} would end before" in told(capsys, 2, first, "--steps", steps)
 
 
+def test_a_kill_before_the_first_checkpoint_forgets_nothing_that_was_asked(tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    assert train(run) == 0
+
+    def killed(*arguments):
+        raise SystemExit(137)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "train", killed)
+        with pytest.raises(SystemExit):
+            go_on(run, "--steps", 10)
+    assert go_on(run) == 0
+    assert state(run, 10).step == 10
+
+
 def test_the_default_number_of_steps_counts_where_it_is_asked_for(tmp_path, monkeypatch, capsys):
     asked = []
     assert train(tmp_path / "run") == 0

@@ -227,6 +227,8 @@ def gaussian_taps(kernel, std):
         raise ColdlabError(f"std = {std}; a Gaussian needs a standard deviation above 0.")
     j = torch.arange(kernel, dtype=torch.float64) - kernel // 2
     taps = torch.exp(-(j**2) / (2 * std**2))
+    if not taps.isfinite().all():
+        raise ColdlabError(f"std = {std} is too small to compute with; use one of some pixels, such as 0.5.")
     return taps / taps.sum()
 
 

@@ -23,7 +23,7 @@ def holes(offsets, T, kernel_std, initial_mask):
 
     offsets: (n,), how far each row, and each column, lies from the centre.
     """
-    if kernel_std <= 0 or initial_mask <= 0:
+    if not (kernel_std > 1e-100 and initial_mask > 0):  # a square of less would be 0
         raise ColdlabError(f"kernel_std = {kernel_std}, initial_mask = {initial_mask}; both must be above 0.")
     d2 = offsets.double() ** 2
     steps = [hole(d2[:, None] + d2[None, :], kernel_std * (i + initial_mask)) for i in range(T)]

@@ -202,8 +202,8 @@ class Log:
         except OSError as error:
             raise ColdlabError(f"the folder {out} cannot be made ({error.strerror}); choose another --out.") from None
         self.path, self.board = out / "log.jsonl", board(out, step) if tensorboard else None
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]  # a torn line goes
+        lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines() if self.path.exists() else []
+        kept = [line for line in lines if step_of(line) <= step]
         self.seconds = json.loads(kept[-1])["seconds"] if kept else 0.0  # spent so far, over all sessions
         storage.write_text(self.path, "".join(line + "\n" for line in kept))
 
@@ -219,6 +219,15 @@ class Log:
                 if line[name] is not None:
                     self.board.add_scalar(name, line[name], line["step"])
             self.board.flush()
+
+
+def step_of(line):
+    """The step that a line of the log speaks of; infinity where it is torn, or no line of a log."""
+    try:
+        found = json.loads(line)
+        return found["step"] if isinstance(found["seconds"], int | float) else float("inf")
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
 
 
 def board(out, step):

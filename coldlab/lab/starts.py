@@ -69,6 +69,7 @@ def go_on(config, out, group, skip_unreadable, named):
     outputs.spare(outputs.of_run(out), outputs.images(where))
     after = dataclasses.replace(before, steps=steps, dataset=place or before.dataset)
     if steps != before.steps and group.first:
+        checkpoints.save_state(out / f"step-{state.step:07d}.pt", state, after)  # a kill forgets nothing that was asked
         old, new = (learning_rate(c, state.step) for c in (before, after))
         told = f"{before.steps} steps become {steps}: from step {state.step} on the learning rate is that of a run of "
         print(f"{told}{steps} steps, {new:.2g} there instead of {old:.2g}, and falls to zero at its end.")
