@@ -162,6 +162,14 @@ def test_samplers_are_found_by_name_with_their_weight():
     assert chosen["averaged"].keywords == {"weight": 0.25}
 
 
+@pytest.mark.parametrize("name", ["inverse", "generation-mnist"])
+@pytest.mark.parametrize("option", [["--sampler", "naive"], ["--weight", "0.2"]])
+def test_results_without_samplers_take_none(name, option, tmp_path, capsys):
+    assert main(["reproduce", name, *option, "--results", str(tmp_path)]) == 2
+    assert f"{name} is not judged by samplers; leave --sampler and --weight out." in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 # ------------------------------------------------------------------------------------------- alone or in a batch of 256
 
 

@@ -77,6 +77,8 @@ def reproduce(
     folders = [Path(folder) for folder in (out, results) if folder]
     outputs.spare([folder / f"{name}.json" for folder in folders], outputs.images("digits"))  # those of any named set
     samplers = sampling.samplers(sampler, weight)
+    if (sampler or weight is not None) and name in {*measured.STUDIES, measured.INVERSE}:
+        raise ColdlabError(f"{name} is not judged by samplers; leave --sampler and --weight out.")
     path = measured.reproduce(name, budget, device, out, results, samplers, judge)
     print("\n".join(measured.lines(json.loads(path.read_text(encoding="utf-8")))))
     print(f"{path}; {path.with_suffix('.png')}")
