@@ -19,6 +19,7 @@ import tyro
 from tqdm import tqdm
 
 from . import checkpoints, data, evaluation, generation, metrics, sampling
+from .data.files import located
 from .degradations import EIGHT_BITS, FLOAT32, REGISTRY, Separable
 from .errors import ColdlabError, unknown
 from .lab import commands, distributed, limits, outputs, pictures, runs, starts
@@ -84,7 +85,7 @@ def restore(
     chosen = sampling.sampler(sampler, weight)
     outputs.spare(
         [name for path in images for name in outputs.of_image(out, path)],
-        [*(path for path in map(Path.expanduser, images) if path.is_file()), *outputs.network(pretrained)],
+        [*(path for path, there in map(located, images) if there and path.is_file()), *outputs.network(pretrained)],
     )
     if len({path.stem.casefold() for path in images}) < len(images):
         raise ColdlabError("two of the images have the same name, and so would their results; restore them one by one.")

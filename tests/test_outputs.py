@@ -76,6 +76,8 @@ def test_restore_spares_an_input_below_home(run, tmp_path, capsys, monkeypatch):
     picture(tmp_path / "x.gif")
     line = refused(capsys, tmp_path, "restore", "~/x.gif", "--pretrained", run, "--degrade", "--out", tmp_path)
     assert "would be written over the input" in line
+    nobody = "~of-nobody-here/x.png"
+    assert "of-nobody-here" in refused(capsys, tmp_path, "restore", nobody, "--pretrained", run, "--out", tmp_path)
 
 
 @pytest.mark.parametrize("link", [os.symlink, os.link])

@@ -36,6 +36,19 @@ def test_no_name_leads_out_of_the_folder():
         results.load("../pyproject")
 
 
+def test_the_table_of_masks_shows_what_its_trials_measured():
+    readme = (ROOT / "results/README.md").read_text(encoding="utf-8")
+    part = readme.partition("## What R is shown behind masks")[2].partition("\n## ")[0]
+    shown = re.findall(r"^\| (?!trial).*? \| ([\d,]+) \| (.*?) \| (.*?) \| (.*?) \|$", part, re.M)
+    form, trials = "{rmse:.3f} / {ssim:.3f}", results.load("mask-recipe")["trials"]
+    rows = ("direct", "Algorithm 2", "averaged")
+    expected = [(f"{t['images_seen']:,}", *(form.format(**t["metrics"][row]) for row in rows)) for t in trials]
+    assert shown == expected
+    assert form.format(**trials[0]["metrics"]["degraded"]) in part
+    first = trials[0]["metrics"]
+    assert first["Algorithm 2"]["rmse"] > 2 * first["direct"]["rmse"]  # what the text says of it
+
+
 def test_the_recipe_s_table_shows_what_its_trials_measured():
     table = (ROOT / "results/recipe.md").read_text(encoding="utf-8").replace("*", "")
     rows = {

@@ -12,15 +12,7 @@ import torch
 from torch import nn
 
 from ..errors import ColdlabError, unknown
-from .base import (
-    REGISTRY,
-    Degradation,
-    Separable,
-    convolution_matrix,
-    gaussian_taps,
-    register,
-    regularised,
-)
+from .base import REGISTRY, Degradation, Separable, convolution_matrix, gaussian_taps, register, regularised
 
 
 def make(name, size, **options):
