@@ -35,7 +35,7 @@ if util.find_spec("coldlab") is None:
 # image, is told its severity, and answers with a clean image $\hat x_0$ of the same size.
 #
 # It is a **U-Net**. It shrinks the image, thinks about the small version, and grows it back. The paper's network has
-# 56,612,916 weights, yet it is made of one block, used over and over. The package's `unet.py` is 200 lines long, and
+# 56,612,916 weights, yet it is made of one block, used over and over. The package's `unet.py` has under 300 lines, and
 # by the end of this page you will have read the important ones.
 #
 # Everything runs on the digits of chapter 1. Change `DATASET` to `"mnist"`, `"cifar10"`, or the path of a folder

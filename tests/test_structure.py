@@ -116,6 +116,8 @@ def test_no_import_is_circular():
 def test_files_are_small_enough_to_read():
     assert {name: n for name, path in MODULES.items() if (n := lines(path)) > 350} == {}
     assert sum(lines(PACKAGE / f"{name}.py") for name in CORE if name != "degradations/holes") < 1600
+    assert lines(PACKAGE / "unet.py") < 300
+    assert "`unet.py` has under 300 lines" in (chapters.ROOT / "book/02_unet.py").read_text(encoding="utf-8")
 
 
 def test_metrics_stand_on_little():
