@@ -23,7 +23,7 @@ from .data.files import located
 from .degradations import EIGHT_BITS, FLOAT32, REGISTRY, Separable
 from .errors import ColdlabError, unknown
 from .lab import commands, distributed, limits, outputs, pictures, runs, starts
-from .lab.cli import KEY_VALUES, answered, named
+from .lab.cli import KEY_VALUES, answered, at_home, named
 from .lab.commands import Number, Share, Text
 from .lab.looks import tell_where, warn_of_detail, warn_of_rounding
 from .lab.machine import pick_device
@@ -291,7 +291,7 @@ COMMANDS = (train, sample, restore, evaluate, commands.reproduce, commands.bench
 
 def main(arguments=None):
     """Run one command; returns the exit code."""
-    words = sys.argv[1:] if arguments is None else list(arguments)
+    words = at_home(sys.argv[1:] if arguments is None else arguments)
     known = {command.__name__: limits.checked(command) for command in COMMANDS}
     known["train"] = functools.partial(known["train"], words)
     described = "Cold diffusion for any image transform. Each command has its own --help."

@@ -1,12 +1,16 @@
 """Text on any machine: every file of text is UTF-8, no code page ends a command, no tool empties what it rewrites."""
 
 import ast
+import atexit
+import base64
+import functools
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import chapters
@@ -102,13 +106,33 @@ PAGES = {
     "cp1252": {"PYTHONIOENCODING": "cp1252"},
     "C": {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"},
 }
+LOCALES = {  # a locale whose encoding Python knows, and no other than the streams'
+    "cp932": ("ja_JP", "SHIFT_JIS"),
+    "cp1252": ("en_US", "CP1252"),
+}
 COMMANDS = ("train", "sample", "restore", "evaluate", "reproduce", "bench", "degradations", "presets")
+
+
+@functools.cache
+def locale_of(page):
+    """The variables of a real locale with this code page, so that files opened without an encoding have it too, where
+    the system can make one; the streams have it in any case."""
+    if page not in LOCALES or shutil.which("localedef") is None:
+        return {}
+    source, charmap = LOCALES[page]
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    subprocess.run(["localedef", "-c", "-i", source, "-f", charmap, f"{folder}/{page}"], capture_output=True)
+    return {"LOCPATH": folder, "LC_ALL": page, "LANG": page} if any(Path(folder).iterdir()) else {}
 
 
 def start(page, *words, cwd=ROOT):
     """Python with these words, as on a machine with this code page and without UTF-8 mode, its output into pipes."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG"))}
-    environment |= {"PYTHONUTF8": "0", "PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1"} | PAGES[page]
+    environment |= {"PYTHONUTF8": "0", "PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1"} | PAGES[page] | locale_of(page)
+    if words[0] == "-c":  # Shift JIS has no backslash
+        code = base64.b64encode(words[1].encode()).decode()
+        words = "-c", f"import base64; exec(base64.b64decode('{code}'))", *words[2:]
     command = [sys.executable, *map(str, words)]
     return subprocess.Popen(command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 

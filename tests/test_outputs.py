@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -104,6 +105,62 @@ def test_a_run_does_not_lie_in_its_own_images(where, photos, tmp_path, capsys):
     line = refused(capsys, tmp_path, "train", *TINY, "--dataset", photos, "--size", "16", "--out", tmp_path / where)
     assert "would lie inside the input" in line
     assert "--out" in line
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+@pytest.mark.parametrize("name", ["samples.png", "loss.png", "samples-0000001.png"])
+def test_a_run_does_not_write_through_a_picture_that_is_a_link(link, name, photos, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    (photos / "00.png").rename(tmp_path / "run" / name)
+    link(tmp_path / "run" / name, photos / "00.png")
+    line = refused(capsys, tmp_path, "train", *TINY, "--dataset", photos, "--size", "16", "--out", tmp_path / "run")
+    assert f"through {photos / '00.png'}, a link among the images; choose another --out" in line
+
+
+@pytest.mark.parametrize("out", ["run", "a/run", "a/b/run"])
+def test_a_run_does_not_lie_in_a_folder_linked_into_its_images(out, photos, tmp_path, capsys):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (photos / "more").mkdir()
+    os.symlink(tmp_path, photos / "more" / "back")  # round in a circle, too
+    line = refused(capsys, tmp_path, "train", *TINY, "--dataset", photos, "--size", "16", "--out", tmp_path / out)
+    assert "a link among the images" in line
+
+
+def test_many_links_are_looked_at_soon(tmp_path):
+    (tmp_path / "x.png").write_bytes(b"")
+    (tmp_path / "many").mkdir()
+    for k in range(20_000):
+        os.symlink(tmp_path / "x.png", tmp_path / "many" / f"{k}.png")
+    began = time.perf_counter()
+    outputs.spare([tmp_path / "run" / "loss.png"], [tmp_path / "many"])
+    assert time.perf_counter() - began < 5
+
+
+@pytest.mark.parametrize("name", ["samples-0000001.png", "weights-0000001.safetensors", "step-0000001.pt"])
+def test_a_zip_named_as_a_run_names_its_files_is_spared(name, photos, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    path = tmp_path / "run" / name
+    Path(shutil.make_archive(str(tmp_path / "images"), "zip", photos)).rename(path)
+    line = refused(capsys, tmp_path, "train", *TINY, "--dataset", path, "--size", "16", "--out", tmp_path / "run")
+    assert "would be written over the input" in line
+
+
+@pytest.mark.parametrize("words", [["--out", "~/run"], ["--out=~/run"]])
+def test_home_is_home_wherever_it_stands(words, tmp_path, monkeypatch):
+    """Shells leave a ~ behind = alone, and one in quotes."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    assert main(["train", *TINY, *words]) == 0
+    assert (tmp_path / "run" / "model.safetensors").is_file()
+    assert not list((tmp_path / "here").iterdir())
+
+
+@pytest.mark.parametrize("words", [["reproduce", "mnist-blur", "--budget", "2\nm"], ["restore", "a\nb.png"]], ids=str)
+def test_a_line_feed_in_a_value_does_not_split_the_sentence(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert "\\n" in refused(capsys, tmp_path, *words)
 
 
 def test_a_run_in_the_folder_of_its_images_is_refused_by_default_too(photos, monkeypatch, capsys):

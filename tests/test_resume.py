@@ -156,6 +156,21 @@ def test_a_run_that_does_not_say_its_images_goes_on_with_a_warning(home, tmp_pat
     assert "fingerprint" in (tmp_path / "run" / "config.json").read_text(encoding="utf-8")
 
 
+WRONG = [None, 3, "photos", [], {}, {"fingerprint": "a"}, {"fingerprint": 3, "training": "many", "held_out": None}]
+WRONG += [{"path": 7}, {"path": ["photos"], "skip_unreadable": "no"}, {"training": 1.5, "held_out": {}}]
+
+
+@pytest.mark.parametrize("images", WRONG, ids=str)
+def test_a_config_that_somebody_edited_says_what_it_can(images, home, tmp_path, capsys):
+    path = tmp_path / "run" / "config.json"
+    content = json.loads(path.read_text(encoding="utf-8")) | {"images": images}
+    path.write_text(json.dumps(content), encoding="utf-8")
+    capsys.readouterr()
+    assert "does not say which images" in told(capsys, 0, tmp_path / "run")
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert main(["evaluate", "--pretrained", str(tmp_path / "run"), "--limit", "2", "--resamples", "0"]) == 0
+
+
 # ------------------------------------------------------------------------------------------------------------ settings
 
 

@@ -4,6 +4,7 @@ The idea that holds this file together: whatever a user can mend is one sentence
 console of the world.
 """
 
+import os
 import sys
 import typing
 import warnings
@@ -60,26 +61,37 @@ def named(words):
     return frozenset(flag.removeprefix("no_") for flag in flags)
 
 
+def at_home(words):
+    """The words of a command line with ~ for a home where the shell has left it: as in --out=~/runs, or in quotes."""
+    split = (word.partition("=") if word.startswith("--") else ("", "", word) for word in words)
+    return [flag + sign + os.path.expanduser(value) if value else flag + sign for flag, sign, value in split]
+
+
 def answered(call):
     """The exit code of a command: what a user can mend is told in one sentence on stderr, warnings likewise."""
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *rest: print(f"coldlab: warning: {message}", file=sys.stderr)
+            warnings.showwarning = lambda message, *rest: tell(f"warning: {message}")
             degrading(sys.stdout, "replace")
             degrading(sys.stderr, "backslashreplace")
             call()
     except Stopped as stopped:
-        print(f"coldlab: {stopped}", file=sys.stderr)
+        tell(stopped)
         return 128 + stopped.signum
     except (ColdlabError, Mistake) as error:
-        print(f"coldlab: {error}", file=sys.stderr)
+        tell(error)
         return 2
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        print("coldlab: there is not enough memory; use smaller images, a smaller network or batch.", file=sys.stderr)
+        tell("there is not enough memory; use smaller images, a smaller network or batch.")
         return 2
     return 0
+
+
+def tell(message):
+    """One line on stderr, whatever the names or values hold that it repeats."""
+    print("coldlab:", "\\n".join(str(message).splitlines()), file=sys.stderr)
 
 
 def degrading(stream, errors):

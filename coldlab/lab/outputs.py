@@ -11,13 +11,15 @@ from .. import checkpoints, data
 from ..errors import ColdlabError
 
 RUN = ("config.json", "log.jsonl", "model.safetensors", "loss.png", "samples.png")  # what a run writes, in its folder
+STEPS = ("samples-*.png", "weights-*.safetensors", "step-*.pt")  # and at steps of its own choice
 SETS = ("MNIST", "FashionMNIST", "cifar-10-batches-py", "celeba", data.ALIGNED)  # folders of the named datasets
 
 
 def spare(outputs, inputs):
     """Raise ColdlabError if an output is an input, lies inside one (a picture among images is one), or cannot be."""
-    for output in map(Path, outputs):
-        for source in map(Path, inputs):
+    outputs, inputs = list(map(Path, outputs)), list(map(Path, inputs))
+    for output in outputs:
+        for source in inputs:
             if same(output, source):
                 raise ColdlabError(f"{output} would be written over the input {source}; choose another --out.")
             if any(same(parent, source) for parent in full(output).parents):
@@ -25,6 +27,37 @@ def spare(outputs, inputs):
         top = next((parent for parent in full(output).parents if parent.exists()), Path("/"))
         if not (top.is_dir() and os.access(top, os.W_OK)):
             raise ColdlabError(f"{output} cannot be written, for {top} is no folder to write in; choose another --out.")
+    known = {identity(path): output for output in outputs for path in (output, *full(output).parents)}
+    for folder in filter(os.path.isdir, inputs):
+        for path, key in entries(folder):
+            if key in known:
+                why = f"{known[key]} would be written through {path}, a link among the images"
+                raise ColdlabError(f"{why}; choose another --out.")
+
+
+def entries(folder):
+    """(path, identity) of all that lies below a folder, links followed, each folder looked into once."""
+    waiting, seen = [folder], set()
+    while waiting:
+        try:
+            found = list(os.scandir(waiting.pop()))
+        except OSError:  # reading it will tell
+            continue
+        for entry in found:
+            key = identity(entry)
+            yield entry.path, key
+            if key not in seen and entry.is_dir():
+                seen.add(key)
+                waiting.append(entry.path)
+
+
+def identity(path):
+    """What is the same for all names of a file or folder that is there; else the path."""
+    try:
+        there = os.stat(path)
+        return there.st_dev, there.st_ino
+    except (OSError, ValueError):
+        return os.fspath(path)
 
 
 def same(a, b):
@@ -63,8 +96,8 @@ def by_name(dataset):
 
 
 def of_run(out):
-    """What a run writes into its folder, by the names that are known beforehand."""
-    return [Path(out) / name for name in RUN]
+    """What a run writes into its folder: the names that are known beforehand, and what is there of the others."""
+    return [Path(out) / name for name in RUN] + [path for kind in STEPS for path in sorted(Path(out).glob(kind))]
 
 
 def of_image(out, path):

@@ -112,12 +112,19 @@ def difference(images, known, config):
     return f"{len(images)}, fingerprint {now}, not {count}, fingerprint {known['fingerprint']}"
 
 
+KNOWN = {"training": int, "held_out": int, "fingerprint": str, "path": str, "skip_unreadable": bool}
+
+
 def origin(out):
-    """What config.json says of a run's images; nothing where there is none that can be read."""
+    """What config.json says of a run's images; nothing where there is none that can be read, or by other hands."""
     try:
-        return dict(json.loads((Path(out) / "config.json").read_text(encoding="utf-8"))["images"])
-    except (OSError, ValueError, KeyError, TypeError):
+        known = json.loads((Path(out) / "config.json").read_text(encoding="utf-8"))["images"]
+        known = {key: known[key] for key, kind in KNOWN.items() if isinstance(known.get(key), kind)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
+    if not {"training", "held_out"} <= known.keys():
+        known.pop("fingerprint", None)  # it is told with its count
+    return known
 
 
 def images_of(R, pretrained):
