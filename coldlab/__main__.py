@@ -27,6 +27,7 @@ from .lab.cli import KEY_VALUES, answered, at_home, named
 from .lab.commands import Number, Share, Text
 from .lab.looks import tell_where, warn_of_detail, warn_of_rounding
 from .lab.machine import pick_device
+from .metrics import judges
 from .presets import PRESETS
 from .training import Config
 from .unet import device_of, told
@@ -208,8 +209,9 @@ def evaluate(
         dataset: Whose test images; by default what the network was trained on.
         limit: Use only the first images.
         batch: Images at a time.
-        features: Net of the Fréchet distance: digits, mnist, cifar10 (classifiers that ship), inception (FID), a file
-            of Inception weights, or none. By default the dataset's own classifier, if there is one.
+        features: Net of the Fréchet distance: digits, mnist, cifar10 (classifiers that ship), efficientnet (needs
+            coldlab[judges]), inception (FID; needs coldlab[fid]), a file of Inception weights, or none. By default the
+            dataset's own classifier, if there is one.
         resamples: Draws of the bootstrap over images for the 95 % intervals; 0 for none.
         sampler: Which samplers; by default all: naive (Algorithm 1), improved (Algorithm 2), averaged.
         weight: Of averaged: the weight of the newest prediction, above 0 and up to 1; by default 0.1.
@@ -246,6 +248,8 @@ def net_for(features, dataset, device):
     """The net of the Fréchet distance that --features names."""
     if features == "none" or (features is None and metrics.classifier_for(dataset) is None):
         return None
+    if features == "efficientnet":
+        return judges.efficientnet(device)
     if features == "inception" or (features and Path(features).suffix in (".pth", ".pt")):
         return metrics.inception(None if features == "inception" else features, device)
     return metrics.classifier(metrics.classifier_for(dataset) if features is None else features, device)

@@ -18,6 +18,7 @@ from ..data import eight_bits
 from ..degradations import EIGHT_BITS, Separable
 from ..errors import unknown
 from ..metrics.artefacts import excess, ring
+from ..metrics.judges import judged as judged_by_others
 from . import experiments, results, studies
 from .baselines import baselines
 from .experiments import suffixed, trained
@@ -127,6 +128,8 @@ def judged(R, training, path, command, device=None, samplers=None):
         manifest["eight_bits"] = files(R, images, net)
     if min(images.shape[-2:]) >= 24:  # the frames and the window have to fit
         manifest["artefacts"] = artefacts(rows)
+    if config.channels == 3 and (others := judges(R, rows, device)):
+        manifest["judges"] = others
     manifest["baselines"] = without_network(R, images if not R.D.needs_z else images[:FEW], rounded)
     if config.dataset in DIGITS:
         manifest["moved"] = {f"({k}, {k})": moved(R, images, rounded, k) for k in (1, 2)}
@@ -157,6 +160,16 @@ def artefacts(rows):
         x = rows[row]
         found[row] = {"ring": ring(x, original).item(), "excess": excess(x, original, window).amax(1).tolist()}
     return {row: found[row] for row in rows if row in found}
+
+
+def judges(R, rows, device):
+    """{"test_images", row: measures} by `metrics.judges` of the first images; nothing where their packages are not."""
+    config = R.config
+    rows = {row: x[:FEW] for row, x in rows.items() if row != "last prediction"}
+    training, _ = data.load(config.dataset, "train", config.size, config.zoom)
+    count = len(rows["original"])
+    found = judged_by_others(rows, data.to_unit(data.to_float(training[:count])), device)
+    return {"test_images": count} | found if found else {}
 
 
 def without_network(R, images, rounded):
