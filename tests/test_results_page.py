@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import overview
 import pytest
 import results_page
 from results_page import LICENCES, PAGES, ROOT, apart, page, sampled, table
@@ -79,6 +80,53 @@ def test_values_that_could_not_be_checked_are_marked_and_not_subtracted():
     assert "(3.00)†" in line
     assert "+0.400" not in line
     assert "0.200 (+0.300)" in line
+
+
+def test_marks_are_given_by_both_measures_to_three_digits():
+    cells = {"rmse": [0.142, "V1"], "ssim": [0.757, "V2"]}
+    for rmse, ssim, mark in (
+        (0.1424, 0.7566, overview.MET),
+        (0.1426, 0.9, overview.PART),
+        (0.1, 0.75, overview.PART),
+        (0.2, 0.7, overview.MISSED),
+    ):
+        assert overview.verdict({"rmse": rmse, "ssim": ssim}, cells) == mark
+    assert overview.verdict({"rmse": 0.1, "ssim": 0.8}, cells | {"ssim": [0.7, "R"]}) == overview.MET + "†"
+
+
+def test_the_best_of_our_samplers_stands_beside_the_sampled():
+    metrics = {"direct": 0.1, "Algorithm 1": 0.01, "Algorithm 2": 0.3, "last prediction": 0.25, "averaged": 0.2}
+    run = {"metrics": {row: {"rmse": rmse, "ssim": 0.5} for row, rmse in metrics.items()}}
+    assert [row for row, *_ in overview.compared(run, {})] == ["direct", "Algorithm 2", "averaged"]
+    assert [mark for *_, mark in overview.compared(run, {})] == [""] * 3
+
+
+def test_the_figure_is_of_these_manifests():
+    from PIL import Image
+
+    found, runs, paper = results_page.manifests()
+    with Image.open(results_page.RESULTS / "overview.png") as picture:
+        assert picture.text["Description"] == overview.alt(*overview.points(found, runs, paper))
+
+
+def test_judges_that_disagree_are_told():
+    run = {"metrics": {"direct": {"Fréchet (x)": 1}, "Algorithm 2": {"Fréchet (x)": 2}}}
+    run["judges"] = {"test_images": 5, "direct": {"KID": 3}, "Algorithm 2": {"KID": 2}}
+    assert "They disagree" in (told := results_page.disagreement(run))
+    assert "direct is nearer by Fréchet (x); Algorithm 2 is nearer by KID" in told
+    run["judges"]["direct"]["KID"] = 1
+    assert results_page.disagreement(run) == "They agree: direct is nearer by all of them."
+
+
+def test_what_a_seed_is_worth_is_told_of_runs_that_differ_in_nothing_else(copied):
+    run = json.loads((copied / "mnist-blur.json").read_text(encoding="utf-8"))
+    found, _, paper = results_page.manifests()
+    other = json.loads(json.dumps(run))
+    other["config"]["seed"], other["metrics"]["direct"]["rmse"] = 1, 0.5
+    lines = list(results_page.seeds(found, {"mnist-blur": run, "mnist-blur-1000": other}, paper))
+    assert any("| 2 | direct | 0.131 to 0.500 |" in line for line in lines)
+    other["config"]["lr"] = 1
+    assert not list(results_page.seeds(found, {"mnist-blur": run, "mnist-blur-1000": other}, paper))
 
 
 def test_the_paper_s_sampled_row_is_the_last_prediction_where_its_code_takes_that():

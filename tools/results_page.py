@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 import console
+import overview as overview_
 
 from coldlab import storage
 from coldlab.lab import experiments
@@ -41,7 +42,8 @@ def labelled(name, run):
     """The title with what tells runs of one task apart."""
     if len(siblings(name)) == 1:
         return what(name).title
-    return f"{what(name).title}, {run['config']['steps']:,} steps"
+    seed = f", seed {run['config']['seed']}" if run["config"]["seed"] else ""
+    return f"{what(name).title}, {run['config']['steps']:,} steps{seed}"
 
 
 # ----------------------------------------------------------------------------------------------------------- numbers
@@ -171,20 +173,29 @@ def claims(run, paper=None):
 
 def overview(found, runs, paper):
     runs = {name: run for name, run in runs.items() if not what(name).brief}
-    yield from ("## In one table", "")
-    yield "| ours / the paper's | images seen | direct: RMSE | SSIM | sampled: RMSE | SSIM |"
+    yield from figure("overview", overview_.alt(*overview_.points(found, runs, paper)))
+    yield from ("", "| RMSE / SSIM | images seen | | direct | Algorithm 2 | the best of our samplers |")
     yield "|---|---:|---|---|---|---|"
     for name, run in runs.items():
-        cells = [labelled(name, run), f"{run['images_seen']:,}"]
         beside = paper.get(what(name).preset, {})
-        for row, theirs in (("direct", "direct"), (sampled(run), "sampled")):
-            for measure in ("rmse", "ssim"):
-                there = f" / {paper_cell(beside[theirs][measure], '.3f')}" if beside else ""
-                ours = run["metrics"].get(row, {})
-                cells.append(f"{ours[measure]:.3f}{there}" if measure in ours else "")
-        yield "| " + " | ".join(cells) + " |"
-    spent = "The paper's networks saw 44.8 million images (700,000 steps of 64)"
-    yield from ("", f"{spent}, for inpainting 3.84 million by the paper's text.")
+        rows = overview_.compared(run, beside)
+        cells = [of(run, row, RMSE, SSIM) for row, *_ in rows]
+        cells[-1] += f" ({rows[-1][0]})" * (rows[-1][0] not in ("direct", "Algorithm 2"))
+        yield "| " + " | ".join([f"**{labelled(name, run)}**", f"{run['images_seen']:,}", "ours", *cells]) + " |"
+        if beside:
+            pairs = (" / ".join(paper_cell(theirs[m], ".3f") for m in ("rmse", "ssim")) for _, _, theirs, _ in rows)
+            cells = [f"{pair} {mark}" for pair, (*_, mark) in zip(pairs, rows, strict=True)]
+            seen = found["paper"]["images_seen"]
+            seen = seen.get(run["config"]["degradation"], seen["blur"])
+            yield "| " + " | ".join(["", f"{seen:,}", "the paper's", *cells]) + " |"
+        else:
+            yield "| | | the paper's | not comparable | | |"
+    yield from (
+        "",
+        f"{overview_.MET}: RMSE and SSIM are at least as good as the paper's; {overview_.PART}: one of the two; "
+        f"{overview_.MISSED}: neither. †: the paper's value was recalled only and is **unverified**. *Not comparable*: "
+        "the paper has no such task.",
+    )
     pairs = []
     for name, run in runs.items():
         if "eight_bits" in run:
@@ -201,13 +212,19 @@ def each_run(found, runs, paper):
     for name, run in runs.items():
         if what(name).brief:
             continue
-        yield from ("", f"## {labelled(name, run)}", "", f"`{run['command']}`", "")
+        beside_it = paper.get(what(name).preset, {})
+        yield from ("", f"## {labelled(name, run)}", "")
+        yield from figure(name, f"{what(name).title}: {what(name).seen}")
+        rows = {row[0]: row for row in overview_.compared(run, beside_it)}.values()  # the best may be Algorithm 2
+        shown = (f"{row} {ours['rmse']:.3f} / {ours['ssim']:.3f}" for row, ours, *_ in rows)
+        yield from ("", f"RMSE / SSIM: degraded {of(run, 'degraded', RMSE, SSIM)}, {', '.join(shown)}.", "")
+        yield from ("````{dropdown} Every number of this run, and how it was made", f"`{run['command']}`", "")
         yield f"{made(run)}. {run['test_images']:,} test images."
         if run.get("x_T_rounded_to_8_bits"):
             yield "Each $x_T$ was rounded to 8 bits first, as in the paper's code."
-        yield from ("", *table(run, paper.get(what(name).preset, {})), "")
+        yield from ("", *table(run, beside_it), "")
         yield from (line for told in beside(run) for line in (told, ""))
-        yield from figure(name, f"{what(name).title}: {what(name).seen}")
+        yield from ("````", "")
 
 
 CLASSICAL = {
@@ -232,6 +249,17 @@ def beside(run):
             f"Where the holes are is read off the images: of the first {holes['test_images']:,}, {exact}. "
             f"With the place read and told: {shown}."
         )
+    if others := run.get("judges"):
+        names = list(others["direct"])
+        lines = [["", *names], ["---"] * (len(names) + 1)]
+        lines += [
+            [row, *(f"{v[n]:.3g}" if n in v else "" for n in names)]
+            for row, v in others.items()
+            if row != "test_images"
+        ]
+        yield f"What other judges say of the first {others['test_images']:,} images:"
+        yield "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+        yield disagreement(run)
     if moved := run.get("moved"):
         pairs = (f"by {k} {of(rows, 'direct', RMSE, SSIM)}" for k, rows in moved.items())
         yield f"Moved down and to the right, direct: {'; '.join(pairs)}."
@@ -241,6 +269,19 @@ def beside(run):
             "Error along the border against the error beside it, and the largest excess of power over that of the "
             f"originals at any frequency of rows or columns: {'; '.join(pairs)}."
         )
+
+
+def disagreement(run):
+    """Whether the judges order direct restoration and Algorithm 2 alike, in one sentence."""
+    direct, sampled = (run["metrics"][row] | run["judges"][row] for row in ("direct", "Algorithm 2"))
+    nets = [m for m in direct if m.startswith(("Fréchet", "KID", "ST-LPIPS"))]
+    nearer = {"direct": [m for m in nets if direct[m] < sampled[m]]}
+    nearer["Algorithm 2"] = [m for m in nets if m not in nearer["direct"]]
+    for way, by in nearer.items():
+        if len(by) == len(nets):
+            return f"They agree: {way} is nearer by all of them."
+    told = "; ".join(f"{way} is nearer by {', '.join(by)}" for way, by in nearer.items())
+    return f"**They disagree**: {told}."
 
 
 def figure(name, alt, width="100%"):
@@ -288,6 +329,27 @@ def progress(found, runs, paper):
             alt = f"The same digits restored by Algorithm 2 with the weights of steps {steps} and the last."
             yield from ("", *figure(f"{name}-progress", alt))
             yield from ("", "Eight test digits by Algorithm 2, with the weights that one run had after so many steps.")
+
+
+def seeds(found, runs, paper):
+    """What a seed is worth: runs that differ in nothing else."""
+    groups = {}
+    for name, run in runs.items():
+        rest = {key: value for key, value in run["config"].items() if key != "seed"}
+        groups.setdefault(json.dumps(rest, sort_keys=True), []).append(name)
+    groups = [names for names in groups.values() if len(names) > 1]
+    if groups:
+        yield from ("## What a seed is worth", "", "Lowest to highest of runs that differ in nothing but the seed:", "")
+        yield "| | runs | row | RMSE | SSIM | Fréchet distance |"
+        yield "|---|---:|---|---|---|---|"
+    for names in groups:
+        measured = [runs[name]["metrics"] for name in names]
+        for row in (row for row in measured[0] if row != "degraded"):
+            cells = []
+            for m, form in (RMSE, SSIM, (distance_of(runs[names[0]]), ".2f")):
+                values = [each[row][m] for each in measured if m in each[row]]
+                cells.append(f"{min(values):{form}} to {max(values):{form}}" if values else "")
+            yield "| " + " | ".join([labelled(names[0], runs[names[0]]), str(len(names)), row, *cells]) + " |"
 
 
 def steps(found, runs, paper):
@@ -484,19 +546,24 @@ def models(found, runs, paper):
 
 PARTS = {
     part.__name__: part
-    for part in (overview, progress, steps, calls, inverse, by_class, generation, faces, order, missing, models)
+    for part in (overview, progress, seeds, steps, calls, inverse, by_class, generation, faces, order, missing, models)
 } | {"runs": each_run}
+
+
+def manifests():
+    """(all manifests by name, those of restoration, the paper's values)."""
+    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))}
+    runs = {name: found[name] for name in experiments.EXPERIMENTS if "intervals" in found.get(name, {})}
+    runs.pop("digits-blur", None)
+    return found, runs, found["paper"]["values"]
 
 
 def page(name):
     """The text of tools/pages/NAME.md with each line "@part" replaced by what the manifests say of it."""
-    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))}
-    runs = {name: found[name] for name in experiments.EXPERIMENTS if "intervals" in found.get(name, {})}
-    runs.pop("digits-blur", None)
-    lines = []
+    known, lines = manifests(), []
     for line in (ROOT / f"tools/pages/{name}.md").read_text(encoding="utf-8").splitlines():
         part = PARTS.get(line[1:]) if line.startswith("@") else None
-        lines += part(found, runs, found["paper"]["values"]) if part else [line]
+        lines += part(*known) if part else [line]
     return "\n".join(lines).strip() + "\n"
 
 
@@ -505,3 +572,4 @@ if __name__ == "__main__":
     for name, path in PAGES.items():
         storage.write_text(ROOT / path, page(name))
         print(path)
+    overview_.save(RESULTS / "overview.png", overview_.draw(*manifests()))
