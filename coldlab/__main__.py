@@ -114,8 +114,8 @@ def restore(
         eps = max(FLOAT32, EIGHT_BITS * 2.0 ** (8 - bits))
         z = D.infer(x, None, severity) if D.blind else z
         warn_of_rounding(path, x, bits, severity)
-        warn_of_detail(path, x, D, severity, eps, z)
-        tell_where(path, x, D, severity)
+        if not warn_of_detail(path, x, D, severity, eps, z):
+            tell_where(path, x, D, severity)
         states = [(severity, x)]
         steps = chosen(told(R, eps=eps, z=z), D, x, z, range(severity, -1, -1))
         states += [(r, state) for r, state, _ in tqdm(steps, path.name, severity, leave=False, disable=None)]

@@ -783,6 +783,11 @@ def test_a_hole_is_found_in_a_file_and_said(tmp_path, capsys):
     assert (restored - x)[..., whole].abs().max() < 0.15  # what was whole is as it was
     assert main(["restore", str(path), *use, "--severity", "1"]) == 0  # a hole of one pixel may be anywhere
     assert "which is not sure" in capsys.readouterr().out
+    Image.fromarray(data.to_uint8((4 * x0).clamp(-1, 1)[0]).permute(1, 2, 0).numpy()).save(tmp_path / "clean.png")
+    assert main(["restore", str(tmp_path / "clean.png"), *use]) == 0
+    said = capsys.readouterr()
+    assert "holds detail" in said.err
+    assert "the hole is found" not in said.out  # none is named where there is none
 
 
 def seeded(seed):

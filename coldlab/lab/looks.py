@@ -29,10 +29,11 @@ def warn_of_detail(path, x, D, severity, eps, z=None):
     """Say so where x holds much that D at this severity leaves nothing of: it was degraded less, or not at all.
 
     What D can leave of x is D(inverse(x)), regularised by the file's precision eps; a D without an inverse cannot tell.
+    Returns whether it was said.
     """
     back = D.inverse(x, severity, eps, z)
     if back is None:
-        return
+        return False
     rest = (x - D(back, severity, z)).square().mean().sqrt().item()
     if rest > DETAIL:
         warnings.warn(
@@ -40,6 +41,7 @@ def warn_of_detail(path, x, D, severity, eps, z=None):
             "give --degrade, where it is less degraded a lower --severity.",
             stacklevel=2,
         )
+    return rest > DETAIL
 
 
 def tell_where(path, x, D, severity):
