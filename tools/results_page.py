@@ -174,22 +174,21 @@ def claims(run, paper=None):
 def overview(found, runs, paper):
     runs = {name: run for name, run in runs.items() if not what(name).brief}
     yield from figure("overview", overview_.alt(*overview_.points(found, runs, paper)))
-    yield from ("", "| RMSE / SSIM | images seen | | direct | Algorithm 2 | the best of our samplers |")
-    yield "|---|---:|---|---|---|---|"
+    yield from ("", "| RMSE / SSIM | images seen | direct | Algorithm 2 | the best of our samplers |")
+    yield "|---|---:|---|---|---|"
     for name, run in runs.items():
         beside = paper.get(what(name).preset, {})
         rows = overview_.compared(run, beside)
-        cells = [of(run, row, RMSE, SSIM) for row, *_ in rows]
-        cells[-1] += f" ({rows[-1][0]})" * (rows[-1][0] not in ("direct", "Algorithm 2"))
-        yield "| " + " | ".join([f"**{labelled(name, run)}**", f"{run['images_seen']:,}", "ours", *cells]) + " |"
+        ours = [of(run, row, RMSE, SSIM) + f" {mark}" for row, _, _, mark in rows]
+        ours[-1] += f" ({rows[-1][0]})" * (rows[-1][0] not in ("direct", "Algorithm 2"))
+        theirs = ["not comparable"] * len(rows)
+        label, seen = f"**{labelled(name, run)}**", f"{run['images_seen']:,}"
         if beside:
-            pairs = (" / ".join(paper_cell(theirs[m], ".3f") for m in ("rmse", "ssim")) for _, _, theirs, _ in rows)
-            cells = [f"{pair} {mark}" for pair, (*_, mark) in zip(pairs, rows, strict=True)]
-            seen = found["paper"]["images_seen"]
-            seen = seen.get(run["config"]["degradation"], seen["blur"])
-            yield "| " + " | ".join(["", f"{seen:,}", "the paper's", *cells]) + " |"
-        else:
-            yield "| | | the paper's | not comparable | | |"
+            theirs = [" / ".join(paper_cell(there[m], ".3f") for m in ("rmse", "ssim")) for _, _, there, _ in rows]
+            counts = found["paper"]["images_seen"]
+            seen += f"<br>{counts.get(run['config']['degradation'], counts['blur']):,}"
+        cells = [f"{one}<br>{other}" for one, other in zip(ours, theirs, strict=True)]
+        yield "| " + " | ".join([f"{label}<br>the paper", seen, *cells]) + " |"
     yield from (
         "",
         f"{overview_.MET}: RMSE and SSIM are at least as good as the paper's; {overview_.PART}: one of the two; "
