@@ -12,23 +12,29 @@
 # GPU.
 
 # %% tags=["colab", "hide-cell"]
-# This cell does nothing where coldlab is installed. In Colab or a bare kernel it installs coldlab and whatever coldlab
-# still needs; torch, torchvision and numpy stay at the versions you have.
+# This cell does nothing where coldlab is installed. In Colab or a bare kernel it
+# installs coldlab and whatever coldlab still needs; torch, torchvision and numpy
+# stay at the versions you have.
 import importlib
 import subprocess
 import sys
 from importlib import metadata, util
 
 if util.find_spec("coldlab") is None:
-    held = [f"{name}=={metadata.version(name)}" for name in ("torch", "torchvision", "numpy") if util.find_spec(name)]
+    held = ("torch", "torchvision", "numpy")
+    held = [f"{n}=={metadata.version(n)}" for n in held if util.find_spec(n)]
     wanted = ["coldlab @ git+https://github.com/OWNER/coldlab", *held]
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-color", *wanted]
-    pip = subprocess.run(install, capture_output=True, text=True, errors="replace")
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-color", *wanted]
+    pip = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if pip.returncode:
         told = [line.strip() for line in pip.stderr.splitlines() if line.strip()]
-        reasons = [line for line in told if line.startswith(("fatal:", "ERROR:")) and "Ignored" not in line]
+        reasons = [line for line in told if line.startswith(("fatal:", "ERROR:"))]
+        reasons = [line for line in reasons if "Ignored" not in line]
         reason = (reasons or told[-1:] or [""])[0][:200]
-        sys.exit(f"coldlab could not be installed. {reason} Is there a network? Then run this cell again.")
+        sys.exit(
+            f"coldlab could not be installed. {reason} Is there a network? "
+            "Then run this cell again."
+        )
     importlib.invalidate_caches()
 
 # %% [markdown]
@@ -46,7 +52,16 @@ import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_sample_images
 
-from coldlab import ColdlabError, data, degradations, metrics, plots, presets, sampling, widgets
+from coldlab import (
+    ColdlabError,
+    data,
+    degradations,
+    metrics,
+    plots,
+    presets,
+    sampling,
+    widgets,
+)
 from coldlab.degradations import base
 from coldlab.data import to_float, to_uint8, to_unit
 from coldlab.degradations import make
@@ -55,13 +70,16 @@ DATASET = "digits"
 
 train_images, train_labels = data.load(DATASET, "train", size=32)
 test_images, test_labels = data.load(DATASET, "test", size=32)
-train_images, test_images = train_images[:1500], test_images[:300]   # enough for every measurement below
+train_images, test_images = (
+    train_images[:1500],
+    test_images[:300],
+)  # enough for every measurement below
 print("train", tuple(train_images.shape), train_images.dtype)
 print("test ", tuple(test_images.shape), test_images.dtype)
 
-x_train = to_float(train_images)     # float32 in [-1, 1]: what a degradation works on
+x_train = to_float(train_images)  # float32 in [-1, 1]: what a degradation works on
 x_test = to_float(test_images)
-x0 = x_test[:8]                      # eight images to look at
+x0 = x_test[:8]  # eight images to look at
 if test_labels is None:
     print("no labels: there is nothing to recognise, and the shares below are nan")
 
@@ -76,12 +94,18 @@ if test_labels is None:
 # are closest to it. It has no eyes and no cleverness. At which t does it do no better than chance, one in ten?
 
 # %%
-D = make("blur", 32)     # Gaussian blur, T = 20 severities
+D = make("blur", 32)  # Gaussian blur, T = 20 severities
+
+# %% tags=["hide-input", "plot"]
 plots.rows(
     {f"t = {t}": D(x0, t) for t in (20, 10, 7, 5, 3, 2, 1)},
-    alt="Seven rows of the same eight digits, from t = 20 at the top to t = 1 at the bottom. The top row is flat "
-        "dark grey, the rows at 10, 7 and 5 show pale blobs, the rows at 3 and 2 blobs with hints of strokes, and "
-        "in the last row most digits can be guessed.")
+    alt="Seven rows of the same eight digits, from t = 20 at the top to t = 1 at "
+    "the "
+    "bottom. The top row is flat dark grey, the rows at 10, 7 and 5 show pale "
+    "blobs, "
+    "the rows at 3 and 2 blobs with hints of strokes, and in the last row most "
+    "digits can be guessed.",
+)
 
 # %% [markdown]
 # At t = 1 most digits can be guessed. At t = 3 their strokes have run together, at t = 10 there is a grey smudge, and
@@ -90,33 +114,49 @@ plots.rows(
 # Now the classifier. We ask it in two ways. *Clean gallery*: the blurred test digit is compared with sharp training
 # digits. *Gallery blurred alike*: the training digits are blurred by the same D at the same t before the comparison.
 
+
 # %% tags=["nbval-ignore-output"]
 def accuracy(gallery, queries):
-    """Share of test images whose nearest training image (pixel distance) has their label."""
-    if test_labels is None:                                                  # a folder without classes
+    """Share of test images whose nearest training image (pixel distance) has their
+    label."""
+    if test_labels is None:  # a folder without classes
         return float("nan")
-    nearest = torch.cdist(queries.flatten(1), gallery.flatten(1)).argmin(1)  # (N,) indices into the training images
-    return (train_labels[nearest] == test_labels[:len(queries)]).float().mean().item()
+    nearest = torch.cdist(queries.flatten(1), gallery.flatten(1)).argmin(
+        1
+    )  # (N,) indices into the training images
+    return (
+        (train_labels[nearest] == test_labels[: len(queries)]).float().mean().item()
+    )
+
 
 severities = range(D.T + 1)
 clean = [accuracy(x_train, D(x_test, t)) for t in severities]
 alike = [accuracy(D(x_train, t), D(x_test, t)) for t in severities]
 print("clean gallery:        ", [round(clean[t], 2) for t in (0, 1, 2, 5, 10, 20)])
 print("gallery blurred alike:", [round(alike[t], 2) for t in (0, 1, 2, 5, 10, 20)])
-if DATASET == "digits":
-    assert clean[0] > 0.9                        # sharp digits are easy
-    assert clean[1] < 0.6                        # one blur halves the score
-    assert clean[20] < 0.2                       # twenty leave chance
-    assert alike[20] > 0.4                       # the same pixels, compared with their like, still hold the answer
 
-# %%
+# %% tags=["hide-cell", "check"]
+if DATASET == "digits":
+    assert clean[0] > 0.9  # sharp digits are easy
+    assert clean[1] < 0.6  # one blur halves the score
+    assert clean[20] < 0.2  # twenty leave chance
+    assert (
+        alike[20] > 0.4
+    )  # the same pixels, compared with their like, still hold the answer
+
+# %% tags=["hide-input", "plot"]
 plots.curves(
-    {"clean gallery": (severities, clean), "gallery blurred alike": (severities, alike),
-     "chance": (severities, [0.1] * 21)},
-    alt="Share of digits recognised against t. With a clean gallery the curve drops from 0.94 to 0.5 at t = 1 and "
-        "reaches chance, 0.1, near t = 12. With a gallery blurred alike it falls slowly, from 0.94 to 0.5 at t = "
-        "20.",
-    xlabel="severity t", ylabel="digits recognised")
+    {
+        "clean gallery": (severities, clean),
+        "gallery blurred alike": (severities, alike),
+        "chance": (severities, [0.1] * 21),
+    },
+    alt="Share of digits recognised against t. With a clean gallery the curve drops "
+    "from 0.94 to 0.5 at t = 1 and reaches chance, 0.1, near t = 12. With a gallery "
+    "blurred alike it falls slowly, from 0.94 to 0.5 at t = 20.",
+    xlabel="severity t",
+    ylabel="digits recognised",
+)
 
 # %% [markdown]
 # The two curves look at the same blurred pixels. One says that the digits are gone. The other says that half of them
@@ -129,7 +169,13 @@ plots.curves(
 nearest = torch.cdist(D(x_test, D.T).flatten(1), x_train.flatten(1)).argmin(1)
 chosen = nearest.unique()
 if DATASET == "digits":
-    print(len(x_test), "test digits choose", len(chosen), "training digit, a", train_labels[chosen].item())
+    print(
+        len(x_test),
+        "test digits choose",
+        len(chosen),
+        "training digit, a",
+        train_labels[chosen].item(),
+    )
     assert len(chosen) == 1
 
 # %% [markdown]
@@ -150,23 +196,29 @@ if DATASET == "digits":
 # 4. Given $z$, D is deterministic. Two calls give the same bits.
 
 # %%
-t = torch.tensor([0, 1, 2, 3, 5, 10, 15, 20])[:len(x0)]    # one severity per image
+t = torch.tensor([0, 1, 2, 3, 5, 10, 15, 20])[: len(x0)]  # one severity per image
 x_t = D(x0, t)
 print(tuple(x0.shape), "->", tuple(x_t.shape))
 
-one_by_one = torch.cat([D(x0[i:i + 1], int(t[i])) for i in range(len(x0))])
-assert x_t.shape == x0.shape                                    # 1
-assert torch.equal(D(x0, 0), x0)                                # 2, equal in every bit
-assert torch.allclose(x_t, one_by_one, atol=1e-6)               # 3
-assert torch.equal(D(x0, t), x_t)                               # 4
+one_by_one = torch.cat([D(x0[i : i + 1], int(t[i])) for i in range(len(x0))])
+
+# %% tags=["hide-cell", "check"]
+assert x_t.shape == x0.shape  # 1
+assert torch.equal(D(x0, 0), x0)  # 2, equal in every bit
+assert torch.allclose(x_t, one_by_one, atol=1e-6)  # 3
+assert torch.equal(D(x0, t), x_t)  # 4
 
 # %% [markdown]
 # Promise 3 is what training needs: every image of a batch gets its own severity. Move the slider to see all severities
 # of the blur. (On GitHub, where pages cannot move, you see the film strip instead.)
 
 # %% tags=["nbval-ignore-output"]
-widgets.explore(D, x0, alt="Eight digits under blur; the slider moves t from 0, sharp digits, to 20, flat grey "
-                           "squares.")
+widgets.explore(
+    D,
+    x0,
+    alt="Eight digits under blur; the slider moves t from 0, sharp digits, to 20, "
+    "flat grey squares.",
+)
 
 # %% [markdown]
 # ## The family
@@ -174,9 +226,20 @@ widgets.explore(D, x0, alt="Eight digits under blur; the slider moves t from 0, 
 # Blur is one of many. The package knows these, all through one registry:
 
 # %%
-FAMILY = ("animorph", "blur", "compose", "desaturate", "fade", "mask", "noise",
-          "pixelate", "snow")
+FAMILY = (
+    "animorph",
+    "blur",
+    "compose",
+    "desaturate",
+    "fade",
+    "mask",
+    "noise",
+    "pixelate",
+    "snow",
+)
 print(FAMILY)
+
+# %% tags=["hide-cell", "check"]
 assert set(FAMILY) <= set(degradations.REGISTRY)
 
 # %% [markdown]
@@ -199,25 +262,42 @@ assert set(FAMILY) <= set(degradations.REGISTRY)
 #
 # First the digits. Each row is one degradation, from clean on the left to $T$ on the right.
 
+
 # %%
 def quarters(D, images, which, seed=0):
-    """The image `which` at t = 0, T/4, T/2, 3T/4, T, all with one z drawn for the batch: (5, C, H, W)."""
+    """The image `which` at t = 0, T/4, T/2, 3T/4, T, all with one z drawn for the
+    batch: (5, C, H, W)."""
     z = D.draw(images, torch.Generator().manual_seed(seed))
-    return torch.cat([D(images, round(D.T * i / 4), z)[which:which + 1] for i in range(5)])
+    return torch.cat(
+        [D(images, round(D.T * i / 4), z)[which : which + 1] for i in range(5)]
+    )
+
 
 names = ["blur", "pixelate", "mask", "snow", "fade", "noise", "animorph"]
-names += ["desaturate"] if x0.shape[1] == 3 else []                            # it needs colours
+names += ["desaturate"] if x0.shape[1] == 3 else []  # it needs colours
 family = {name: make(name, 32) for name in names if name != "fade"}
-family["fade"] = make("fade", 32, T=100, kernel_std=0.1)  # its default, T = 750, is for large images
-assert torch.equal(presets.PRESETS["mnist-blur"].build().A, D.A)               # the paper's blur of MNIST is our D
+family["fade"] = make(
+    "fade", 32, T=100, kernel_std=0.1
+)  # its default, T = 750, is for large images
 
 print({name: D_.T for name, D_ in family.items()})
+
+# %% tags=["hide-input", "plot"]
 plots.rows(
     {name: quarters(D_, x0, 3) for name, D_ in family.items()},
-    title="t = 0, T/4, T/2, 3T/4, T", scale=2,
-    alt="Rows of one digit 6, clean on the left. Blur ends in flat grey, pixelate in a few large squares, mask with "
-        "a grey disc over part of the picture, snow in white streaks, noise in grains, animorph in another digit. "
-        "Fade leaves a shrinking disc of the picture on one grey.")
+    title="t = 0, T/4, T/2, 3T/4, T",
+    scale=2,
+    alt="Rows of one digit 6, clean on the left. Blur ends in flat grey, pixelate "
+    "in "
+    "a few large squares, mask with a grey disc over part of the picture, snow in "
+    "white streaks, noise in grains, animorph in another digit. Fade leaves a "
+    "shrinking disc of the picture on one grey.",
+)
+
+# %% tags=["hide-cell", "check"]
+assert torch.equal(
+    presets.PRESETS["mnist-blur"].build().A, D.A
+)  # the paper's blur of MNIST is our D
 
 # %% [markdown]
 # Read three things in it. The *mask* is grey, not black: "masked" means the value 0, and in $[-1, 1]$ zero is
@@ -227,20 +307,26 @@ plots.rows(
 # %%
 mask = family["mask"]
 z = mask.draw(x0, torch.Generator().manual_seed(0))
-hole = mask(x0, mask.T, z).abs().amin((1, 2, 3))                     # the value nearest to 0 in each image
+hole = (
+    mask(x0, mask.T, z).abs().amin((1, 2, 3))
+)  # the value nearest to 0 in each image
 print("8-bit value of a masked pixel:", to_uint8(torch.zeros(1)).item(), "of 255")
-assert hole.max() < 1e-3                                             # masked is 0, mid-grey
 
 pixelate = family["pixelate"]
 block = pixelate(x0, 2)[0, 0, :4, :4]
-assert torch.allclose(block, x0[0, 0, :4, :4].mean().expand(4, 4), atol=1e-6)   # every 4 x 4 block is its own mean
+
+# %% tags=["hide-cell", "check"]
+assert hole.max() < 1e-3  # masked is 0, mid-grey
+assert torch.allclose(
+    block, x0[0, 0, :4, :4].mean().expand(4, 4), atol=1e-6
+)  # every 4 x 4 block is its own mean
 
 # %% [markdown]
 # Now a colour photograph. scikit-learn ships two: a pagoda and a flower. We crop the centre and resize it to 96 x 96.
 
 # %%
 SIDE = 96
-files = sorted(load_sample_images().filenames)                        # china.jpg, flower.jpg
+files = sorted(load_sample_images().filenames)  # china.jpg, flower.jpg
 photos = torch.cat([data.read_image(file, size=SIDE)[0] for file in files])
 print("photos", tuple(photos.shape), photos.dtype)
 
@@ -254,13 +340,19 @@ photo_family = {
     "noise": make("noise", SIDE),
     "animorph": make("animorph", SIDE),
 }
+
+# %% tags=["hide-input", "plot"]
 plots.rows(
     {name: quarters(D_, photos, 1) for name, D_ in photo_family.items()},
-    title="t = 0, T/4, T/2, 3T/4, T", scale=1,
-    alt="Eight rows of a photograph of an orange flower, clean on the left. Blur dissolves it into brown and green, "
-        "pixelate into squares, mask covers it with grey from the middle, snow with white streaks, fade leaves a "
-        "shrinking disc on one colour, desaturate turns it grey, noise into coloured grains, animorph into the "
-        "pagoda.")
+    title="t = 0, T/4, T/2, 3T/4, T",
+    scale=1,
+    alt="Eight rows of a photograph of an orange flower, clean on the left. Blur "
+    "dissolves it into brown and green, pixelate into squares, mask covers it with "
+    "grey from the middle, snow with white streaks, fade leaves a shrinking disc on "
+    "one colour, desaturate turns it grey, noise into coloured grains, animorph "
+    "into "
+    "the pagoda.",
+)
 
 # %% [markdown]
 # The rows end in very different places. *Desaturate* at $T$ is still a fine photograph: two of three colour numbers
@@ -269,27 +361,46 @@ plots.rows(
 
 # %%
 grey = photo_family["desaturate"](photos, 20)
-assert (grey - grey.mean(1, keepdim=True)).abs().max() < 1e-6                # at T the three channels agree
 
 fade = photo_family["fade"]
-colour = fade.draw(photos, torch.Generator().manual_seed(0))                 # (2, 3): one colour per photo
-assert torch.allclose(fade(photos, fade.T, colour), colour[:, :, None, None].expand_as(photos))
+colour = fade.draw(
+    photos, torch.Generator().manual_seed(0)
+)  # (2, 3): one colour per photo
 
 morph = photo_family["animorph"]
-assert (morph(photos, morph.T, photos.flip(0)) - photos.flip(0)).abs().max() < 1e-3    # at T it is the other image
+
+# %% tags=["hide-cell", "check"]
+assert (
+    grey - grey.mean(1, keepdim=True)
+).abs().max() < 1e-6  # at T the three channels agree
+assert torch.allclose(
+    fade(photos, fade.T, colour), colour[:, :, None, None].expand_as(photos)
+)
+assert (
+    morph(photos, morph.T, photos.flip(0)) - photos.flip(0)
+).abs().max() < 1e-3  # at T it is the other image
 
 # %% [markdown]
 # Two sliders: the photograph under blur, and under snow.
 
 # %% tags=["nbval-ignore-output"]
-widgets.explore(photo_family["blur"], photos, scale=2.5,
-                alt="The pagoda and the flower under blur; the slider moves t from 0, sharp, to 20, soft patches of "
-                    "colour.")
+widgets.explore(
+    photo_family["blur"],
+    photos,
+    scale=2.5,
+    alt="The pagoda and the flower under blur; the slider moves t from 0, sharp, to "
+    "20, soft patches of colour.",
+)
 
 # %% tags=["nbval-ignore-output"]
-widgets.explore(photo_family["snow"], photos[:1], severities=range(0, 201, 10), scale=3,
-                alt="The pagoda in snowfall; the slider moves t from 0, a clear day, to 200, where streaks hide "
-                    "most of it.")
+widgets.explore(
+    photo_family["snow"],
+    photos[:1],
+    severities=range(0, 201, 10),
+    scale=3,
+    alt="The pagoda in snowfall; the slider moves t from 0, a clear day, to 200, "
+    "where streaks hide most of it.",
+)
 
 # %% [markdown]
 # ### Linear, affine, neither
@@ -301,15 +412,18 @@ widgets.explore(photo_family["snow"], photos[:1], severities=range(0, 201, 10), 
 # neither? Guess, then look.
 
 # %%
-x, y = x0, x0.flip(0)                                                      # eight images and eight others
+x, y = x0, x0.flip(0)  # eight images and eight others
 kinds = {}
 for name, D_ in family.items():
-    z, t = D_.draw(x0, torch.Generator().manual_seed(0)), -(-D_.T // 2)    # half way
+    z, t = D_.draw(x0, torch.Generator().manual_seed(0)), -(-D_.T // 2)  # half way
     off_sum = (D_(x + y, t, z) - D_(x, t, z) - D_(y, t, z)).abs().max()
     off_mix = (D_((x + y) / 2, t, z) - (D_(x, t, z) + D_(y, t, z)) / 2).abs().max()
-    kinds[name] = "linear" if off_sum < 1e-5 else "affine" if off_mix < 1e-5 else "neither"
+    kinds[name] = (
+        "linear" if off_sum < 1e-5 else "affine" if off_mix < 1e-5 else "neither"
+    )
     print(f"{name:10} {kinds[name]}")
 
+# %% tags=["hide-cell", "check"]
 assert kinds["blur"] == "linear"
 assert kinds["snow"] == "neither"
 
@@ -335,16 +449,34 @@ assert kinds["snow"] == "neither"
 # The $A_t$ do not depend on the image. So they are computed once, when D is built, and stay in a table.
 
 # %%
-A = D.exact["A"]                                     # (T + 1, 32, 32), float64
+A = D.exact["A"]  # (T + 1, 32, 32), float64
 print("table", tuple(A.shape))
-print("non-zero entries in a row of A_t, t = 0..4:", [int((A[t, 16] > 0).sum()) for t in range(5)])
+print(
+    "non-zero entries in a row of A_t, t = 0..4:",
+    [int((A[t, 16] > 0).sum()) for t in range(5)],
+)
+pictures = torch.stack([2 * A[t] / A[t].max() - 1 for t in (1, 5, 20)])[
+    :, None
+]  # white: the largest entry
 
-assert torch.equal(A[0], torch.eye(32, dtype=torch.float64))          # severity 0 does nothing
-assert torch.allclose(A[20], A[1] @ A[19], atol=1e-15)                # each step is one more band matrix
-pictures = torch.stack([2 * A[t] / A[t].max() - 1 for t in (1, 5, 20)])[:, None]           # white: the largest entry
-plots.strip(pictures, ["$A_1$", "$A_5$", "$A_{20}$"], scale=5,
-            alt="Three square matrices as pictures. A 1 is a bright diagonal band, 11 pixels wide, that goes on in "
-                "two corners; A 5 is a broad soft band; A 20 is almost evenly white.")
+# %% tags=["hide-input", "plot"]
+plots.strip(
+    pictures,
+    ["$A_1$", "$A_5$", "$A_{20}$"],
+    scale=5,
+    alt="Three square matrices as pictures. A 1 is a bright diagonal band, 11 "
+    "pixels "
+    "wide, that goes on in two corners; A 5 is a broad soft band; A 20 is almost "
+    "evenly white.",
+)
+
+# %% tags=["hide-cell", "check"]
+assert torch.equal(
+    A[0], torch.eye(32, dtype=torch.float64)
+)  # severity 0 does nothing
+assert torch.allclose(
+    A[20], A[1] @ A[19], atol=1e-15
+)  # each step is one more band matrix
 
 # %% [markdown]
 # $A_1$ is a band of 11 entries. It goes on in the corners because this blur is **circular**: what leaves on the right
@@ -360,25 +492,35 @@ print(inspect.getsource(base.Separable.degrade).rstrip())
 # Is it really the same as $t$ convolutions in a row? Here they are, done the slow way in float64.
 
 # %%
-taps = base.gaussian_taps(kernel=11, std=7.0)         # (11,), sum 1
-kernel = torch.outer(taps, taps)[None, None]          # (1, 1, 11, 11)
+taps = base.gaussian_taps(kernel=11, std=7.0)  # (11,), sum 1
+kernel = torch.outer(taps, taps)[None, None]  # (1, 1, 11, 11)
+
 
 def convolve(x):
     """One circular blur of each channel."""
     x = F.pad(x.flatten(0, 1)[:, None], (5, 5, 5, 5), mode="circular")
     return F.conv2d(x, kernel).view(x0.shape)
 
+
 x = x0.double()
 gaps = []
 for t in range(1, 21):
-    x = convolve(x)                                   # x is now blurred t times
+    x = convolve(x)  # x is now blurred t times
     gaps.append((D(x0, t) - x).abs().max().item())
 print("twenty severities equal to 1e-6:", max(gaps) < 1e-6)
-assert max(gaps) < 1e-6                               # A_t x A_t^T in float32 = t convolutions in float64
 
 print("multiplications per pixel at severity T")
-for name, size, width, T in (("mnist-blur", 32, 11, 20), ("celeba-blur", 128, 15, 200)):
-    print(f"  {name:11} {T} convolutions: {T * width**2:6,}   two matrix products: {2 * size}")
+for name, size, width, T in (
+    ("mnist-blur", 32, 11, 20),
+    ("celeba-blur", 128, 15, 200),
+):
+    print(
+        f"  {name:11} {T} convolutions: {T * width**2:6,}   two matrix products: "
+        f"{2 * size}"
+    )
+
+# %% tags=["hide-cell", "check"]
+assert max(gaps) < 1e-6  # A_t x A_t^T in float32 = t convolutions in float64
 
 # %% [markdown]
 # The second line is the blur of the paper's faces, 128 x 128. The matrices do the work of 200 convolutions with 1/176
@@ -401,16 +543,26 @@ for name, size, width, T in (("mnist-blur", 32, 11, 20), ("celeba-blur", 128, 15
 # For a circular blur the directions are waves. Their gains are the Fourier transform of one row of $A_t$.
 
 # %%
-g = D.gains                                                                # (21, 32): the gains of A_t, largest first
-fourier = torch.fft.fft(A[:, 0]).abs()                                     # (21, 32): the same from one row
-assert torch.allclose(fourier.sort(descending=True).values, g, atol=1e-12)  # the gains of a circular blur are Fourier's
+g = D.gains  # (21, 32): the gains of A_t, largest first
+fourier = torch.fft.fft(A[:, 0]).abs()  # (21, 32): the same from one row
 
 kept = {f"t = {t}": g[t][g[t] > 1e-9] for t in (1, 2, 5, 10, 20)}
+
+# %% tags=["hide-input", "plot"]
 plots.curves(
-    {label: (range(1, len(values) + 1), values) for label, values in kept.items()}, logy=True,
-    alt="Gains of A t, sorted, on a logarithmic axis down to 1e-9. At t = 1 all 32 lie above 1e-2. At t = 5 they "
-        "fall to 1e-8, at t = 20 only 5 are above 1e-9: one at 1, two at 0.025, two at 5e-8.",
-    xlabel="gain number, largest first", ylabel="gain")
+    {label: (range(1, len(values) + 1), values) for label, values in kept.items()},
+    logy=True,
+    alt="Gains of A t, sorted, on a logarithmic axis down to 1e-9. At t = 1 all 32 "
+    "lie above 1e-2. At t = 5 they fall to 1e-8, at t = 20 only 5 are above 1e-9: "
+    "one at 1, two at 0.025, two at 5e-8.",
+    xlabel="gain number, largest first",
+    ylabel="gain",
+)
+
+# %% tags=["hide-cell", "check"]
+assert torch.allclose(
+    fourier.sort(descending=True).values, g, atol=1e-12
+)  # the gains of a circular blur are Fourier's
 
 # %% [markdown]
 # The blur forgets waves, and mostly the short ones first. The first gain is always 1: it belongs to the mean. The next
@@ -421,21 +573,28 @@ plots.curves(
 # single blur averages it nearly to zero. On 32 pixels that is wave 3. It is weaker after one step than wave 4, which is
 # shorter.
 
-# %%
-assert fourier[1, 3] < fourier[1, 4] / 4        # wave 3 (period 10.7 pixels) suffers more than wave 4 (8 pixels)
-assert abs(fourier[20, 1] - 0.0251) < 1e-4      # the longest wave keeps 2.5 % at T
+# %% tags=["hide-cell", "check"]
+assert (
+    fourier[1, 3] < fourier[1, 4] / 4
+)  # wave 3 (period 10.7 pixels) suffers more than wave 4 (8 pixels)
+assert abs(fourier[20, 1] - 0.0251) < 1e-4  # the longest wave keeps 2.5 % at T
 
 # %% [markdown]
 # How many gains are above $10^{-3}$? Count them for blur and for pixelate, out of 32 for each axis:
 
 # %%
-g_pixelate = pixelate.gains                # (4, 32)
+g_pixelate = pixelate.gains  # (4, 32)
 print("blur,     t = 0..20:", (g > 1e-3).sum(1).tolist())
 print("pixelate, t = 0..3: ", (g_pixelate > 1e-3).sum(1).tolist())
 
-assert (torch.minimum(g_pixelate, (g_pixelate - 1).abs()) < 1e-9).all()    # pixelate: every gain is 0 or 1
-assert g[1].min() > 0.01                                                   # blur: no gain of one step is 0,
-assert torch.allclose(g[1] ** 2, g[2], atol=1e-12)                         # and t steps raise it to the power t
+# %% tags=["hide-cell", "check"]
+assert (
+    torch.minimum(g_pixelate, (g_pixelate - 1).abs()) < 1e-9
+).all()  # pixelate: every gain is 0 or 1
+assert g[1].min() > 0.01  # blur: no gain of one step is 0,
+assert torch.allclose(
+    g[1] ** 2, g[2], atol=1e-12
+)  # and t steps raise it to the power t
 
 # %% [markdown]
 # The two differ in kind. **Pixelate deletes.** Each gain is 1 or 0; half of them go at each step, and the rest stays
@@ -455,18 +614,30 @@ assert torch.allclose(g[1] ** 2, g[2], atol=1e-12)                         # and
 # %%
 precision = {"8 bits": 4e-3, "float32": 2e-6, "float64": 1e-14}
 
+
 def numbers_left(D, t, eps):
     """How many of the size^2 patterns keep a gain above eps at severity t."""
     g = D.gains[t]
     return int((g[:, None] * g[None, :] > eps).sum())
 
-left = {name: [numbers_left(D, t, eps) for t in severities] for name, eps in precision.items()}
+
+left = {
+    name: [numbers_left(D, t, eps) for t in severities]
+    for name, eps in precision.items()
+}
 for name in left:
     print(f"{name:8}", {t: left[name][t] for t in (5, 10, 20)})
-plots.curves({name: (severities, counts) for name, counts in left.items()}, logy=True,
-             alt="Numbers left of 1,024 against t, on a logarithmic axis, for three precisions. At t = 20 8 bits "
-                 "has fallen to 5, float32 to 9, float64 to 21. The float64 curve lies far above the others.",
-             xlabel="severity t", ylabel="numbers left of 1,024")
+
+# %% tags=["hide-input", "plot"]
+plots.curves(
+    {name: (severities, counts) for name, counts in left.items()},
+    logy=True,
+    alt="Numbers left of 1,024 against t, on a logarithmic axis, for three "
+    "precisions. At t = 20 8 bits has fallen to 5, float32 to 9, float64 to 21. The "
+    "float64 curve lies far above the others.",
+    xlabel="severity t",
+    ylabel="numbers left of 1,024",
+)
 
 # %% [markdown]
 # At $t = 20$ an 8-bit file holds 5 numbers of the digit, float32 holds 9, float64 holds 21. The same D, the same
@@ -479,26 +650,40 @@ plots.curves({name: (severities, counts) for name, counts in left.items()}, logy
 # $[-3, 3]$. No network is involved.
 
 # %%
-assert left["8 bits"][5] == left["float32"][10] == left["float64"][20] == 21
-
-U, g20, Vt = torch.linalg.svd(A[20])               # A_20 = U diag(g20) Vt
-g2 = g20[:, None] * g20[None, :]                   # (32, 32): the gain of each pattern
-seen = U.mT @ D(x0.double(), 20) @ U               # what x_T holds of each pattern
+U, g20, Vt = torch.linalg.svd(A[20])  # A_20 = U diag(g20) Vt
+g2 = g20[:, None] * g20[None, :]  # (32, 32): the gain of each pattern
+seen = U.mT @ D(x0.double(), 20) @ U  # what x_T holds of each pattern
 by_hand = Vt.mT @ (seen * g2 / (g2**2 + 4e-3**2)) @ Vt
 library = D.inverse(D(x0.double(), 20), 20, eps=4e-3)
-assert torch.allclose(by_hand.clamp(-3, 3), library, atol=1e-9)
-factor = (g2 / (g2**2 + 4e-3**2))[g2 < 1e-4 * 4e-3]     # far below eps:
-assert len(factor) > 1000 and factor.max() < 0.03       # most of the 1,024 are set to zero
+factor = (g2 / (g2**2 + 4e-3**2))[g2 < 1e-4 * 4e-3]  # far below eps:
 
 from_8_bits = D.inverse(to_float(to_uint8(D(x0, 5))), 5, eps=4e-3)
 from_float32 = D.inverse(D(x0, 10), 10, eps=2e-6)
 from_float64 = D.inverse(D(x0.double(), 20), 20, eps=1e-14)
-assert metrics.rmse(to_unit(from_float32), to_unit(from_float64)) < 0.03
-assert metrics.rmse(to_unit(from_8_bits), to_unit(from_float64)) < 0.05       # three precisions, one picture
+
+# %% tags=["hide-input", "plot"]
 plots.rows(
-    {"8 bits, t = 5": from_8_bits, "float32, t = 10": from_float32, "float64, t = 20": from_float64, "clean": x0},
-    alt="Four rows of eight digits. The first three rows, restored from 8 bits at t = 5, float32 at t = 10 and "
-        "float64 at t = 20, are soft shapes and look alike; some can be read. The last row shows the sharp digits.")
+    {
+        "8 bits, t = 5": from_8_bits,
+        "float32, t = 10": from_float32,
+        "float64, t = 20": from_float64,
+        "clean": x0,
+    },
+    alt="Four rows of eight digits. The first three rows, restored from 8 bits at t "
+    "= 5, float32 at t = 10 and float64 at t = 20, are soft shapes and look alike; "
+    "some can be read. The last row shows the sharp digits.",
+)
+
+# %% tags=["hide-cell", "check"]
+assert left["8 bits"][5] == left["float32"][10] == left["float64"][20] == 21
+assert torch.allclose(by_hand.clamp(-3, 3), library, atol=1e-9)
+assert (
+    len(factor) > 1000 and factor.max() < 0.03
+)  # most of the 1,024 are set to zero
+assert metrics.rmse(to_unit(from_float32), to_unit(from_float64)) < 0.03
+assert (
+    metrics.rmse(to_unit(from_8_bits), to_unit(from_float64)) < 0.05
+)  # three precisions, one picture
 
 # %% [markdown]
 # Three rows, one picture. Twenty-one numbers make a soft digit, and some of them can be read. The third row came out
@@ -517,24 +702,37 @@ damage = {}
 for name in ("blur", "pixelate", "mask", "snow", "fade", "noise"):
     D_ = family[name]
     z = D_.draw(some, torch.Generator().manual_seed(0))
-    ts = sorted({round(D_.T * i / 20) for i in range(21)})     # of the blur every severity
+    ts = sorted(
+        {round(D_.T * i / 20) for i in range(21)}
+    )  # of the blur every severity
     pairs = [(to_unit(D_(some, t, z)), to_unit(some)) for t in ts]
-    damage[name] = ([t / D_.T for t in ts], [metrics.rmse(*p) for p in pairs], [metrics.ssim(*p) for p in pairs])
-    assert damage[name][1][0] == 0                                            # at t = 0 nothing is lost
+    damage[name] = (
+        [t / D_.T for t in ts],
+        [metrics.rmse(*p) for p in pairs],
+        [metrics.ssim(*p) for p in pairs],
+    )
+    assert damage[name][1][0] == 0  # at t = 0 nothing is lost
     assert damage[name][2][0] > 1 - 1e-9
 
-plots.curves({name: (over, errors) for name, (over, errors, _) in damage.items()},
-             alt="RMSE against t over T for six degradations, all from 0. Blur jumps to 0.24 in its first step and "
-                 "then creeps to 0.36. Mask and pixelate rise steadily to 0.27, snow to 0.37, fade to 0.49, noise "
-                 "to 0.6.",
-             xlabel="t / T", ylabel="RMSE")
+# %% tags=["hide-input", "plot"]
+plots.curves(
+    {name: (over, errors) for name, (over, errors, _) in damage.items()},
+    alt="RMSE against t over T for six degradations, all from 0. Blur jumps to 0.24 "
+    "in its first step and then creeps to 0.36. Mask and pixelate rise steadily to "
+    "0.27, snow to 0.37, fade to 0.49, noise to 0.6.",
+    xlabel="t / T",
+    ylabel="RMSE",
+)
 
-# %%
-plots.curves({name: (over, values) for name, (over, _, values) in damage.items()},
-             alt="SSIM against t over T for six degradations, all from 1. Blur drops to 0.22 in its first step and "
-                 "to 0 from there. Noise and fade fall steadily to 0, pixelate ends at 0.2, snow and mask at about "
-                 "0.5.",
-             xlabel="t / T", ylabel="SSIM")
+# %% tags=["hide-input", "plot"]
+plots.curves(
+    {name: (over, values) for name, (over, _, values) in damage.items()},
+    alt="SSIM against t over T for six degradations, all from 1. Blur drops to 0.22 "
+    "in its first step and to 0 from there. Noise and fade fall steadily to 0, "
+    "pixelate ends at 0.2, snow and mask at about 0.5.",
+    xlabel="t / T",
+    ylabel="SSIM",
+)
 
 # %% [markdown]
 # Mask and snow keep an SSIM of one half to the end: part of the picture stays as it was. Noise goes furthest by RMSE.
@@ -543,10 +741,16 @@ plots.curves({name: (over, values) for name, (over, _, values) in damage.items()
 # between $t = 10$ and $t = 20$ float32 loses 12 of its last 21 numbers.
 
 # %%
-blurred = {t: metrics.rmse(to_unit(D(some, t)), to_unit(some)).item() for t in (1, 10, 20)}
-assert blurred[1] > blurred[20] / 2                               # the first blur does more than half
-assert blurred[20] - blurred[10] < 0.1 * blurred[20]              # the last ten add less than a tenth
-assert left["float32"][10] - left["float32"][20] == 12            # and yet 12 of 21 numbers go
+blurred = {
+    t: metrics.rmse(to_unit(D(some, t)), to_unit(some)).item() for t in (1, 10, 20)
+}
+
+# %% tags=["hide-cell", "check"]
+assert blurred[1] > blurred[20] / 2  # the first blur does more than half
+assert (
+    blurred[20] - blurred[10] < 0.1 * blurred[20]
+)  # the last ten add less than a tenth
+assert left["float32"][10] - left["float32"][20] == 12  # and yet 12 of 21 numbers go
 
 # %% [markdown]
 # RMSE and SSIM tell how far the *picture* has moved. They cannot tell how much is *lost*. A photographic negative is
@@ -569,12 +773,23 @@ xT_noise, xT = noise(x0, noise.T, z), D(x0, D.T)
 print(f"noise keeps {noise.a[noise.T]:.1e} of the image at T")
 
 signal_in_mean = noise.a[noise.T] * x0.mean((1, 2, 3)).abs().max()
-assert signal_in_mean < 0.02 / 32                                             # far below the noise in the mean, 1/32
-assert (xT.mean((1, 2, 3)) - x0.mean((1, 2, 3))).abs().max() < 1e-6           # blur: the mean is exact
 
-before, after = torch.fft.fft2(x0.double())[:, 0], torch.fft.fft2(D(x0.double(), D.T))[:, 0]
-assert torch.allclose(after[:, 0, 1], before[:, 0, 1] * fourier[20, 1], atol=1e-9)        # 2.5 % of the longest wave
-assert torch.allclose(after[:, 1, 1], before[:, 1, 1] * fourier[20, 1] ** 2, atol=1e-9)   # 0.06 % of the diagonal one
+before, after = (
+    torch.fft.fft2(x0.double())[:, 0],
+    torch.fft.fft2(D(x0.double(), D.T))[:, 0],
+)
+
+# %% tags=["hide-cell", "check"]
+assert signal_in_mean < 0.02 / 32  # far below the noise in the mean, 1/32
+assert (
+    xT.mean((1, 2, 3)) - x0.mean((1, 2, 3))
+).abs().max() < 1e-6  # blur: the mean is exact
+assert torch.allclose(
+    after[:, 0, 1], before[:, 0, 1] * fourier[20, 1], atol=1e-9
+)  # 2.5 % of the longest wave
+assert torch.allclose(
+    after[:, 1, 1], before[:, 1, 1] * fourier[20, 1] ** 2, atol=1e-9
+)  # 0.06 % of the diagonal one
 
 # %% [markdown]
 # So at $T$ a blurred digit is its mean, the longest wave across, the longest wave down, and two diagonal ones at
@@ -586,22 +801,38 @@ assert torch.allclose(after[:, 1, 1], before[:, 1, 1] * fourier[20, 1] ** 2, ato
 levels = xT.flatten(1).std(1).mean().item() / (2 / 255)
 distinct = [len(image.unique()) for image in to_uint8(xT)]
 print(f"standard deviation inside one blurred image: {levels:.1f} levels")
-if DATASET == "digits":
-    assert 1 < levels < 2
-    assert max(distinct) < 10            # an 8-bit file of it uses fewer than ten values
+
 
 def stretch(x):
     """Contrast stretched so that each image reaches from black to white."""
     low, high = x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True)
     return 2 * (x - low) / (high - low).clamp(min=1e-9) - 1
 
+
 xT_8_bits = to_float(to_uint8(xT))
+
+# %% tags=["hide-input", "plot"]
 plots.rows(
-    {"blurred to T": xT, "stretch, float32": stretch(xT), "stretch, 8 bits": stretch(xT_8_bits),
-     "inverse, float32": D.inverse(xT, D.T), "inverse, 8 bits": D.inverse(xT_8_bits, D.T, eps=4e-3), "clean": x0},
-    alt="Six rows of eight digits. Blurred to T: flat dark grey. Stretched from float32: smooth bright patches of "
-        "slightly different place and form. Stretched from 8 bits: the same in a handful of flat steps. Inverse of "
-        "float32: soft slanted blobs. Inverse of 8 bits: paler ones without slant. Last row: the clean digits.")
+    {
+        "blurred to T": xT,
+        "stretch, float32": stretch(xT),
+        "stretch, 8 bits": stretch(xT_8_bits),
+        "inverse, float32": D.inverse(xT, D.T),
+        "inverse, 8 bits": D.inverse(xT_8_bits, D.T, eps=4e-3),
+        "clean": x0,
+    },
+    alt="Six rows of eight digits. Blurred to T: flat dark grey. Stretched from "
+    "float32: smooth bright patches of slightly different place and form. Stretched "
+    "from 8 bits: the same in a handful of flat steps. Inverse of float32: soft "
+    "slanted blobs. Inverse of 8 bits: paler ones without slant. Last row: the "
+    "clean "
+    "digits.",
+)
+
+# %% tags=["hide-cell", "check"]
+if DATASET == "digits":
+    assert 1 < levels < 2
+    assert max(distinct) < 10  # an 8-bit file of it uses fewer than ten values
 
 # %% [markdown]
 # Read the rows downwards. *Stretched from float32*, the grey square turns out to hold a smooth hill. Its place and its
@@ -622,7 +853,12 @@ plots.rows(
 # hole lies, to which colour a picture fades (`D.infer`). For the others it says so with `None`.
 
 # %%
-print({name: D_.inverse(D_(x0, 1, D_.draw(x0)), 1) is not None for name, D_ in family.items()})
+print(
+    {
+        name: D_.inverse(D_(x0, 1, D_.draw(x0)), 1) is not None
+        for name, D_ in family.items()
+    }
+)
 
 # %% [markdown]
 # ## Randomness is drawn once and kept
@@ -630,9 +866,17 @@ print({name: D_.inverse(D_(x0, 1, D_.draw(x0)), 1) is not None for name, D_ in f
 # A mask has a place, snow has flakes. All that randomness is one tensor, the **latent** $z$, with one entry per image.
 # You draw it once and pass it at every $t$.
 
+
 # %%
 def shape(z):
-    return "none" if z is None else tuple(z.shape) if torch.is_tensor(z) else [tuple(part.shape) for part in z]
+    return (
+        "none"
+        if z is None
+        else tuple(z.shape)
+        if torch.is_tensor(z)
+        else [tuple(part.shape) for part in z]
+    )
+
 
 for name, D_ in family.items():
     print(f"{name:10} {shape(D_.draw(x0))}")
@@ -652,11 +896,21 @@ one_draw = mask(x0, s - 1, z) - mask(x0, s, z)
 two_draws = mask(x0, s - 1, z) - mask(x0, s, z_other)
 
 ratio = (two_draws.square().mean() / one_draw.square().mean()).sqrt().item()
-assert ratio > 5                                                             # the wrong difference is many times larger
-plots.rows({"masked, s = 25": mask(x0, s, z), "change, one z": one_draw, "change, two z": two_draws},
-           alt="Three rows of eight. Masked digits with a grey disc each. The change with one z: grey, with a faint "
-               "ring at the disc's edge. The change with two z: two large blotches, one white and one black, in "
-               "unrelated places.")
+
+# %% tags=["hide-input", "plot"]
+plots.rows(
+    {
+        "masked, s = 25": mask(x0, s, z),
+        "change, one z": one_draw,
+        "change, two z": two_draws,
+    },
+    alt="Three rows of eight. Masked digits with a grey disc each. The change with "
+    "one z: grey, with a faint ring at the disc's edge. The change with two z: two "
+    "large blotches, one white and one black, in unrelated places.",
+)
+
+# %% tags=["hide-cell", "check"]
+assert ratio > 5  # the wrong difference is many times larger
 
 # %% [markdown]
 # In the two lower rows grey means "no change". The middle row is what the sampler needs. The bottom row would paint
@@ -674,14 +928,23 @@ plots.rows({"masked, s = 25": mask(x0, s, z), "change, one z": one_draw, "change
 both = degradations.Compose((pixelate, mask))
 print("T of the parts:", [part.T for part in both.parts], " T of both:", both.T)
 for t in (0, 10, 17, 34, 50):
-    print(f"t = {t:2}: pixelate at {t * pixelate.T // both.T}, mask at {t * mask.T // both.T}")
+    print(
+        f"t = {t:2}: pixelate at {t * pixelate.T // both.T}, mask at "
+        f"{t * mask.T // both.T}"
+    )
 
-z = both.draw(x0, torch.Generator().manual_seed(0))                          # a tuple: one latent per part
+z = both.draw(x0, torch.Generator().manual_seed(0))  # a tuple: one latent per part
+
+# %% tags=["hide-input", "plot"]
+plots.rows(
+    {f"t = {t}": both(x0, t, z) for t in (0, 17, 34, 50)},
+    alt="Four rows of eight digits. From top to bottom they turn into coarser "
+    "squares while a grey disc grows over each.",
+)
+
+# %% tags=["hide-cell", "check"]
 assert torch.equal(both(x0, 0, z), x0)
 assert torch.equal(both(x0, both.T, z), mask(pixelate(x0, pixelate.T), mask.T, z[1]))
-plots.rows({f"t = {t}": both(x0, t, z) for t in (0, 17, 34, 50)},
-           alt="Four rows of eight digits. From top to bottom they turn into coarser squares while a grey disc "
-               "grows over each.")
 
 # %% [markdown]
 # A word of care: pixelate has 3 steps and the mask 50. At most $t$ only the mask moves, and at three of them the
@@ -700,31 +963,45 @@ from dataclasses import dataclass
 from coldlab.degradations import Degradation, register
 
 
-@register("wave")                       # from here on everything finds it by this name
-@dataclass(eq=False)                    # options are fields; eq=False, because a module is compared by identity
+@register("wave")  # from here on everything finds it by this name
+@dataclass(
+    eq=False
+)  # options are fields; eq=False, because a module is compared by identity
 class Wave(Degradation):
-    """Row i slides by height * t/T * sin(2 pi (i/size + z)) pixels; what leaves on one side comes in on the other."""
+    """Row i slides by height * t/T * sin(2 pi (i/size + z)) pixels; what leaves on
+    one side comes in on the other."""
 
     size: int
     T: int = 16
-    height: float = 6.0                 # pixels
+    height: float = 6.0  # pixels
     needs_z = True
 
     def __post_init__(self):
         super().__post_init__()
-        self.table("shift", torch.linspace(0, self.height, self.T + 1, dtype=torch.float64))    # T + 1 entries
+        self.table(
+            "shift", torch.linspace(0, self.height, self.T + 1, dtype=torch.float64)
+        )  # T + 1 entries
 
     def draw(self, x0, generator=None):
-        return torch.rand(len(x0), generator=generator, device=x0.device)  # (B,): a phase per image
+        return torch.rand(
+            len(x0), generator=generator, device=x0.device
+        )  # (B,): a phase per image
 
     def degrade(self, x0, t, z):
         i = torch.arange(self.size, device=x0.device)
-        slide = self.at("shift", t, x0) * torch.sin(2 * torch.pi * (i / self.size + z[:, None]))[:, None, :, None]
-        whole = slide.floor()                                                    # (B, 1, size, 1)
-        source = (i + whole.long()) % self.size  # (B, 1, size, size): the column to read
+        slide = (
+            self.at("shift", t, x0)
+            * torch.sin(2 * torch.pi * (i / self.size + z[:, None]))[
+                :, None, :, None
+            ]
+        )
+        whole = slide.floor()  # (B, 1, size, 1)
+        source = (
+            i + whole.long()
+        ) % self.size  # (B, 1, size, size): the column to read
         here = x0.gather(3, source.expand_as(x0))
         beside = x0.gather(3, ((source + 1) % self.size).expand_as(x0))
-        return here + (slide - whole) * (beside - here)                          # linear between two pixels
+        return here + (slide - whole) * (beside - here)  # linear between two pixels
 
 
 # %% [markdown]
@@ -734,19 +1011,26 @@ class Wave(Degradation):
 # %%
 wave = make("wave", 32)
 z = wave.draw(x0, torch.Generator().manual_seed(0))
-t = torch.arange(len(x0)) * 2                                                    # 0, 2, ..., 14
-
-assert wave(x0, wave.T, z).shape == x0.shape                                     # 1
-assert torch.equal(wave(x0, 0, z), x0)                                           # 2
-each = torch.cat([wave(x0[i:i + 1], int(t[i]), z[i:i + 1]) for i in range(len(x0))])
-assert torch.allclose(wave(x0, t, z), each, atol=1e-6)                           # 3
-assert torch.equal(wave(x0, t, z), wave(x0, t, z))                               # 4
+t = torch.arange(len(x0)) * 2  # 0, 2, ..., 14
+each = torch.cat(
+    [wave(x0[i : i + 1], int(t[i]), z[i : i + 1]) for i in range(len(x0))]
+)
 print("known now:", "wave" in degradations.REGISTRY)
 
+# %% tags=["hide-cell", "check"]
+assert wave(x0, wave.T, z).shape == x0.shape  # 1
+assert torch.equal(wave(x0, 0, z), x0)  # 2
+assert torch.allclose(wave(x0, t, z), each, atol=1e-6)  # 3
+assert torch.equal(wave(x0, t, z), wave(x0, t, z))  # 4
+
 # %% tags=["nbval-ignore-output"]
-widgets.explore(make("wave", SIDE, height=12.0), photos, scale=2.5,
-                alt="The pagoda and the flower as if printed on a flag; the slider moves t from 0, straight, to 16, "
-                    "waved.")
+widgets.explore(
+    make("wave", SIDE, height=12.0),
+    photos,
+    scale=2.5,
+    alt="The pagoda and the flower as if printed on a flag; the slider moves t from "
+    "0, straight, to 16, waved.",
+)
 
 # %% [markdown]
 # Everything that takes a D takes this one. It composes with others. It goes through the paper's sampler: with a
@@ -755,32 +1039,41 @@ widgets.explore(make("wave", SIDE, height=12.0), photos, scale=2.5,
 # %%
 windy_blur = degradations.Compose((wave, make("blur", 32)))
 z_both = windy_blur.draw(x0, torch.Generator().manual_seed(0))
-assert windy_blur(x0, windy_blur.T, z_both).shape == x0.shape
 
-oracle = lambda x, s: x0                                 # a network that cheats
+oracle = lambda x, s: x0  # a network that cheats
 # the sampler yields (severity, x_r, prediction) after each step; we keep the last
 *_, (r, x, _) = sampling.improved(oracle, wave, wave(x0, wave.T, z), z)
 print("arrived at severity", r)
-assert (x - x0).abs().max() < 1e-5                                              # back at the clean image
+
+# %% tags=["hide-cell", "check"]
+assert windy_blur(x0, windy_blur.T, z_both).shape == x0.shape
+assert (x - x0).abs().max() < 1e-5  # back at the clean image
 
 # %% [markdown]
 # And it can be measured. The wave has no `D.gains`, but any linear D can be turned into its matrix: feed it the
 # 1,024 images that have one pixel set. Their results are the columns.
 
+
 # %%
 def gains(D, size, t, z=None):
-    """Singular values of a linear D at severity t, for one z: (size^2,), largest first."""
-    pixels = torch.eye(size * size, dtype=torch.float64).view(-1, 1, size, size)      # one image per pixel
+    """Singular values of a linear D at severity t, for one z: (size^2,), largest
+    first."""
+    pixels = torch.eye(size * size, dtype=torch.float64).view(
+        -1, 1, size, size
+    )  # one image per pixel
     return torch.linalg.svdvals(D(pixels, t, z).flatten(1))
 
-phase = z[:1].expand(1024)                                                            # the same z for all of them
+
+phase = z[:1].expand(1024)  # the same z for all of them
 wave_gains = gains(wave, 32, wave.T, phase)
 wave_rmse = metrics.rmse(to_unit(wave(x0, wave.T, z)), to_unit(x0)).item()
 print("wave at T: gains above 1e-3:", int((wave_gains > 1e-3).sum()), "of 1024")
 print(f"RMSE of the wave at T: {wave_rmse:.2f}, of the blur at T: {blurred[20]:.2f}")
-assert (wave_gains > 1e-3).all()                    # nothing is lost
+
+# %% tags=["hide-cell", "check"]
+assert (wave_gains > 1e-3).all()  # nothing is lost
 if DATASET == "digits":
-    assert wave_rmse > blurred[20]                  # and yet it is further from x0 than twenty blurs
+    assert wave_rmse > blurred[20]  # and yet it is further from x0 than twenty blurs
 
 # %% [markdown]
 # By RMSE the wave at $T$ is further from the clean digits than twenty blurs. Yet all of its gains are above $10^{-3}$.
@@ -792,6 +1085,7 @@ if DATASET == "digits":
 # **A forgotten z, integers, a severity that is not there.** These three are caught. The message names the value, the
 # range and the cure.
 
+
 # %%
 def told(wrong):
     try:
@@ -801,10 +1095,11 @@ def told(wrong):
     else:
         raise AssertionError("this should have been refused")
 
-told(lambda: mask(x0, 25))                       # z forgotten
-told(lambda: D(test_images[:8], 5))              # uint8 pixels, 0..255
-told(lambda: D(x0, 21))                          # T is 20
-told(lambda: make("blurr", 32))                  # a slip of the finger
+
+told(lambda: mask(x0, 25))  # z forgotten
+told(lambda: D(test_images[:8], 5))  # uint8 pixels, 0..255
+told(lambda: D(x0, 21))  # T is 20
+told(lambda: make("blurr", 32))  # a slip of the finger
 
 # %% [markdown]
 # The official code counts its steps from 0: its step $k$ does $k + 1$ operations. Here $t$ counts operations. Mixing
@@ -815,13 +1110,25 @@ told(lambda: make("blurr", 32))                  # a slip of the finger
 # be seen, and no network can know where to paint.
 
 # %%
-unit = to_unit(x0)                                                    # [0, 1]: the wrong range for D
+unit = to_unit(x0)  # [0, 1]: the wrong range for D
 z = mask.draw(x0, torch.Generator().manual_seed(0))
-right, wrong = mask(x0, mask.T, z), 2 * mask(unit, mask.T, z) - 1     # both shown on one scale
-assert (to_unit(right) - to_unit(wrong)).abs().max() > 0.45           # half the range apart, at the hole's middle
-plots.rows({"D of [-1, 1]": right, "D of [0, 1]": wrong},
-           alt="Two rows of eight masked digits. In the first a grey disc shows where the hole is. In the second "
-               "the disc is black like the background, and parts of strokes are just missing.")
+right, wrong = (
+    mask(x0, mask.T, z),
+    2 * mask(unit, mask.T, z) - 1,
+)  # both shown on one scale
+
+# %% tags=["hide-input", "plot"]
+plots.rows(
+    {"D of [-1, 1]": right, "D of [0, 1]": wrong},
+    alt="Two rows of eight masked digits. In the first a grey disc shows where the "
+    "hole is. In the second the disc is black like the background, and parts of "
+    "strokes are just missing.",
+)
+
+# %% tags=["hide-cell", "check"]
+assert (
+    to_unit(right) - to_unit(wrong)
+).abs().max() > 0.45  # half the range apart, at the hole's middle
 
 # %% [markdown]
 # **bfloat16 around D.** Networks are often run in **bfloat16**, which has 8 bits of precision and is fast. For D that
@@ -830,20 +1137,29 @@ plots.rows({"D of [-1, 1]": right, "D of [0, 1]": wrong},
 # switch that lets matrix products run in bfloat16, without D's guard.
 
 # %%
-step = D(x0, 19) - D(x0, 20)                                                          # what Algorithm 2 needs
+step = D(x0, 19) - D(x0, 20)  # what Algorithm 2 needs
 with torch.autocast("cpu", dtype=torch.bfloat16):
     guarded = D(x0, 19) - D(x0, 20)
-    bare = [(D.A[t] @ x0 @ D.A[t].mT).float() for t in (19, 20)]                      # the products alone
+    bare = [
+        (D.A[t] @ x0 @ D.A[t].mT).float() for t in (19, 20)
+    ]  # the products alone
 coarse = bare[0] - bare[1]
 
 error = (coarse - step).std() / step.std()
-assert torch.equal(guarded, step)                        # D switches autocast off inside itself
+
+# %% tags=["hide-input", "plot"]
+plots.rows(
+    {"float32": stretch(step), "bfloat16": stretch(coarse)},
+    title="D(x0, 19) - D(x0, 20), stretched",
+    alt="Two rows of eight. In float32 each difference is a smooth bright hill on "
+    "black. In bfloat16 it is a pattern of rings and speckles in three to six grey "
+    "levels; the hill can only just be made out.",
+)
+
+# %% tags=["hide-cell", "check"]
+assert torch.equal(guarded, step)  # D switches autocast off inside itself
 if DATASET == "digits":
-    assert error > 0.3                                   # without that, the error is of the size of the step
-plots.rows({"float32": stretch(step), "bfloat16": stretch(coarse)},
-           title="D(x0, 19) - D(x0, 20), stretched",
-           alt="Two rows of eight. In float32 each difference is a smooth bright hill on black. In bfloat16 it is a "
-               "pattern of rings and speckles in three to six grey levels; the hill can only just be made out.")
+    assert error > 0.3  # without that, the error is of the size of the step
 
 # %% [markdown]
 # D keeps itself out of autocast and of TF32, a format in which some GPUs multiply with 11 bits of precision. What it cannot prevent is that you cast its *result*, or store it in 8
@@ -856,6 +1172,7 @@ plots.rows({"float32": stretch(step), "bfloat16": stretch(coarse)},
 # > mean, the only pattern in full strength. Apply `D.inverse` to gallery and queries before comparing, in float32, in
 # > 8 bits, and in float64. Predict the three shares first; the counts 9, 5 and 21 should help.
 
+
 # %% tags=["hide-cell", "solution", "nbval-ignore-output"]
 def restored(x, name):
     """What the regularised inverse makes of x at T, in one precision."""
@@ -865,11 +1182,17 @@ def restored(x, name):
         x_t = D(x.double() if name == "float64" else x, D.T)
     return D.inverse(x_t, D.T, precision[name])
 
-named = {name: accuracy(restored(x_train, name), restored(x_test, name)) for name in precision}
+
+named = {
+    name: accuracy(restored(x_train, name), restored(x_test, name))
+    for name in precision
+}
 print({name: round(share, 2) for name, share in named.items()})
-if DATASET == "digits":                                   # 5, 9, 21 numbers; and 0.94 for sharp digits
+if DATASET == "digits":  # 5, 9, 21 numbers; and 0.94 for sharp digits
     assert alike[20] < named["8 bits"] < named["float32"] < named["float64"]
-    assert named["float64"] > 0.85                        # nearly as good as sharp digits, from a flat grey square
+    assert (
+        named["float64"] > 0.85
+    )  # nearly as good as sharp digits, from a flat grey square
 
 # %% [markdown]
 # > **Exercise 2.** `make("blur", 32, discrete=True)` replaces the image at $T$ by its mean. Predict for $t = T$: the
@@ -878,29 +1201,49 @@ if DATASET == "digits":                                   # 5, 9, 21 numbers; an
 
 # %% tags=["hide-cell", "solution"]
 flat = make("blur", 32, discrete=True)
-rmse_flat, rmse_blur = (metrics.rmse(to_unit(d(some, 20)), to_unit(some)).item() for d in (flat, D))
-print("numbers left in float32:", numbers_left(flat, 20, 2e-6), "instead of", numbers_left(D, 20, 2e-6))
-assert numbers_left(flat, 20, 2e-6) == 1                                       # the mean, nothing else
-assert abs(rmse_flat - rmse_blur) < 0.02                                       # RMSE hardly notices
+rmse_flat, rmse_blur = (
+    metrics.rmse(to_unit(d(some, 20)), to_unit(some)).item() for d in (flat, D)
+)
+print(
+    "numbers left in float32:",
+    numbers_left(flat, 20, 2e-6),
+    "instead of",
+    numbers_left(D, 20, 2e-6),
+)
+assert numbers_left(flat, 20, 2e-6) == 1  # the mean, nothing else
+assert abs(rmse_flat - rmse_blur) < 0.02  # RMSE hardly notices
 if DATASET == "digits":
-    assert accuracy(flat(x_train, 20), flat(x_test, 20)) < 0.25  # the classifier does: from a half to near chance
+    assert (
+        accuracy(flat(x_train, 20), flat(x_test, 20)) < 0.25
+    )  # the classifier does: from a half to near chance
 
 # %% [markdown]
 # > **Exercise 3.** Does the order matter in `Compose`? Compare both orders for desaturate with blur (on `photos`), and
 # > for blur with a centred mask (on the digits). Predict which pair **commutes**, and say why.
 
+
 # %% tags=["hide-cell", "solution"]
 def order_gap(first, second, x):
     """Largest difference between the two orders, half way."""
-    one, other = degradations.Compose((first, second)), degradations.Compose((second, first))
+    one, other = (
+        degradations.Compose((first, second)),
+        degradations.Compose((second, first)),
+    )
     return (one(x, one.T // 2) - other(x, one.T // 2)).abs().max().item()
+
 
 colour_and_blur = order_gap(photo_family["desaturate"], photo_family["blur"], photos)
 blur_and_mask = order_gap(make("blur", 32), make("mask", 32, centre="centred"), x0)
 print("desaturate and blur commute:", colour_and_blur < 1e-5)
 print("blur and mask commute:      ", blur_and_mask < 1e-5)
-assert colour_and_blur < 1e-5      # one mixes channels within a pixel, the other pixels within a channel
-assert blur_and_mask > 0.1         # the blur carries pixels across the hole's edge: it matters whether they were there
+assert (
+    colour_and_blur < 1e-5
+)  # one mixes channels within a pixel, the other pixels within a channel
+assert (
+    blur_and_mask > 0.1
+    # The blur carries pixels across the hole's edge: it matters whether they were
+    # there
+)
 
 # %% [markdown]
 # > **Exercise 4.** Noise at $T$ looks like total loss. Now suppose you know $z$. Compute $x_0$ from $x_T$ and $z$, in
@@ -911,17 +1254,24 @@ z = noise.draw(x0, torch.Generator().manual_seed(0))
 back = (noise(x0, noise.T, z) - noise.b[noise.T] * z) / noise.a[noise.T]
 known_z = metrics.rmse(to_unit(back), to_unit(x0)).item()
 print("recovered to within 1 % of the range:", known_z < 0.01)
-assert known_z < 0.01  # noise loses nothing but z: the image is lost because z is not known, not because it was erased
+assert (
+    known_z < 0.01
+    # Noise loses nothing but z: the image is lost because z is not known, not
+    # because it
+    # was erased
+)
 
 # %% [markdown]
 # > **Exercise 5.** Write a `Vignette`: the picture darkens to black from the corners inwards, without randomness.
 # > Register it, and check promise 2, that severity grows the damage, and that black is really black. (Mind the range.)
 
+
 # %% tags=["hide-cell", "solution"]
 @register("vignette")
 @dataclass(eq=False)
 class Vignette(Degradation):
-    """x_t = v_t (x0 + 1) - 1: brightness above black times v_t = exp(-(t/T) strength d^2), d = 1 at the corners."""
+    """x_t = v_t (x0 + 1) - 1: brightness above black times v_t = exp(-(t/T) strength
+    d^2), d = 1 at the corners."""
 
     size: int
     T: int = 20
@@ -932,20 +1282,31 @@ class Vignette(Degradation):
         line = torch.linspace(-1, 1, self.size, dtype=torch.float64) ** 2 / 2
         d2 = line[:, None] + line[None, :]
         share = torch.arange(self.T + 1, dtype=torch.float64)[:, None, None] / self.T
-        self.table("v", torch.exp(-share * self.strength * d2))                 # (T + 1, size, size)
+        self.table(
+            "v", torch.exp(-share * self.strength * d2)
+        )  # (T + 1, size, size)
 
     def degrade(self, x0, t, z):
-        return x0 - (1 - self.at("v", t, x0)) * (x0 + 1)                        # black is -1; exact where v = 1
+        return x0 - (1 - self.at("v", t, x0)) * (
+            x0 + 1
+        )  # black is -1; exact where v = 1
 
 
 vignette = make("vignette", SIDE)
-errors = [metrics.rmse(to_unit(vignette(photos, t)), to_unit(photos)).item() for t in range(vignette.T + 1)]
+errors = [
+    metrics.rmse(to_unit(vignette(photos, t)), to_unit(photos)).item()
+    for t in range(vignette.T + 1)
+]
 assert torch.equal(vignette(photos, 0), photos)
 assert errors == sorted(errors)
 assert (vignette(photos, vignette.T)[..., 0, 0] + 1).abs().max() < 1e-4
-plots.strip(quarters(vignette, photos, 1), ["t = 0", "5", "10", "15", "20"], scale=1,
-            alt="The flower five times; from left to right black closes in from the corners until only the middle "
-                "is lit.")
+plots.strip(
+    quarters(vignette, photos, 1),
+    ["t = 0", "5", "10", "15", "20"],
+    scale=1,
+    alt="The flower five times; from left to right black closes in from the corners "
+    "until only the middle is lit.",
+)
 
 # %% [markdown]
 # ## Recap

@@ -11,23 +11,29 @@
 # **It takes** 30 minutes to read; the cells run in about 50 s on two CPU cores, measured. No GPU.
 
 # %% tags=["colab", "hide-cell"]
-# This cell does nothing where coldlab is installed. In Colab or a bare kernel it installs coldlab and whatever coldlab
-# still needs; torch, torchvision and numpy stay at the versions you have.
+# This cell does nothing where coldlab is installed. In Colab or a bare kernel it
+# installs coldlab and whatever coldlab still needs; torch, torchvision and numpy
+# stay at the versions you have.
 import importlib
 import subprocess
 import sys
 from importlib import metadata, util
 
 if util.find_spec("coldlab") is None:
-    held = [f"{name}=={metadata.version(name)}" for name in ("torch", "torchvision", "numpy") if util.find_spec(name)]
+    held = ("torch", "torchvision", "numpy")
+    held = [f"{n}=={metadata.version(n)}" for n in held if util.find_spec(n)]
     wanted = ["coldlab @ git+https://github.com/OWNER/coldlab", *held]
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-color", *wanted]
-    pip = subprocess.run(install, capture_output=True, text=True, errors="replace")
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-color", *wanted]
+    pip = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if pip.returncode:
         told = [line.strip() for line in pip.stderr.splitlines() if line.strip()]
-        reasons = [line for line in told if line.startswith(("fatal:", "ERROR:")) and "Ignored" not in line]
+        reasons = [line for line in told if line.startswith(("fatal:", "ERROR:"))]
+        reasons = [line for line in reasons if "Ignored" not in line]
         reason = (reasons or told[-1:] or [""])[0][:200]
-        sys.exit(f"coldlab could not be installed. {reason} Is there a network? Then run this cell again.")
+        sys.exit(
+            f"coldlab could not be installed. {reason} Is there a network? "
+            "Then run this cell again."
+        )
     importlib.invalidate_caches()
 
 # %% [markdown]
@@ -54,18 +60,26 @@ from coldlab import ColdlabError, data, metrics, plots, training
 from coldlab.lab import results
 from coldlab.data import to_float, to_uint8, to_unit
 from coldlab.degradations import make
-from coldlab.unet import Block, LayerNorm, LinearAttention, Preconditioned, TimeEmbedding, UNet, count
+from coldlab.unet import (
+    Block,
+    LayerNorm,
+    LinearAttention,
+    Preconditioned,
+    TimeEmbedding,
+    UNet,
+    count,
+)
 
 DATASET = "digits"
-STEPS = 90      # each of the six short trainings near the end
-BATCH = 32      # images per step
+STEPS = 90  # each of the six short trainings near the end
+BATCH = 32  # images per step
 
 train_images = data.load(DATASET, "train", size=32)[0]
 test_images = data.load(DATASET, "test", size=32)[0][:200]
-x_test = to_float(test_images)     # (200, C, 32, 32), in [-1, 1]
-x0 = x_test[:8]                    # eight images to look at
-C = x0.shape[1]                    # 1 for grey images, 3 for colour
-D = make("blur", 32)               # Gaussian blur, T = 20 severities
+x_test = to_float(test_images)  # (200, C, 32, 32), in [-1, 1]
+x0 = x_test[:8]  # eight images to look at
+C = x0.shape[1]  # 1 for grey images, 3 for colour
+D = make("blur", 32)  # Gaussian blur, T = 20 severities
 print("train", tuple(train_images.shape), " test", tuple(test_images.shape))
 
 # %% [markdown]
@@ -88,21 +102,25 @@ print("train", tuple(train_images.shape), " test", tuple(test_images.shape))
 # Here is R, small and untrained, doing its job badly. Two arguments: the image and its severity. One result, in the
 # image's shape.
 
+
 # %%
 def show(what, h):
     """One line: what, and the shape of h."""
     print(f"{what:36} {' x '.join(map(str, h.shape))}")
 
+
 torch.manual_seed(0)
-R = UNet(C, width=16, mults=(1, 2, 2))      # three levels with 16, 32 and 32 channels
+R = UNet(C, width=16, mults=(1, 2, 2))  # three levels with 16, 32 and 32 channels
 # one severity per image; an int serves the whole batch
-t = torch.tensor([1, 1, 5, 5, 10, 10, 20, 20])[:len(x0)]
+t = torch.tensor([1, 1, 5, 5, 10, 10, 20, 20])[: len(x0)]
 x_t = D(x0, t)
 with torch.no_grad():
     x0_hat = R(x_t, t)
 show("x_t", x_t)
 show("t", t)
 show("R(x_t, t)", x0_hat)
+
+# %% tags=["hide-cell", "check"]
 assert x0_hat.shape == x_t.shape
 
 # %% [markdown]
@@ -113,14 +131,24 @@ assert x0_hat.shape == x_t.shape
 # anybody called it clean, and degrade it to $t = 5$. You get the very picture that a sharp one gives at $t = 6$.
 
 # %%
-soft = D(x0, 1)                                       # as if taken with a soft lens
+soft = D(x0, 1)  # as if taken with a soft lens
 difference = (D(soft, 5) - D(x0, 6)).abs().max()
-assert difference < 1e-5                              # two clean images, two severities, one degraded picture
 
+# %% tags=["hide-input", "plot"]
 plots.rows(
-    {"R is shown": D(x0, 6), "right if t = 6": x0, "right if t = 5": soft, "halfway": (x0 + soft) / 2},
-    alt="Four rows of eight digits. The first row shows a grey smudge each, the second sharp digits, the third "
-        "the same digits out of focus, the fourth sharp digits in paler grey with a soft glow around them.")
+    {
+        "R is shown": D(x0, 6),
+        "right if t = 6": x0,
+        "right if t = 5": soft,
+        "halfway": (x0 + soft) / 2,
+    },
+    alt="Four rows of eight digits. The first row shows a grey smudge each, the "
+    "second sharp digits, the third the same digits out of focus, the fourth sharp "
+    "digits in paler grey with a soft glow around them.",
+)
+
+# %% tags=["hide-cell", "check"]
+assert difference < 1e-5  # two clean images, two severities, one degraded picture
 
 # %% [markdown]
 # The first row has two right answers, the second row and the third. A network that is not told $t$ gives *one*
@@ -132,21 +160,28 @@ plots.rows(
 # better than either truth: whatever lies between them has the same sum of distances to both. A network that is told
 # $t$ may be right both times, by either measure.
 
+
 # %%
 def rmse(x, y):
     return metrics.rmse(to_unit(x), to_unit(y)).item()
 
+
 def absolute(x, y):
     return (to_unit(x) - to_unit(y)).abs().mean().item()
 
-answers = {"sharp": x0, "soft": soft, "halfway": (x0 + soft) / 2,
-           "black": -torch.ones_like(x0)}
+
+answers = {
+    "sharp": x0,
+    "soft": soft,
+    "halfway": (x0 + soft) / 2,
+    "black": -torch.ones_like(x0),
+}
 print("          squared error      absolute error")
 for name, answer in answers.items():
     squared = (rmse(answer, x0) ** 2 + rmse(answer, soft) ** 2) / 2
     linear = (absolute(answer, x0) + absolute(answer, soft)) / 2
     above = squared - rmse(x0, soft) ** 2 / 4, linear - absolute(x0, soft) / 2
-    assert min(above) > -1e-6                        # no single answer beats the bounds
+    assert min(above) > -1e-6  # no single answer beats the bounds
     told = ["reaches the bound" if a < 1e-6 else "is worse" for a in above]
     print(f"{name:8}  {told[0]:17}  {told[1]}")
 
@@ -157,22 +192,38 @@ for name, answer in answers.items():
 
 # %%
 severities = torch.arange(D.T + 1)
-def contrast(x):
-    return torch.stack([D(x, int(s)).flatten(1).std(1) for s in severities])   # (T + 1, N)
 
-typical = contrast(to_float(train_images[:500])).median(1).values             # (T + 1,)
-seen = contrast(x_test)                                                        # (T + 1, 200)
-guess = (seen[:, :, None].log() - typical.log()).abs().argmin(2)               # the t whose typical contrast is nearest
+
+def contrast(x):
+    return torch.stack(
+        [D(x, int(s)).flatten(1).std(1) for s in severities]
+    )  # (T + 1, N)
+
+
+typical = contrast(to_float(train_images[:500])).median(1).values  # (T + 1,)
+seen = contrast(x_test)  # (T + 1, 200)
+guess = (
+    (seen[:, :, None].log() - typical.log()).abs().argmin(2)
+)  # the t whose typical contrast is nearest
 miss = (guess - severities[:, None]).abs()
 if DATASET == "digits":
     print("guesses off by at most", miss.max().item(), "severities")
-    assert miss.max() <= 3                            # contrast alone gives t away
+    assert miss.max() <= 3  # contrast alone gives t away
+
+# %% tags=["hide-input", "plot"]
 plots.curves(
-    {"weakest": (severities, seen.min(1).values), "median": (severities, seen.median(1).values),
-     "strongest": (severities, seen.max(1).values)},
-    xlabel="severity t", ylabel="contrast of x_t", logy=True,
-    alt="Contrast of the test digits against t on a logarithmic axis. Three nearly straight, nearly parallel "
-        "lines fall from 0.7 to 0.01; the weakest and the strongest digit are a factor of less than two apart.")
+    {
+        "weakest": (severities, seen.min(1).values),
+        "median": (severities, seen.median(1).values),
+        "strongest": (severities, seen.max(1).values),
+    },
+    xlabel="severity t",
+    ylabel="contrast of x_t",
+    logy=True,
+    alt="Contrast of the test digits against t on a logarithmic axis. Three nearly "
+    "straight, nearly parallel lines fall from 0.7 to 0.01; the weakest and the "
+    "strongest digit are a factor of less than two apart.",
+)
 
 # %% [markdown]
 # The lines fall by a factor of about 1.2 per severity, and digits differ among themselves by less than a factor of
@@ -188,32 +239,46 @@ plots.curves(
 # layers, so that each channel may become any smooth function of $t$.
 
 # %%
-bare = nn.Linear(1, 64)(severities[:, None].float())      # (21, 64), from the number
-# the same step from each severity to the next
-assert torch.allclose(bare.diff(dim=0), bare[1] - bare[0], atol=1e-5)
+bare = nn.Linear(1, 64)(severities[:, None].float())  # (21, 64), from the number
 print(inspect.getsource(TimeEmbedding.forward).rstrip())
 
 time = TimeEmbedding(64)
-phase = severities[:, None] * time.frequencies                   # (21, 32)
-hands = torch.cat([phase.sin(), phase.cos()], 1)                 # (21, 64): the hands of the clock
+phase = severities[:, None] * time.frequencies  # (21, 32)
+hands = torch.cat([phase.sin(), phase.cos()], 1)  # (21, 64): the hands of the clock
 show("t", severities)
 show("sines and cosines", hands)
 show("after the small network", time(severities))
 
-# %%
+# %% tags=["hide-cell", "check"]
+# the same step from each severity to the next
+assert torch.allclose(bare.diff(dim=0), bare[1] - bare[0], atol=1e-5)
+
+# %% tags=["hide-input", "plot"]
 fig, (left, right) = plots.figure(6.4, 3.2, cols=2)
-left.imshow(hands, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
-left.set(xlabel="channel: 32 sines, 32 cosines", ylabel="severity t", yticks=(0, 5, 10, 15, 20))
-similar = hands @ hands.T                                        # (21, 21)
+left.imshow(
+    hands, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto", interpolation="nearest"
+)
+left.set(
+    xlabel="channel: 32 sines, 32 cosines",
+    ylabel="severity t",
+    yticks=(0, 5, 10, 15, 20),
+)
+similar = hands @ hands.T  # (21, 21)
 for s in (0, 5, 10):
     right.plot(severities, similar[s], label=f"s = {s}")
 right.set(xlabel="severity t", ylabel="dot product of t and s")
 right.legend(fontsize=9)
-plots.Picture(fig, alt=(
-    "Left: the embedding as a picture, severities downwards, 64 channels across. The first few columns of each half "
-    "flicker between red and blue, the next ones change once, and half of all columns do not change at all. Right: "
-    "the dot product of the vector of t with those of s = 0, 5 and 10: three equal curves, each with its peak at "
-    "t = s."))
+plots.Picture(
+    fig,
+    alt=(
+        "Left: the embedding as a picture, severities downwards, 64 channels "
+        "across. "
+        "The first few columns of each half flicker between red and blue, the next "
+        "ones change once, and half of all columns do not change at all. Right: the "
+        "dot product of the vector of t with those of s = 0, 5 and 10: three equal "
+        "curves, each with its peak at t = s."
+    ),
+)
 
 # %% [markdown]
 # Read each half of the picture from left to right: fast hands, slow hands, hands that stand still. The range was
@@ -227,9 +292,13 @@ plots.Picture(fig, alt=(
 # %%
 moving = (hands.amax(0) - hands.amin(0) > 0.1).sum().item()
 print(moving, "of 64 channels change by more than 0.1 between t = 0 and t = 20")
+
+# %% tags=["hide-cell", "check"]
 for s in range(D.T):
-    assert torch.allclose(similar[s, s + 1], similar[0, 1], atol=1e-4)   # only the distance matters
-    assert similar[s].argmax() == s                                       # and t is most like itself
+    assert torch.allclose(
+        similar[s, s + 1], similar[0, 1], atol=1e-4
+    )  # only the distance matters
+    assert similar[s].argmax() == s  # and t is most like itself
 
 # %% [markdown]
 # ## One block
@@ -264,7 +333,9 @@ h = narrow(gelu(h))
 show("think: GELU, 3 x 3", h)
 h = h + block.carry(x)
 show("carry: add x, by 1 x 1", h)
-assert torch.allclose(h, block(x, e), atol=1e-6)      # these lines are the block
+
+# %% tags=["hide-cell", "check"]
+assert torch.allclose(h, block(x, e), atol=1e-6)  # these lines are the block
 
 # %% [markdown]
 # Four verbs, four claims, each checked below.
@@ -282,21 +353,30 @@ with torch.no_grad():
     poked = x.clone()
     poked[:, 3] += 1
     changed = (block.look(poked) - look).abs().amax((0, 2, 3)) > 1e-4
-    assert changed.nonzero().flatten().tolist() == [3]                          # 1. each channel looks in itself
+    assert changed.nonzero().flatten().tolist() == [
+        3
+    ]  # 1. each channel looks in itself
 
-    heard = []                                                                  # what think is given,
-    hook = block.think.register_forward_pre_hook(lambda module, given: heard.append(given[0]))
-    block(x, e), block(x, e.flip(0))                                            # for two severities per image
+    heard = []  # what think is given,
+    hook = block.think.register_forward_pre_hook(
+        lambda module, given: heard.append(given[0])
+    )
+    block(x, e), block(x, e.flip(0))  # for two severities per image
     hook.remove()
     shift = heard[1] - heard[0]
-    assert shift.abs().max() > 1e-3                                             # 2. t makes a difference,
-    assert (shift - shift[:, :, :1, :1]).abs().max() < 1e-5                     #    the same one at every pixel
+    assert shift.abs().max() > 1e-3  # 2. t makes a difference,
+    assert (
+        shift - shift[:, :, :1, :1]
+    ).abs().max() < 1e-5  #    the same one at every pixel
 
     h = norm(look + hear)
-    assert h.mean(1).abs().max() < 1e-4 and (h.std(1, correction=0) - 1).abs().max() < 1e-2      # 3. mean 0, std 1
+    assert (
+        h.mean(1).abs().max() < 1e-4
+        and (h.std(1, correction=0) - 1).abs().max() < 1e-2
+    )  # 3. mean 0, std 1
 
     nn.init.zeros_(narrow.weight), nn.init.zeros_(narrow.bias)
-    assert torch.equal(block(x, e), block.carry(x))                             # 4. an empty block only carries
+    assert torch.equal(block(x, e), block.carry(x))  # 4. an empty block only carries
 
 # %% [markdown]
 # ### A quirk at the door
@@ -305,15 +385,28 @@ with torch.no_grad():
 # block does with one channel.
 
 # %%
-with torch.device("meta"):                            # shapes without content: nothing is stored
-    entry = UNet(channels=1).down[0][0]               # the first block of the paper's network for grey images
+with torch.device("meta"):  # shapes without content: nothing is stored
+    entry = UNet(channels=1).down[0][
+        0
+    ]  # the first block of the paper's network for grey images
 print("look: ", tuple(entry.look.weight.shape))
 print("hear: ", tuple(entry.hear[1].weight.shape))
-print("think:", tuple(entry.think[1].weight.shape), "after", type(entry.think[0]).__name__)
+print(
+    "think:",
+    tuple(entry.think[1].weight.shape),
+    "after",
+    type(entry.think[0]).__name__,
+)
 
 one_channel = torch.randn(4, 1, 8, 8)
-assert LayerNorm(1)(one_channel).abs().max() == 0     # one number minus its own mean: normalising erases the image
-assert isinstance(entry.think[0], nn.Identity)        # which is why the first block does not normalise
+
+# %% tags=["hide-cell", "check"]
+assert (
+    LayerNorm(1)(one_channel).abs().max() == 0
+)  # one number minus its own mean: normalising erases the image
+assert isinstance(
+    entry.think[0], nn.Identity
+)  # which is why the first block does not normalise
 
 # %% [markdown]
 # Normalising one channel would erase the picture: a number minus its own mean is zero. So the first block goes
@@ -358,11 +451,15 @@ with torch.no_grad():
     show("each pixel reads it", out)
     mixed = x + attention.out(out.reshape(8, 128, 16, 16))
     show("back to 64 channels, added to x", mixed)
-    assert torch.allclose(mixed, attention(x), atol=1e-5)               # these lines are the layer
+    assert torch.allclose(
+        mixed, attention(x), atol=1e-5
+    )  # these lines are the layer
 
     order = torch.randperm(256, generator=torch.Generator().manual_seed(0))
     shuffled = attention(x.flatten(2)[..., order].view(x.shape)).flatten(2)
-    assert torch.allclose(shuffled, attention(x).flatten(2)[..., order], atol=1e-4)    # pixels have no address here
+    assert torch.allclose(
+        shuffled, attention(x).flatten(2)[..., order], atol=1e-4
+    )  # pixels have no address here
 
 # %% [markdown]
 # The last assert is worth a second look. Shuffle the pixels, and the output is the same, shuffled alike. Attention
@@ -371,33 +468,49 @@ with torch.no_grad():
 # What does it cost? PyTorch can count the multiplications of a call, also on the `meta` device, where tensors have a
 # shape and no content. We count the two matrix products in the middle, for both kinds.
 
+
 # %%
 def multiplications(function, *arguments):
     """Multiplications in the batched matrix products of one call."""
     with FlopCounterMode(display=False) as counter:
         function(*arguments)
-    return counter.get_flop_counts()["Global"][torch.ops.aten.bmm] // 2    # a flop counter counts additions too
+    return (
+        counter.get_flop_counts()["Global"][torch.ops.aten.bmm] // 2
+    )  # a flop counter counts additions too
+
 
 def quadratic(q, k, v):
     return v @ (q.mT @ k).softmax(-1).mT
+
 
 sides, linear, square = (2, 4, 8, 16, 32, 64), [], []
 with torch.device("meta"):
     for side in sides:
         q, k, v = torch.empty(3, 4, 32, side**2).unbind()
-        linear.append(multiplications(LinearAttention(64), torch.empty(1, 64, side, side)))
+        linear.append(
+            multiplications(LinearAttention(64), torch.empty(1, 64, side, side))
+        )
         square.append(multiplications(quadratic, q, k, v))
-        print(f"{side:2} x {side:2} pixels   linear {linear[-1]:12,}   quadratic {square[-1]:14,}")
-        assert linear[-1] == 2 * 4 * 32 * 32 * side**2          # heads x 32 x 32 x N, twice
-        assert square[-1] == 2 * 4 * 32 * side**4               # heads x 32 x N x N, twice
+        print(
+            f"{side:2} x {side:2} pixels   linear {linear[-1]:12,}   quadratic "
+            f"{square[-1]:14,}"
+        )
+        assert linear[-1] == 2 * 4 * 32 * 32 * side**2  # heads x 32 x 32 x N, twice
+        assert square[-1] == 2 * 4 * 32 * side**4  # heads x 32 x N x N, twice
 
 pixels = [side**2 for side in sides]
+
+# %% tags=["hide-input", "plot"]
 plots.curves(
-    {"linear": (pixels, linear), "quadratic": (pixels, square)}, xlabel="pixels N", ylabel="multiplications", logx=True,
+    {"linear": (pixels, linear), "quadratic": (pixels, square)},
+    xlabel="pixels N",
+    ylabel="multiplications",
+    logx=True,
     logy=True,
-    alt="Multiplications against the number of pixels, both axes logarithmic. Two straight lines, the quadratic "
-        "one twice as steep; they cross at 32 pixels, and at 4,096 pixels quadratic attention costs 128 times as "
-        "much.")
+    alt="Multiplications against the number of pixels, both axes logarithmic. Two "
+    "straight lines, the quadratic one twice as steep; they cross at 32 pixels, and "
+    "at 4,096 pixels quadratic attention costs 128 times as much.",
+)
 
 # %% [markdown]
 # The ratio is $N / 32$. At 64 x 64 pixels the linear kind is 128 times cheaper. At 4 x 4, the deepest level of the
@@ -422,7 +535,12 @@ with torch.no_grad():
         passed.append(h)
         show(f"down {level}: two blocks, attention", h)
         h = resample(h)
-        show(f"down {level}: halve" if level < 2 else "down 2: the last level does not", h)
+        show(
+            f"down {level}: halve"
+            if level < 2
+            else "down 2: the last level does not",
+            h,
+        )
     first, second, mix = R.middle
     h = second(mix(first(h, e)), e)
     show("middle: block, attention, block", h)
@@ -437,35 +555,87 @@ with torch.no_grad():
     show("last: a block that hears no t", h)
     h = R.out(h)
     show("out: 1 x 1", h)
-assert torch.allclose(h, R(x_t, t), atol=1e-6)        # these lines are UNet.forward
 print(len(passed), "skip left over:", *passed[0].shape)
+
+# %% tags=["hide-cell", "check"]
+assert torch.allclose(h, R(x_t, t), atol=1e-6)  # these lines are UNet.forward
 assert len(passed) == 1 and passed[0].shape[-2:] == x_t.shape[-2:]
 
 # %% tags=["hide-input"]
 fig, ax = plots.figure(5.4, 3.6)
 stages = {  # name: (channels, side, column, level)
-    "down 0": (16, 32, 0, 0), "down 1": (32, 16, 1, 1), "down 2": (32, 8, 2, 2), "middle": (32, 8, 3, 2),
-    "up 2": (32, 8, 4, 2), "up 1": (16, 16, 5, 1), "last": (16, 32, 6, 0)}
+    "down 0": (16, 32, 0, 0),
+    "down 1": (32, 16, 1, 1),
+    "down 2": (32, 8, 2, 2),
+    "middle": (32, 8, 3, 2),
+    "up 2": (32, 8, 4, 2),
+    "up 1": (16, 16, 5, 1),
+    "last": (16, 32, 6, 0),
+}
 place = {name: (column, -level) for name, (_, _, column, level) in stages.items()}
 for name, (channels, side, *_) in stages.items():
-    box = dict(boxstyle="round", facecolor=plots.COLOURS["sky"] + "30", edgecolor=plots.COLOURS["blue"])
-    ax.text(*place[name], f"{name}\n{channels}\n{side}x{side}", ha="center", va="center", fontsize=9, bbox=box)
+    box = dict(
+        boxstyle="round",
+        facecolor=plots.COLOURS["sky"] + "30",
+        edgecolor=plots.COLOURS["blue"],
+    )
+    ax.text(
+        *place[name],
+        f"{name}\n{channels}\n{side}x{side}",
+        ha="center",
+        va="center",
+        fontsize=9,
+        bbox=box,
+    )
 for a, b in pairwise(stages):
-    ax.annotate("", place[b], place[a], arrowprops=dict(
-        arrowstyle="->", color=plots.TEXT, shrinkA=24, shrinkB=24))
-for a, b, style, label in (("down 1", "up 1", "-", "skip"), ("down 0", "last", ":", "kept, never used")):
-    ax.annotate("", place[b], place[a], arrowprops=dict(
-        arrowstyle="->", linestyle=style, color=plots.COLOURS["vermillion"], shrinkA=26, shrinkB=26))
+    ax.annotate(
+        "",
+        place[b],
+        place[a],
+        arrowprops=dict(arrowstyle="->", color=plots.TEXT, shrinkA=24, shrinkB=24),
+    )
+for a, b, style, label in (
+    ("down 1", "up 1", "-", "skip"),
+    ("down 0", "last", ":", "kept, never used"),
+):
+    ax.annotate(
+        "",
+        place[b],
+        place[a],
+        arrowprops=dict(
+            arrowstyle="->",
+            linestyle=style,
+            color=plots.COLOURS["vermillion"],
+            shrinkA=26,
+            shrinkB=26,
+        ),
+    )
     ax.text(3, place[a][1] + 0.06, label, ha="center", va="bottom", fontsize=9)
-ax.annotate("", place["up 2"], place["down 2"], arrowprops=dict(
-    arrowstyle="->", color=plots.COLOURS["vermillion"], shrinkA=26, shrinkB=26, connectionstyle="arc3,rad=0.55"))
+ax.annotate(
+    "",
+    place["up 2"],
+    place["down 2"],
+    arrowprops=dict(
+        arrowstyle="->",
+        color=plots.COLOURS["vermillion"],
+        shrinkA=26,
+        shrinkB=26,
+        connectionstyle="arc3,rad=0.55",
+    ),
+)
 ax.text(3, -2.48, "skip", ha="center", va="top", fontsize=9)
 ax.set(xlim=(-0.6, 6.6), ylim=(-2.75, 0.4))
 ax.set_axis_off()
-plots.Picture(fig, alt=(
-    "The U: boxes go down from 16 channels at 32 x 32 over 32 at 16 x 16 to 32 at 8 x 8, through the middle, and up "
-    "again. Skips lead across at 8 x 8 and at 16 x 16. Between the two boxes at 32 x 32 there is a dotted arrow, kept, "
-    "never used."))
+plots.Picture(
+    fig,
+    alt=(
+        "The U: boxes go down from 16 channels at 32 x 32 over 32 at 16 x 16 to 32 "
+        "at 8 x 8, through the middle, and up again. Skips lead across at 8 x 8 and "
+        "at 16 x 16. Between the two boxes at 32 x 32 there is a dotted arrow, "
+        "kept, "
+        "never used."
+    ),
+)
 
 # %% [markdown]
 # Count the skips. Three go into the list, two come out. The way up has one stage less than the way down, so the
@@ -482,7 +652,7 @@ plots.Picture(fig, alt=(
 
 # %%
 with torch.device("meta"):
-    paper = UNet()                                    # channels=1, width=64, mults=(1, 2, 4, 8)
+    paper = UNet()  # channels=1, width=64, mults=(1, 2, 4, 8)
     small, colour, timeless = UNet(mults=(1, 2, 4)), UNet(3), UNet(3, time=False)
 for name, net, weights in (
     ("grey, four levels", paper, 56_612_916),
@@ -496,12 +666,14 @@ for name, net, weights in (
 # %% [markdown]
 # Which kind of layer holds them? Guess before you look: the 7 x 7 convolutions, the attention, the time?
 
+
 # %%
 def kind(module):
     """What sort of layer this is, convolutions by their kernel."""
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
         return "{} x {} convolution".format(*module.kernel_size)
     return type(module).__name__
+
 
 kinds = {}
 for module in paper.modules():
@@ -510,8 +682,10 @@ for module in paper.modules():
         kinds[kind(module)] = kinds.get(kind(module), 0) + own
 for name, weights in sorted(kinds.items(), key=lambda item: -item[1]):
     print(f"{name:20} {weights:12,} {100 * weights / count(paper):6.1f} %")
+
+# %% tags=["hide-cell", "check"]
 assert sum(kinds.values()) == count(paper)
-assert kinds["3 x 3 convolution"] == 51_769_920       # 91 % of the network
+assert kinds["3 x 3 convolution"] == 51_769_920  # 91 % of the network
 
 # %% [markdown]
 # The 3 x 3 convolutions hold 51.8 of 56.6 million. They are the two in *think*, where ConvNeXt has 1 x 1. The 7 x 7
@@ -523,22 +697,43 @@ assert kinds["3 x 3 convolution"] == 51_769_920       # 91 % of the network
 with torch.device("meta"), FlopCounterMode(display=False) as counter:
     paper(torch.empty(1, 1, 32, 32), torch.zeros(1, dtype=torch.long))
 flops = counter.get_flop_counts()
-LEVEL = {"down.0": 0, "last": 0, "out": 0, "down.1": 1, "up.2": 1, "down.2": 2, "up.1": 2,
-         "down.3": 3, "middle": 3, "up.0": 3}
+LEVEL = {
+    "down.0": 0,
+    "last": 0,
+    "out": 0,
+    "down.1": 1,
+    "up.2": 1,
+    "down.2": 2,
+    "up.1": 2,
+    "down.3": 3,
+    "middle": 3,
+    "up.0": 3,
+}
 
 weights, work = [0] * 4, [0] * 4
 for part, level in LEVEL.items():
     module = paper.get_submodule(part)
     weights[level] += count(module)
-    layers = [f"UNet.{part}.{i}" for i in range(len(module))] if isinstance(module, nn.ModuleList) else [f"UNet.{part}"]
-    work[level] += sum(sum(flops[name].values()) for name in layers if name in flops) // 2
+    layers = (
+        [f"UNet.{part}.{i}" for i in range(len(module))]
+        if isinstance(module, nn.ModuleList)
+        else [f"UNet.{part}"]
+    )
+    work[level] += (
+        sum(sum(flops[name].values()) for name in layers if name in flops) // 2
+    )
 for level in range(4):
     side = 32 // 2**level
-    print(f"level {level}, {side:2} x {side:2}: {weights[level] / 1e6:5.1f} M weights, "
-          f"{work[level] / 1e6:4.0f} M multiplications")
+    print(
+        f"level {level}, {side:2} x {side:2}: {weights[level] / 1e6:5.1f} M "
+        "weights, "
+        f"{work[level] / 1e6:4.0f} M multiplications"
+    )
+
+# %% tags=["hide-cell", "check"]
 assert sum(weights) + count(paper.time) == count(paper)
-assert weights[3] / count(paper) > 0.8                # four fifths sit at the bottom
-assert max(work) < 2 * min(work)                      # the work is spread over all levels
+assert weights[3] / count(paper) > 0.8  # four fifths sit at the bottom
+assert max(work) < 2 * min(work)  # the work is spread over all levels
 
 # %% [markdown]
 # Each level down has twice the channels, hence about four times the weights, and a quarter of the pixels. The
@@ -548,11 +743,15 @@ assert max(work) < 2 * min(work)                      # the work is spread over 
 # `patch=4`, which `python -m coldlab train` takes by default, 4 x 4.
 
 # %%
-assert training.Config().patch == 4 and paper.patch == 1    # the command's, the paper's
 with torch.device("meta"):
     first = {patch: UNet(patch=patch).down[0][0] for patch in (1, 2, 4)}
 sees = {patch: block.look.in_channels for patch, block in first.items()}
 print("patch: channels that the first block sees", sees)
+
+# %% tags=["hide-cell", "check"]
+assert (
+    training.Config().patch == 4 and paper.patch == 1
+)  # the command's, the paper's
 assert sees == {1: 1, 2: 4, 4: 16}
 
 # %% [markdown]
@@ -568,13 +767,15 @@ ladder = [torch.zeros(1, 8, 28, 28)]
 for _ in range(3):
     ladder.append(halve(ladder[-1]))
 print("down:", [h.shape[-1] for h in ladder], "  up:", double(ladder[-1]).shape[-1])
-assert [h.shape[-1] for h in ladder] == [28, 14, 7, 3]
 try:
     torch.cat([double(ladder[-1]), ladder[2]], 1)
 except RuntimeError as error:
     print("torch.cat:", error)
 else:
     raise AssertionError("6 x 6 and 7 x 7 were glued")
+
+# %% tags=["hide-cell", "check"]
+assert [h.shape[-1] for h in ladder] == [28, 14, 7, 3]
 
 # %% [markdown]
 # Our UNet continues the picture beyond its right and lower edge until the sides can be halved often enough (28
@@ -586,7 +787,7 @@ with torch.no_grad():
         x = torch.rand(2, C, height, width)
         show(f"{height} x {width}", R(x, 10))
         assert R(x, 10).shape == x.shape
-    wide = UNet(mults=(1, 2, 4, 8), width=8)          # four levels, as the paper
+    wide = UNet(mults=(1, 2, 4, 8), width=8)  # four levels, as the paper
     show("28 x 28, four levels", wide(torch.rand(2, 1, 28, 28), 10))
 
 # %% [markdown]
@@ -599,6 +800,7 @@ with torch.no_grad():
 # There is a way to *see* it. The gradient of that one output pixel with respect to the input is itself an image.
 # Where it is zero, the output pixel does not look.
 
+
 # %%
 def seen_by(net, x, t):
     """|d (middle output pixel) / d x|, one image per input: (B, H, W)."""
@@ -607,35 +809,56 @@ def seen_by(net, x, t):
     net(x, t)[:, 0, middle, middle].sum().backward()
     return x.grad.abs().sum(1)
 
+
 SIDE = 96
-noise = torch.randn(1, 1, SIDE, SIDE, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+noise = torch.randn(
+    1, 1, SIDE, SIDE, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+)
 fields = {False: [], True: []}
 for attention in fields:
     for levels in (1, 2, 3):
         torch.manual_seed(0)
-        net = UNet(1, 8, (1,) * levels, attention=attention).double()     # untrained
-        field = seen_by(net, noise, 10)[0]                                  # (96, 96)
+        net = UNet(1, 8, (1,) * levels, attention=attention).double()  # untrained
+        field = seen_by(net, noise, 10)[0]  # (96, 96)
         fields[attention].append(field)
         rows, columns = (field.sum(1 - i).nonzero().numel() for i in range(2))
-        print(f"levels: {levels}   attention: {'yes' if attention else 'no '}   {rows} x {columns} pixels")
+        print(
+            f"levels: {levels}   attention: {'yes' if attention else 'no '}   "
+            f"{rows} x {columns} pixels"
+        )
         assert (field > 0).sum() == rows * columns
 
-assert (fields[False][0] > 0).sum() == 51 * 51        # one level: 25 pixels in each direction
-assert all((field > 0).all() for field in fields[False][1:] + fields[True])     # all others see everything
 
 def picture(field):
-    """Logarithmic grey: white the strongest, darker by a tenth of the range per factor of 10, black exactly zero."""
+    """Logarithmic grey: white the strongest, darker by a tenth of the range per
+    factor of 10, black exactly zero."""
     grey = (1 + (field / field.max()).log10() / 5).clamp(-0.8, 1)
     return torch.where(field > 0, grey, -1.0)[None]
 
+
+# %% tags=["hide-input", "plot"]
 plots.rows(
-    {"no attention": torch.stack([picture(f) for f in fields[False]]),
-     "with attention": torch.stack([picture(f) for f in fields[True]])},
-    title="one, two, three levels", scale=1.5,
-    alt="Six square pictures of gradients, brightest in the middle. Without attention and with one level a square"
-        " of 51 x 51 pixels stands on black; with two and three levels the light reaches all edges, fading "
-        "outwards. With attention and one level a small bright square stands on even grey; with two and three "
-        "levels the grey is brighter.")
+    {
+        "no attention": torch.stack([picture(f) for f in fields[False]]),
+        "with attention": torch.stack([picture(f) for f in fields[True]]),
+    },
+    title="one, two, three levels",
+    scale=1.5,
+    alt="Six square pictures of gradients, brightest in the middle. Without "
+    "attention and with one level a square of 51 x 51 pixels stands on black; with "
+    "two and three levels the light reaches all edges, fading outwards. With "
+    "attention and one level a small bright square stands on even grey; with two "
+    "and "
+    "three levels the grey is brighter.",
+)
+
+# %% tags=["hide-cell", "check"]
+assert (
+    fields[False][0] > 0
+).sum() == 51 * 51  # one level: 25 pixels in each direction
+assert all(
+    (field > 0).all() for field in fields[False][1:] + fields[True]
+)  # all others see everything
 
 # %% [markdown]
 # One level sees 51 x 51, and you can compute that by hand (exercise 1). Two levels already see all of a 96 x 96
@@ -651,8 +874,13 @@ plots.rows(
 centre = slice(SIDE // 2 - 10, SIDE // 2 + 11)
 for row in fields.values():
     shares = [(field[centre, centre].sum() / field.sum()).item() for field in row]
-    assert all(share > 0.3 for share in shares)       # the central 21 x 21 pixels, 5 % of the picture
-print(f"the central 21 x 21 are {21**2 / SIDE**2:.0%} of the pixels and have over a third of the gradient in all six")
+    assert all(
+        share > 0.3 for share in shares
+    )  # the central 21 x 21 pixels, 5 % of the picture
+print(
+    f"the central 21 x 21 are {21**2 / SIDE**2:.0%} of the pixels and have over a "
+    "third of the gradient in all six"
+)
 
 # %% [markdown]
 # ## The inverse: a second picture beside $x_t$
@@ -664,12 +892,18 @@ print(f"the central 21 x 21 are {21**2 / SIDE**2:.0%} of the pixels and have ove
 x_T = D(x0, D.T)
 on_screen = to_uint8(x_T)
 print("levels of grey:", [image.unique().numel() for image in on_screen])
-spread = (x_T - x_T.mean((2, 3), keepdim=True)).std() / (x0 - x0.mean((2, 3), keepdim=True)).std()
+spread = (x_T - x_T.mean((2, 3), keepdim=True)).std() / (
+    x0 - x0.mean((2, 3), keepdim=True)
+).std()
 print(f"contrast left: {spread:.1%}")
+gains = torch.linalg.svdvals(D.exact["A"][D.T])  # the 32 gains of A_T, largest first
+
+# %% tags=["hide-cell", "check"]
 if DATASET == "digits":
     assert all(image.unique().numel() < 12 for image in on_screen)
-gains = torch.linalg.svdvals(D.exact["A"][D.T])      # the 32 gains of A_T, largest first
-assert gains[0] > 0.999 and gains[1] < 0.026          # only the mean survives at more than 2.6 %, whatever the image
+assert (
+    gains[0] > 0.999 and gains[1] < 0.026
+)  # only the mean survives at more than 2.6 %, whatever the image
 assert spread < 0.026
 
 # %% [markdown]
@@ -696,18 +930,30 @@ with torch.no_grad():
     show("x_t and its inverse", torch.cat([x_t, D.inverse(x_t, t)], 1))
     show("answer", both(x_t, t))
 
+
 # %%
 def stretched(x):
     """Each image with its own darkest pixel black and its brightest white."""
     low, high = x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True)
     return 2 * (x - low) / (high - low) - 1
 
-from_file = to_float(on_screen)                       # x_T after a round trip through an 8-bit file
+
+from_file = to_float(on_screen)  # x_T after a round trip through an 8-bit file
+
+# %% tags=["hide-input", "plot"]
 plots.rows(
-    {"x0": x0, "x_T on a screen": on_screen, "x_T, contrast stretched": stretched(x_T),
-     "inverse of x_T, float32": D.inverse(x_T, D.T), "inverse of x_T, 8-bit file": D.inverse(from_file, D.T, eps=4e-3)},
-    alt="Five rows for eight digits: the originals; flat dark squares; upright white blobs, all much alike; "
-        "smaller blobs, tilted or round like the digit they come from; and paler upright blobs, again much alike.")
+    {
+        "x0": x0,
+        "x_T on a screen": on_screen,
+        "x_T, contrast stretched": stretched(x_T),
+        "inverse of x_T, float32": D.inverse(x_T, D.T),
+        "inverse of x_T, 8-bit file": D.inverse(from_file, D.T, eps=4e-3),
+    },
+    alt="Five rows for eight digits: the originals; flat dark squares; upright "
+    "white "
+    "blobs, all much alike; smaller blobs, tilted or round like the digit they come "
+    "from; and paler upright blobs, again much alike.",
+)
 
 # %% [markdown]
 # In the third row the strongest waves outshine all other patterns. And the stretch has a price: it takes away each
@@ -717,21 +963,26 @@ plots.rows(
 # job. The 8-bit file has lost more, and the inverse, told so by $\varepsilon$, promises less (last row).
 #
 # %%
-pale = 0.5 * x_T + 0.2                               # half the contrast, brighter:
-assert torch.allclose(stretched(pale), stretched(x_T), atol=1e-2)   # all the same
+pale = 0.5 * x_T + 0.2  # half the contrast, brighter:
 means = D.inverse(x_T, D.T).mean((2, 3)) - x0.mean((2, 3))
-assert means.abs().max() < 0.02                      # the inverse keeps the mean
+
+# %% tags=["hide-cell", "check"]
+assert torch.allclose(stretched(pale), stretched(x_T), atol=1e-2)  # all the same
+assert means.abs().max() < 0.02  # the inverse keeps the mean
 
 # %% [markdown]
 # How good is the inverse without any network?
 
 # %%
 for s in (1, 5, 10, 20):
-    plain, inverse = rmse(D(x_test, s), x_test), rmse(D.inverse(D(x_test, s), s), x_test)
+    plain, inverse = (
+        rmse(D(x_test, s), x_test),
+        rmse(D.inverse(D(x_test, s), s), x_test),
+    )
     print(f"t = {s:2}   RMSE of x_t {plain:.2f}   of its inverse {inverse:.2f}")
     assert inverse < plain
     if s == 1:
-        assert inverse < 1e-3                         # one blur is undone by arithmetic alone
+        assert inverse < 1e-3  # one blur is undone by arithmetic alone
 
 # %% [markdown]
 # At $t = 1$ the inverse is exact, and nothing is left to learn but to copy a channel. At $T$ it is better than $x_T$
@@ -749,15 +1000,23 @@ reported = results.load("paper")["values"]
 print("degraded            RMSE ours  paper    SSIM ours  paper")
 for name in ("mnist-blur", "mnist-pixelate", "cifar10-blur", "cifar10-pixelate"):
     ours, printed = measured[name]["metrics"]["degraded"], reported[name]["degraded"]
-    unsure = "   (not verified)" if "R" in (printed["rmse"][1], printed["ssim"][1]) else ""
-    print(f"{name:20}    {ours['rmse']:.3f}  {printed['rmse'][0]:.3f}"
-          f"        {ours['ssim']:.3f}  {printed['ssim'][0]:.3f}{unsure}")
-    assert abs(ours["rmse"] - printed["rmse"][0]) < 0.001     # one and the same task
+    unsure = (
+        "   (not verified)"
+        if "R" in (printed["rmse"][1], printed["ssim"][1])
+        else ""
+    )
+    print(
+        f"{name:20}    {ours['rmse']:.3f}  {printed['rmse'][0]:.3f}"
+        f"        {ours['ssim']:.3f}  {printed['ssim'][0]:.3f}{unsure}"
+    )
+    assert abs(ours["rmse"] - printed["rmse"][0]) < 0.001  # one and the same task
     if name != "mnist-blur":
         assert abs(ours["ssim"] - printed["ssim"][0]) < 0.006
 
 slip = reported["mnist-blur"]["degraded"]
-assert slip["ssim"][0] == slip["rmse"][0]                   # two measures, one number
+
+# %% tags=["hide-cell", "check"]
+assert slip["ssim"][0] == slip["rmse"][0]  # two measures, one number
 assert measured["mnist-blur"]["metrics"]["degraded"]["ssim"] < 0.02
 
 # %% [markdown]
@@ -775,20 +1034,26 @@ for row in ("degraded", "float32", "8 bits"):
 for row in ("direct", "sampled"):
     told = {measure: theirs[row][measure][0] for measure in ("rmse", "ssim")}
     print(f"the paper's, {row:9s} RMSE {told['rmse']:.3f}   SSIM {told['ssim']:.3f}")
-    assert alone["float32"]["ssim"] > told["ssim"] + 0.02   # ahead of both rows,
-    assert alone["8 bits"]["ssim"] < told["ssim"] - 0.1     # from a file far behind
+    assert alone["float32"]["ssim"] > told["ssim"] + 0.02  # ahead of both rows,
+    assert alone["8 bits"]["ssim"] < told["ssim"] - 0.1  # from a file far behind
     assert alone["8 bits"]["rmse"] > told["rmse"] + 0.02
 direct, sampled = (theirs[row]["rmse"][0] for row in ("direct", "sampled"))
+
+# %% tags=["hide-cell", "check"]
 assert direct < alone["float32"]["rmse"] < sampled
 
 # %%
 from IPython.display import Image
 
 Image(
-    results.picture("inverse"), width=700,
-    alt="Eight photographs of 32 x 32 pixels. Blurred they are clouds of colour. The inverse in float32 brings back a "
-        "cat, a ship, a frog, nearly sharp and with a faint frame; in 8 bits the same under coloured blotches. Last, "
-        "the originals.")
+    results.picture("inverse"),
+    width=700,
+    alt="Eight photographs of 32 x 32 pixels. Blurred they are clouds of colour. "
+    "The "
+    "inverse in float32 brings back a cat, a ship, a frog, nearly sharp and with a "
+    "faint frame; in 8 bits the same under coloured blotches. Last, the "
+    "originals.",
+)
 
 # %% [markdown]
 # On all 10,000 test images plain arithmetic has a higher SSIM than the paper reports for its trained network, with one
@@ -806,21 +1071,37 @@ Image(
 # `training.train` works is the subject of [chapter 3](03_training.ipynb). Here we only need that it takes a network
 # and yields the loss of each step.
 
+
 # %%
 def train(inverse=True, seed=0, **switches):
-    """A small R trained for STEPS steps, without the parts that `switches` turn off: (R, losses)."""
+    """A small R trained for STEPS steps, without the parts that `switches` turn off:
+    (R, losses)."""
     torch.manual_seed(seed)
-    settings = dict(inputs=2 * C if inverse else C, patch=2, attention=(1, 2)) | switches
+    settings = (
+        dict(inputs=2 * C if inverse else C, patch=2, attention=(1, 2)) | switches
+    )
     net = UNet(C, 16, (1, 2, 2, 2), **settings)
     R = Preconditioned(net, D) if inverse else net
-    config = training.Config(steps=STEPS, batch=BATCH, lr=4e-3, warmup=10, ema=0.95, seed=seed)
+    config = training.Config(
+        steps=STEPS, batch=BATCH, lr=4e-3, warmup=10, ema=0.95, seed=seed
+    )
     optimizer = torch.optim.AdamW(R.parameters(), lr=config.lr, weight_decay=0.0)
-    state = training.State(R, copy.deepcopy(R).requires_grad_(False).eval(), optimizer)
-    losses = torch.stack([loss for _, loss in training.train(state, D, train_images, config)])
-    return state.ema, losses                          # the average of the weights is what is used
+    state = training.State(
+        R, copy.deepcopy(R).requires_grad_(False).eval(), optimizer
+    )
+    losses = torch.stack(
+        [loss for _, loss in training.train(state, D, train_images, config)]
+    )
+    return state.ema, losses  # the average of the weights is what is used
 
-variants = {"everything": {}, "no time": {"time": False}, "no skips": {"skips": False},
-            "no attention": {"attention": False}, "no inverse": {"inverse": False}}
+
+variants = {
+    "everything": {},
+    "no time": {"time": False},
+    "no skips": {"skips": False},
+    "no attention": {"attention": False},
+    "no inverse": {"inverse": False},
+}
 trained = {name: train(**switches) for name, switches in variants.items()}
 for name, (R_, _) in trained.items():
     print(f"{name:13} {sum(p.numel() for p in R_.parameters()):9,} weights")
@@ -834,20 +1115,34 @@ with torch.no_grad():
         print(f"{name:13}", " ".join(f"{e:.3f}" for e in errors[name]))
 
 whole = torch.tensor(errors["everything"])
-worse = {name: torch.tensor(e) - whole for name, e in errors.items()}      # how much is lost, per severity
-if DATASET == "digits":
-    assert worse["no inverse"].min() > 0.03                               # far behind at every severity
-    assert worse["no skips"][0] > 0.03                                    # far behind where there is detail to carry,
-    assert worse["no skips"][0] > worse["no skips"][-1] + 0.01            # less so at T, where there is none
-    for spared in ("no time", "no attention"):
-        assert worse[spared].abs().max() < 0.04                           # these two stay within the reach of luck
-        assert worse[spared].max() < min(worse["no skips"][0], worse["no inverse"][0])
+worse = {
+    name: torch.tensor(e) - whole for name, e in errors.items()
+}  # how much is lost, per severity
 
-# %%
+# %% tags=["hide-cell", "check"]
+if DATASET == "digits":
+    assert worse["no inverse"].min() > 0.03  # far behind at every severity
+    assert worse["no skips"][0] > 0.03  # far behind where there is detail to carry,
+    assert (
+        worse["no skips"][0] > worse["no skips"][-1] + 0.01
+    )  # less so at T, where there is none
+    for spared in ("no time", "no attention"):
+        assert (
+            worse[spared].abs().max() < 0.04
+        )  # these two stay within the reach of luck
+        assert worse[spared].max() < min(
+            worse["no skips"][0], worse["no inverse"][0]
+        )
+
+# %% tags=["hide-input", "plot"]
 plots.curves(
-    {name: (steps, error) for name, error in errors.items()}, xlabel="severity t", ylabel="RMSE",
-    alt="RMSE against t for the five networks. Everything, no time and no attention lie together and rise with t. No "
-        "skips lies far above them at small t, is almost flat, and less far above at T. No inverse is higher still.")
+    {name: (steps, error) for name, error in errors.items()},
+    xlabel="severity t",
+    ylabel="RMSE",
+    alt="RMSE against t for the five networks. Everything, no time and no attention "
+    "lie together and rise with t. No skips lies far above them at small t, is "
+    "almost flat, and less far above at T. No inverse is higher still.",
+)
 
 # %% [markdown]
 # Compare with your list. Without the *inverse* the network is far behind at every severity. Without *skips* it is
@@ -860,11 +1155,15 @@ plots.curves(
 # %%
 with torch.no_grad():
     answers = {name: R_(D(x0, 5), 5) for name, (R_, _) in trained.items()}
+
+# %% tags=["hide-input", "plot"]
 plots.rows(
     {"x_t, t = 5": D(x0, 5)} | answers | {"original": x0},
-    alt="Seven rows of eight digits. With everything, without time and without attention the digits come out "
-        "nearly right and a little rough. Without skips they are two or three digit-like shapes, without the "
-        "inverse one and the same shape eight times.")
+    alt="Seven rows of eight digits. With everything, without time and without "
+    "attention the digits come out nearly right and a little rough. Without skips "
+    "they are two or three digit-like shapes, without the inverse one and the same "
+    "shape eight times.",
+)
 
 # %% [markdown]
 # ### What so short a training cannot show
@@ -896,9 +1195,12 @@ plots.rows(
 # %%
 grey = UNet(channels=1, width=16, mults=(1, 2))
 for x, s in (
-    (torch.zeros(2, 3, 32, 32), 5),                         # three channels
-    (torch.zeros(1, 32, 32), 5),                            # no batch axis
-    (torch.zeros(2, 1, 32, 32), torch.tensor([1, 2, 3])),   # three severities for two images
+    (torch.zeros(2, 3, 32, 32), 5),  # three channels
+    (torch.zeros(1, 32, 32), 5),  # no batch axis
+    (
+        torch.zeros(2, 1, 32, 32),
+        torch.tensor([1, 2, 3]),
+    ),  # three severities for two images
 ):
     try:
         grey(x, s)
@@ -912,6 +1214,7 @@ for x, s in (
 # without a word, since sines exist for fractions too. But between 0 and 1 the hands of the clock hardly turn, and
 # all severities look alike. D, which needs $t$ to look up a table, refuses.
 
+
 # %%
 def turning(t):
     """How many of the 64 channels change by more than 0.1 over these severities."""
@@ -919,15 +1222,23 @@ def turning(t):
     hands = torch.cat([phase.sin(), phase.cos()], 1)
     return (hands.amax(0) - hands.amin(0) > 0.1).sum().item()
 
-print("channels that move for t = 0..20:", turning(severities), "  for t / T = 0..1:", turning(severities / D.T))
-assert turning(severities / D.T) < turning(severities) / 2
-assert R(x0, 10 / D.T).shape == x0.shape                    # no complaint
+
+print(
+    "channels that move for t = 0..20:",
+    turning(severities),
+    "  for t / T = 0..1:",
+    turning(severities / D.T),
+)
 try:
     D(x0, 10 / D.T)
 except ColdlabError as error:
     print(error)
 else:
     raise AssertionError("not caught")
+
+# %% tags=["hide-cell", "check"]
+assert turning(severities / D.T) < turning(severities) / 2
+assert R(x0, 10 / D.T).shape == x0.shape  # no complaint
 
 # %% [markdown]
 # **A comparison with other pictures.** The paper's code enlarges each image by 1.12 and cuts the centre, in training
@@ -952,28 +1263,42 @@ for zoom, expected in ((1.0, 0.357), (1.12, 0.367)):
 
 # %% tags=["nbval-ignore-output"]
 with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-    half = R(x_t, t)                                        # R in bfloat16
+    half = R(x_t, t)  # R in bfloat16
     A = D.A[D.T]
-    careless = (A @ x0 @ A.mT).float()                      # D as one would write it
-    safe = D(x0, D.T)                                       # D as the package has it
+    careless = (A @ x0 @ A.mT).float()  # D as one would write it
+    safe = D(x0, D.T)  # D as the package has it
 loss_R = ((half.float() - x0_hat).std() / x0_hat.std()).item()
 step = (D(x0, D.T) - D(x0, D.T - 1)).std().item()
 loss_D = (careless - x_T).std().item()
 print(f"R: bfloat16 changes the answer by {loss_R:.1%} of its contrast")
-print(f"D: bfloat16 changes x_T by {loss_D:.4f}; one severity changes it by {step:.4f}")
-assert loss_R < 0.05                                        # fine
-assert loss_D > 0.2 * step                                  # not fine
-assert torch.equal(safe, x_T)                               # coldlab's D leaves autocast, whatever you switch on
-for spoiled in (careless, from_file):                       # an inverse of rounding errors is far from x0, and
-    assert rmse(D.inverse(spoiled, D.T), x0) > 1.2 * rmse(D.inverse(x_T, D.T), x0)      # a true one is closer
+print(
+    f"D: bfloat16 changes x_T by {loss_D:.4f}; one severity changes it by {step:.4f}"
+)
 
+# %% tags=["hide-input", "plot", "nbval-ignore-output"]
 plots.rows(
-    {"inverse of x_T, float32": D.inverse(x_T, D.T), "bfloat16 D": D.inverse(careless, D.T),
-     "8-bit file, eps of float32": D.inverse(from_file, D.T),
-     "8-bit file, eps of 8 bits": D.inverse(from_file, D.T, eps=4e-3)},
-    alt="Four rows of inverses. With float32 a soft blob of each digit's own shape. With bfloat16, and with an "
-        "8-bit file treated as float32, glaring stripes and checkers from edge to edge. With the right eps soft "
-        "upright blobs.")
+    {
+        "inverse of x_T, float32": D.inverse(x_T, D.T),
+        "bfloat16 D": D.inverse(careless, D.T),
+        "8-bit file, eps of float32": D.inverse(from_file, D.T),
+        "8-bit file, eps of 8 bits": D.inverse(from_file, D.T, eps=4e-3),
+    },
+    alt="Four rows of inverses. With float32 a soft blob of each digit's own shape. "
+    "With bfloat16, and with an 8-bit file treated as float32, glaring stripes and "
+    "checkers from edge to edge. With the right eps soft upright blobs.",
+)
+
+# %% tags=["hide-cell", "check"]
+assert loss_R < 0.05  # fine
+assert loss_D > 0.2 * step  # not fine
+assert torch.equal(safe, x_T)  # coldlab's D leaves autocast, whatever you switch on
+for spoiled in (
+    careless,
+    from_file,
+):  # an inverse of rounding errors is far from x0, and
+    assert rmse(D.inverse(spoiled, D.T), x0) > 1.2 * rmse(
+        D.inverse(x_T, D.T), x0
+    )  # a true one is closer
 
 # %% [markdown]
 # The second and third rows look like something. They are nothing: rounding errors, at full contrast. With the right
@@ -988,9 +1313,12 @@ plots.rows(
 # > check with `seen_by`.
 
 # %% tags=["hide-cell", "solution"]
-# A 7 x 7 kernel reaches 3 pixels in each direction, each 3 x 3 one more: 3 + 1 + 1 = 5, so a block sees 11 x 11.
-# One level: two blocks down, two in the middle, one at the end, 5 x 5 = 25 in each direction: 51 x 51.
-# At level 1 one pixel is two input pixels wide, so a block reaches 10. Two levels: three blocks at level 0 (15), six at
+# A 7 x 7 kernel reaches 3 pixels in each direction, each 3 x 3 one more: 3 + 1 + 1 =
+# 5, so a block sees 11 x 11.
+# One level: two blocks down, two in the middle, one at the end, 5 x 5 = 25 in each
+# direction: 51 x 51.
+# At level 1 one pixel is two input pixels wide, so a block reaches 10. Two levels:
+# three blocks at level 0 (15), six at
 # level 1 (60), and a little for the 4 x 4 kernels that halve and double.
 reach = 3 + 1 + 1
 field = seen_by(lambda x, t: Block(8, 8)(x), torch.randn(1, 8, 31, 31), 0)[0]
@@ -998,9 +1326,18 @@ assert (field > 0).sum() == (2 * reach + 1) ** 2 == 11 * 11
 assert (fields[False][0] > 0).sum() == (2 * 5 * reach + 1) ** 2
 
 torch.manual_seed(0)
-two = seen_by(UNet(1, 4, (1, 1), attention=False).double(), torch.randn(1, 1, 192, 192, dtype=torch.float64), 10)[0]
+two = seen_by(
+    UNet(1, 4, (1, 1), attention=False).double(),
+    torch.randn(1, 1, 192, 192, dtype=torch.float64),
+    10,
+)[0]
 wide = two.sum(0).nonzero().numel()
-print("two levels:", wide, "pixels wide; the blocks alone account for", 2 * (15 + 60) + 1)
+print(
+    "two levels:",
+    wide,
+    "pixels wide; the blocks alone account for",
+    2 * (15 + 60) + 1,
+)
 assert 151 < wide < 165
 
 # %% [markdown]
@@ -1008,24 +1345,38 @@ assert 151 < wide < 165
 # > every block of the paper's network. How many weights would that network have if *think* used 1 x 1 convolutions,
 # > as ConvNeXt does?
 
+
 # %% tags=["hide-cell", "solution"]
 def weights_of(c_in, c_out, embedding, norm=True, kernel=3):
-    look = (49 + 1) * c_in                                              # depthwise: 49 weights and a bias per channel
+    look = (49 + 1) * c_in  # depthwise: 49 weights and a bias per channel
     hear = (embedding + 1) * c_in if embedding else 0
-    think = 2 * c_in * norm + (kernel**2 * c_in + 1) * 2 * c_out + (kernel**2 * 2 * c_out + 1) * c_out
+    think = (
+        2 * c_in * norm
+        + (kernel**2 * c_in + 1) * 2 * c_out
+        + (kernel**2 * 2 * c_out + 1) * c_out
+    )
     carry = (c_in + 1) * c_out if c_in != c_out else 0
     return look + hear + think + carry
+
 
 total = {3: 0, 1: 0}
 for block in paper.modules():
     if isinstance(block, Block):
         c_in, c_out = block.look.in_channels, block.think[3].out_channels
-        args = c_in, c_out, 64 if block.hear else None, isinstance(block.think[0], LayerNorm)
+        args = (
+            c_in,
+            c_out,
+            64 if block.hear else None,
+            isinstance(block.think[0], LayerNorm),
+        )
         assert count(block) == weights_of(*args)
         for kernel in total:
             total[kernel] += weights_of(*args, kernel=kernel)
-print(f"blocks {total[3]:,} of {count(paper):,}; with 1 x 1 convolutions the network would have "
-      f"{count(paper) - total[3] + total[1]:,}")
+print(
+    f"blocks {total[3]:,} of {count(paper):,}; with 1 x 1 convolutions the network "
+    "would have "
+    f"{count(paper) - total[3] + total[1]:,}"
+)
 assert count(paper) - total[3] + total[1] < 12e6
 
 # %% [markdown]
@@ -1039,16 +1390,22 @@ labelled = UNet(C, 16, (1, 2), classes=10).eval()
 unlabelled = UNet(C, 16, (1, 2))
 labels = torch.arange(len(x_t))
 with torch.no_grad():
-    anything = labelled(x_t, t)                                        # no label: whatever fits
+    anything = labelled(x_t, t)  # no label: whatever fits
     assert torch.equal(anything, labelled(x_t, t, torch.full_like(labels, -1)))
     told = labelled(x_t, t, labels)
-    assert ((told - anything).abs().amax((1, 2, 3)) > 1e-5).all()      # each label changes its image's answer
+    assert (
+        (told - anything).abs().amax((1, 2, 3)) > 1e-5
+    ).all()  # each label changes its image's answer
     some = labels.clone()
     some[:4] = -1
     half_told = labelled(x_t, t, some)
     assert torch.allclose(half_told[:4], anything[:4], atol=1e-5)
     assert torch.allclose(half_told[4:], told[4:], atol=1e-5)
-print("a label costs", count(labelled) - count(unlabelled), "weights: 10 classes and one for any, 16 numbers each")
+print(
+    "a label costs",
+    count(labelled) - count(unlabelled),
+    "weights: 10 classes and one for any, 16 numbers each",
+)
 assert count(labelled) - count(unlabelled) == 11 * 16
 
 # %% [markdown]
@@ -1062,9 +1419,12 @@ with torch.no_grad():
     without_both = [rmse(neither(D(x_test, s), s), x_test) for s in steps]
 print("no inverse         ", " ".join(f"{e:.3f}" for e in errors["no inverse"]))
 print("no inverse, no time", " ".join(f"{e:.3f}" for e in without_both))
-# The contrast alone tells R the severity. With six seeds the difference at t = 1 went from -0.02 to +0.04: luck.
+# The contrast alone tells R the severity. With six seeds the difference at t = 1
+# went from -0.02 to +0.04: luck.
 if DATASET == "digits":
-    assert (torch.tensor(without_both) - torch.tensor(errors["no inverse"])).abs().max() < 0.09
+    assert (
+        torch.tensor(without_both) - torch.tensor(errors["no inverse"])
+    ).abs().max() < 0.09
 
 # %% [markdown]
 # ## Recap

@@ -14,23 +14,29 @@
 # **You need** chapters 1 and 2: what D and R are. **It takes** 20 minutes to read; the cells run in about 60 s on two CPU cores, measured.
 
 # %% tags=["colab", "hide-cell"]
-# This cell does nothing where coldlab is installed. In Colab or a bare kernel it installs coldlab and whatever coldlab
-# still needs; torch, torchvision and numpy stay at the versions you have.
+# This cell does nothing where coldlab is installed. In Colab or a bare kernel it
+# installs coldlab and whatever coldlab still needs; torch, torchvision and numpy
+# stay at the versions you have.
 import importlib
 import subprocess
 import sys
 from importlib import metadata, util
 
 if util.find_spec("coldlab") is None:
-    held = [f"{name}=={metadata.version(name)}" for name in ("torch", "torchvision", "numpy") if util.find_spec(name)]
+    held = ("torch", "torchvision", "numpy")
+    held = [f"{n}=={metadata.version(n)}" for n in held if util.find_spec(n)]
     wanted = ["coldlab @ git+https://github.com/OWNER/coldlab", *held]
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-color", *wanted]
-    pip = subprocess.run(install, capture_output=True, text=True, errors="replace")
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-color", *wanted]
+    pip = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if pip.returncode:
         told = [line.strip() for line in pip.stderr.splitlines() if line.strip()]
-        reasons = [line for line in told if line.startswith(("fatal:", "ERROR:")) and "Ignored" not in line]
+        reasons = [line for line in told if line.startswith(("fatal:", "ERROR:"))]
+        reasons = [line for line in reasons if "Ignored" not in line]
         reason = (reasons or told[-1:] or [""])[0][:200]
-        sys.exit(f"coldlab could not be installed. {reason} Is there a network? Then run this cell again.")
+        sys.exit(
+            f"coldlab could not be installed. {reason} Is there a network? "
+            "Then run this cell again."
+        )
     importlib.invalidate_caches()
 
 # %%
@@ -74,18 +80,24 @@ constant = {
     "mean": x0.mean(0, keepdim=True),
     "median": x0.median(0, keepdim=True).values,
 }
-loss_of = {name: (x0 - picture).abs().mean().item() for name, picture in constant.items()}
+loss_of = {
+    name: (x0 - picture).abs().mean().item() for name, picture in constant.items()
+}
+
+# %% tags=["hide-input", "plot"]
 plots.strip(
     torch.cat(list(constant.values())),
     list(constant),
     scale=3,
-    alt="The three answers that need no network: a black square; the mean of all digits, "
-    "a soft, grey 8; their median, a white shape like an 8.",
+    alt="The three answers that need no network: a black square; the mean of all "
+    "digits, a soft, grey 8; their median, a white shape like an 8.",
 )
 
 # %% tags=["nbval-ignore-output"]
 for name, loss in loss_of.items():
     print(f"{name:6s} {loss:.3f}")
+
+# %% tags=["hide-cell", "check"]
 assert min(loss_of, key=loss_of.get) == "median"
 
 # %% [markdown]
@@ -117,11 +129,15 @@ step = 0
 
 def pick():
     seed = training.seed_of(config.seed, 0, step, "images")
-    return torch.randint(len(images), (config.batch,), generator=torch.Generator().manual_seed(seed))
+    return torch.randint(
+        len(images), (config.batch,), generator=torch.Generator().manual_seed(seed)
+    )
 
 
 chosen = pick()
 print("batch:", config.batch, "images; first indices", chosen[:5].tolist())
+
+# %% tags=["hide-cell", "check"]
 assert torch.equal(chosen, pick())
 
 # %% [markdown]
@@ -130,11 +146,15 @@ assert torch.equal(chosen, pick())
 
 # %%
 D, state = training.start(config)
-u = torch.rand(10_000, generator=torch.Generator().manual_seed(training.seed_of(0, 0, step)))
+u = torch.rand(
+    10_000, generator=torch.Generator().manual_seed(training.seed_of(0, 0, step))
+)
 severities = (D.T * u).ceil().clamp(1, D.T).long()
 print("lowest", severities.min().item(), "highest", severities.max().item())
-assert severities.unique().tolist() == list(range(1, D.T + 1))
 t = severities[: config.batch]
+
+# %% tags=["hide-cell", "check"]
+assert severities.unique().tolist() == list(range(1, D.T + 1))
 
 # %% [markdown]
 # **One batch mixes all severities.** D looks up one matrix per image, so a batch of mixed severities costs what a batch of equal ones costs (chapter 1).
@@ -142,13 +162,23 @@ t = severities[: config.batch]
 # %%
 ten = t.argsort()[::7][:10]  # ten of the 64, from the least to the most degraded
 x = D(x0[chosen[ten]], t[ten])
-print("x0", tuple(x0[chosen[ten]].shape), " t", tuple(t[ten].shape), " x_t", tuple(x.shape))
+print(
+    "x0",
+    tuple(x0[chosen[ten]].shape),
+    " t",
+    tuple(t[ten].shape),
+    " x_t",
+    tuple(x.shape),
+)
+
+# %% tags=["hide-input", "plot"]
 plots.strip(
     x,
     [f"t = {k}" for k in t[ten].tolist()],
-    alt="Ten training images of one batch, sorted by severity: on the left a blurred "
-    "stroke can be made out, from the middle on only a soft grey spot, and then plain "
-    "grey.",
+    alt="Ten training images of one batch, sorted by severity: on the left a "
+    "blurred "
+    "stroke can be made out, from the middle on only a soft grey spot, and then "
+    "plain grey.",
 )
 
 # %% [markdown]
@@ -195,6 +225,8 @@ print(
     f"{losses[-25:].mean():.3f} at the end; "
     f"below the median's after {first} steps"
 )
+
+# %% tags=["hide-cell", "check"]
 if DATASET == "digits":
     assert losses[-25:].mean() < 0.7 * loss_of["median"] and 40 < first < 90
 
@@ -217,7 +249,7 @@ if DATASET == "digits":
 # because the learning rate has fallen to zero and the latest weights have come to rest. In a run as short as this the average buys nothing that we can measure. We keep it, as the paper does, whose learning rate stays constant for 700,000 steps.
 
 
-# %%
+# %% tags=["hide-input", "plot"]
 steps = torch.arange(1, len(losses) + 1)
 plots.curves(
     {
@@ -225,9 +257,10 @@ plots.curves(
         "mean of 10": (steps[9:], means),
         "median picture": (steps[[0, -1]], [loss_of["median"]] * 2),
     },
-    alt="Loss against steps on a logarithmic axis. It falls steeply, crosses the line of "
-    "the median picture within a few tens of steps, and goes on falling "
-    "more slowly, with a jitter from batch to batch, to well below half of that line.",
+    alt="Loss against steps on a logarithmic axis. It falls steeply, crosses the "
+    "line of the median picture within a few tens of steps, and goes on falling "
+    "more "
+    "slowly, with a jitter from batch to batch, to well below half of that line.",
     xlabel="step",
     ylabel="L1 loss",
     logy=True,
@@ -245,16 +278,23 @@ plots.curves(
 # %%
 rate = [training.learning_rate(config, k) for k in range(config.steps)]
 print(
-    "rises until step", 1 + max(range(len(rate)), key=rate.__getitem__), "of", config.steps
+    "rises until step",
+    1 + max(range(len(rate)), key=rate.__getitem__),
+    "of",
+    config.steps,
 )
-assert rate[-1] < 0.001 * config.lr or DATASET != "digits"
+
+# %% tags=["hide-input", "plot"]
 plots.curves(
     {"learning rate": (range(1, config.steps + 1), rate)},
-    alt="Learning rate against step: it rises for the first 50 steps to a peak, and falls "
-    "from there in an S-shaped curve to zero at the last step.",
+    alt="Learning rate against step: it rises for the first 50 steps to a peak, and "
+    "falls from there in an S-shaped curve to zero at the last step.",
     xlabel="step",
     ylabel="learning rate",
 )
+
+# %% tags=["hide-cell", "check"]
+assert rate[-1] < 0.001 * config.lr or DATASET != "digits"
 
 # %% [markdown]
 # ## What the pictures say
@@ -284,14 +324,18 @@ if DATASET == "digits":
     shipped = coldlab.load_pretrained("digits-blur")
     pictures[f"{shipped.config.steps:,} steps"] = restored(shipped)
 pictures["original"] = test
+
+# %% tags=["hide-input", "plot"]
 plots.rows(
     pictures,
-    alt="Rows of ten held-out digits. Blurred: uniform grey squares. After 10 steps: the "
-    "same pattern of small squares for all. After 50 steps: one blurred upright stroke, nearly the same for "
-    "all. After 300 steps: digits, most of them the right ones, with soft and wrong "
-    "strokes. The shipped network: sharp digits, nearly like the "
-    "originals in the last row.",
+    alt="Rows of ten held-out digits. Blurred: uniform grey squares. After 10 "
+    "steps: "
+    "the same pattern of small squares for all. After 50 steps: one blurred upright "
+    "stroke, nearly the same for all. After 300 steps: digits, most of them the "
+    "right ones, with soft and wrong strokes. The shipped network: sharp digits, "
+    "nearly like the originals in the last row.",
 )
+
 
 # %% tags=["nbval-ignore-output"]
 def error(x, truth):
@@ -301,6 +345,8 @@ def error(x, truth):
 ten = {name: error(x, test) for name, x in pictures.items() if name != "original"}
 for name, value in ten.items():
     print(f"{name:12s} RMSE {value:.3f}")
+
+# %% tags=["hide-cell", "check"]
 if DATASET == "digits":
     assert ten["2,000 steps"] < ten["300 steps"] < ten["50 steps"] < ten["10 steps"]
 
@@ -319,7 +365,10 @@ if DATASET == "digits":
         truth, xT = everyone[:count], D(everyone[:count], D.T)
         before, after = (error(restored(R), truth) for R in (state.ema, shipped))
         gain[count] = 1 - after / before
-        print(f"on {count:3d} digits {before:.3f} -> {after:.3f}: {gain[count]:.0%} less")
+        print(
+            f"on {count:3d} digits {before:.3f} -> {after:.3f}: {gain[count]:.0%} "
+            "less"
+        )
     assert gain[10] > 0.15 and 0 < gain[297] < 0.12
 
 # %% [markdown]
@@ -337,18 +386,22 @@ with torch.no_grad():
         for t in range(1, D.T + 1)
     ]
 print(f"t = 1: {by_t[0]:.3f}   t = {D.T}: {by_t[-1]:.3f}")
-if DATASET == "digits":
-    assert by_t[0] < by_t[-1] < 0.65 * loss_of["median"]
+
+# %% tags=["hide-input", "plot", "nbval-ignore-output"]
 plots.curves(
     {
         "held-out loss": (range(1, D.T + 1), by_t),
         "median picture": ([1, D.T], [loss_of["median"]] * 2),
     },
-    alt="Held-out L1 loss against severity: it rises slowly from t = 1 to t = T, by about "
-    "a fifth, and stays far below the line of the median picture.",
+    alt="Held-out L1 loss against severity: it rises slowly from t = 1 to t = T, by "
+    "about a fifth, and stays far below the line of the median picture.",
     xlabel="severity t",
     ylabel="L1 loss",
 )
+
+# %% tags=["hide-cell", "check"]
+if DATASET == "digits":
+    assert by_t[0] < by_t[-1] < 0.65 * loss_of["median"]
 
 # %% [markdown]
 # The loss rises with severity, as it must: the more is lost, the more digits fit. It rises far less than the pictures suggest. A square that looks plain grey to us is nearly as good a clue to R as a slightly blurred digit,
@@ -378,10 +431,14 @@ for _ in training.train(resumed, D, images, short):
 same = all(
     torch.equal(a, b)
     for a, b in zip(
-        whole.ema.state_dict().values(), resumed.ema.state_dict().values(), strict=True
+        whole.ema.state_dict().values(),
+        resumed.ema.state_dict().values(),
+        strict=True,
     )
 )
 print("steps taken:", whole.step, resumed.step, "; bit for bit the same:", same)
+
+# %% tags=["hide-cell", "check"]
 assert same
 
 # %% [markdown]
@@ -402,9 +459,13 @@ known = training.validate(state.ema, D, images, config)
 print(f"held-out loss: untrained {untrained:.3f}, trained {trained:.3f}")
 print(f"the same on the images it trained on: {known:.3f}")
 together = torch.cat([images, held]).flatten(1)
+
+# %% tags=["hide-cell", "check"]
 assert len(together) == len(all_images)  # nothing is lost
 if DATASET == "digits":
-    assert len(together.unique(dim=0)) == len(all_images)  # no digit is on both sides
+    assert len(together.unique(dim=0)) == len(
+        all_images
+    )  # no digit is on both sides
     assert trained < 0.35 * untrained
     assert 0.85 < known / trained < 1.1
 
@@ -425,12 +486,23 @@ for name in "PEDJKG":
     trial = trials[name]
     print(f"{name}: {trial['change'].replace('`', '')}")
     print(f"   predicted: {trial['predicted']}")
-    print(f"   measured:  {trial['images']:,} images, RMSE {trial['direct']['rmse']:.4f}, SSIM {trial['direct']['ssim']:.3f}")
+    print(
+        f"   measured:  {trial['images']:,} images, RMSE "
+        f"{trial['direct']['rmse']:.4f}, SSIM {trial['direct']['ssim']:.3f}"
+    )
 score = {name: trial["direct"]["rmse"] for name, trial in trials.items()}
+
+# %% tags=["hide-cell", "check"]
 assert score["G"] == min(score[name] for name in "PEDJKG")  # the recipe won
-assert trials["D"]["images"] > 3.5 * trials["E"]["images"] and score["D"] < score["E"] - 0.01
+assert (
+    trials["D"]["images"] > 3.5 * trials["E"]["images"]
+    and score["D"] < score["E"] - 0.01
+)
 assert score["K"] > score["J"] + 0.005
-assert abs(score["G"] - score["J"]) < 0.002 and trials["G"]["direct"]["ssim"] > trials["J"]["direct"]["ssim"] + 0.01
+assert (
+    abs(score["G"] - score["J"]) < 0.002
+    and trials["G"]["direct"]["ssim"] > trials["J"]["direct"]["ssim"] + 0.01
+)
 
 # %% [markdown]
 # Trial P, which goes without it, shows the largest gain: **show the network what survives.** Without $D$'s inverse beside $x_t$ it has to find differences of one 8-bit level by itself, and ends far behind for the same work.
@@ -463,7 +535,9 @@ print(f"{made['command']}: {made['seconds'] / 60:.0f} minutes")
 print(f"on {machine['device']}, {machine['threads']} thread(s)")
 
 # %% tags=["hide-input"]
-assert round(ours["degraded"]["rmse"], 3) == paper["degraded"]["rmse"]  # the same task
+assert (
+    round(ours["degraded"]["rmse"], 3) == paper["degraded"]["rmse"]
+)  # the same task
 assert ours["degraded"]["ssim"] < 0.02  # and the paper's slip
 assert paper["degraded"]["ssim"] == paper["degraded"]["rmse"]
 assert ours["direct"]["rmse"] < paper["direct"]["rmse"] - 0.005  # ahead in both
@@ -497,7 +571,9 @@ assert differ == {"steps", "batch", "lr", "timestep_bias", "rollout"}
 assert long["images_seen"] == 18 * brief["images_seen"]
 share = long["metrics"]["direct"]["rmse"] / brief["metrics"]["direct"]["rmse"]
 assert 0.85 < share < 0.95
-assert long["metrics"]["Algorithm 2"]["rmse"] < brief["metrics"]["Algorithm 2"]["rmse"]
+assert (
+    long["metrics"]["Algorithm 2"]["rmse"] < brief["metrics"]["Algorithm 2"]["rmse"]
+)
 assert long["metrics"]["direct"]["ssim"] > brief["metrics"]["direct"]["ssim"] + 0.03
 
 # %%
@@ -554,6 +630,8 @@ try:
 except coldlab.ColdlabError as message:
     outcome = "stopped: " + str(message).split(" at step")[0]
 print(outcome)
+
+# %% tags=["hide-cell", "check"]
 assert outcome.startswith("stopped")
 
 # %% [markdown]
@@ -588,7 +666,9 @@ assert l1 == -1.0 and abs(l2 - pixel.mean().item()) < 0.01
 
 # %% tags=["hide-cell", "solution"]
 with_warmup = (
-    torch.tensor([min(0.995, (1 + k) / (10 + k)) for k in range(50)], dtype=torch.float64)
+    torch.tensor(
+        [min(0.995, (1 + k) / (10 + k)) for k in range(50)], dtype=torch.float64
+    )
     .prod()
     .item()
 )
@@ -638,20 +718,29 @@ for name, loss in found.items():
     print(f"{name:10s} loss at t = 3: {loss[3]:.3f}, at t = {D.T}: {loss[D.T]:.3f}")
 
 # %% tags=["hide-cell", "solution"]
-# At T it is a tie: the specialist gains nothing by seeing x_T twenty times as often. At t = 3 it is behind.
+# At T it is a tie: the specialist gains nothing by seeing x_T twenty times as often.
+# At t = 3 it is behind.
 #
-# The wrapped D changes the picture and not the label. R is still told the drawn t, and the inverse that R is shown is
-# computed with it: in 19 of 20 pairs that t is wrong. So it comes out worse at T, too, and it is tempting to explain why.
-# An earlier version of this page did: "easy severities teach shapes that help with hard ones". It explained an error of
-# the experiment. Before you explain a surprise, check that you measured what you meant.
+# The wrapped D changes the picture and not the label. R is still told the drawn t,
+# and the inverse that R is shown is
+# computed with it: in 19 of 20 pairs that t is wrong. So it comes out worse at T,
+# too, and it is tempting to explain why.
+# An earlier version of this page did: "easy severities teach shapes that help with
+# hard ones". It explained an error of
+# the experiment. Before you explain a surprise, check that you measured what you
+# meant.
 u = torch.rand(100_000, generator=torch.Generator().manual_seed(0))
 always = (D.T * u ** (1 / 1e9)).ceil()  # how the loop draws t then
 assert always.min() == D.T
 if DATASET == "digits":
-    ordinary, specialist, wrapped = (found[name] for name in ("ordinary", "specialist", "wrapped D"))
+    ordinary, specialist, wrapped = (
+        found[name] for name in ("ordinary", "specialist", "wrapped D")
+    )
     assert abs(specialist[D.T] - ordinary[D.T]) < 0.015  # at T: a tie
     assert specialist[3] > ordinary[3] + 0.01  # at t = 3 the specialist is behind
-    assert wrapped[D.T] > max(specialist[D.T], ordinary[D.T]) + 0.01  # and the wrong one is behind everywhere
+    assert (
+        wrapped[D.T] > max(specialist[D.T], ordinary[D.T]) + 0.01
+    )  # and the wrong one is behind everywhere
     assert wrapped[3] > specialist[3]
 
 # %% [markdown]

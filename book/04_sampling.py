@@ -9,23 +9,29 @@
 # **You need** chapters 1 and 3: what D and R are. **It takes** 20 minutes to read; the cells take about 50 s of CPU time, measured.
 
 # %% tags=["colab", "hide-cell"]
-# This cell does nothing where coldlab is installed. In Colab or a bare kernel it installs coldlab and whatever coldlab
-# still needs; torch, torchvision and numpy stay at the versions you have.
+# This cell does nothing where coldlab is installed. In Colab or a bare kernel it
+# installs coldlab and whatever coldlab still needs; torch, torchvision and numpy
+# stay at the versions you have.
 import importlib
 import subprocess
 import sys
 from importlib import metadata, util
 
 if util.find_spec("coldlab") is None:
-    held = [f"{name}=={metadata.version(name)}" for name in ("torch", "torchvision", "numpy") if util.find_spec(name)]
+    held = ("torch", "torchvision", "numpy")
+    held = [f"{n}=={metadata.version(n)}" for n in held if util.find_spec(n)]
     wanted = ["coldlab @ git+https://github.com/OWNER/coldlab", *held]
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-color", *wanted]
-    pip = subprocess.run(install, capture_output=True, text=True, errors="replace")
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-color", *wanted]
+    pip = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if pip.returncode:
         told = [line.strip() for line in pip.stderr.splitlines() if line.strip()]
-        reasons = [line for line in told if line.startswith(("fatal:", "ERROR:")) and "Ignored" not in line]
+        reasons = [line for line in told if line.startswith(("fatal:", "ERROR:"))]
+        reasons = [line for line in reasons if "Ignored" not in line]
         reason = (reasons or told[-1:] or [""])[0][:200]
-        sys.exit(f"coldlab could not be installed. {reason} Is there a network? Then run this cell again.")
+        sys.exit(
+            f"coldlab could not be installed. {reason} Is there a network? "
+            "Then run this cell again."
+        )
     importlib.invalidate_caches()
 
 # %%
@@ -68,6 +74,8 @@ results = {
     "Algorithm 2": improved,
     "original": x0,
 }
+
+# %% tags=["hide-input", "plot"]
 plots.rows(
     {name: x[:10] for name, x in results.items()},
     alt="Rows of ten held-out digits. Blurred: grey squares. Direct: the right "
@@ -91,6 +99,8 @@ table = {
 }
 for name, (rmse, ssim) in table.items():
     print(f"{name:12s} RMSE {rmse:.3f}   SSIM {ssim:.3f}")
+
+# %% tags=["hide-cell", "check"]
 if DATASET == "digits":
     assert (
         table["direct"][0]
@@ -121,6 +131,8 @@ changed = [
     if line[0] in "-+"
 ]
 print("\n".join(changed))
+
+# %% tags=["hide-cell", "check"]
 assert len(changed) == 2  # one line out, one line in
 
 # %% [markdown]
@@ -139,7 +151,8 @@ with torch.no_grad():
 unexplained = xT - D(guess, D.T)
 one = D(guess, D.T - 1)
 two = xT - D(guess, D.T) + D(guess, D.T - 1)
-assert torch.allclose(two, one + unexplained, atol=1e-6)
+
+# %% tags=["hide-input", "plot"]
 waves = unexplained[:10] - unexplained[:10].mean((1, 2, 3), keepdim=True)
 plots.rows(
     {
@@ -151,6 +164,9 @@ plots.rows(
     "full contrast: soft waves and round spots of light and dark, others for "
     "each digit.",
 )
+
+# %% tags=["hide-cell", "check"]
+assert torch.allclose(two, one + unexplained, atol=1e-6)
 
 # %% [markdown]
 # One or two soft waves per image, of the lowest frequencies there are. Apart from the mean, which is taken out here, that is what the prediction got slightly wrong, and about all that a blurred image still holds.
@@ -180,6 +196,8 @@ for name, (states, guesses) in films.items():
 strip["truth: D(x0, t)"] = torch.stack(
     [D(x0[which : which + 1], t)[0] for t in shown]
 )
+
+# %% tags=["hide-input", "plot"]
 plots.rows(
     strip,
     title="t = " + ", ".join(map(str, shown)),
@@ -211,11 +229,8 @@ for r in (D.T - 1, D.T // 2, 1, 0):
         f"t = {r:2d}:  Algorithm 1 {gap['Algorithm 1'][r]:.3f}   "
         f"Algorithm 2 {gap['Algorithm 2'][r]:.3f}"
     )
-if DATASET == "digits":  # the numbers that the text below names
-    assert all(gap["Algorithm 2"][r] < gap["Algorithm 1"][r] for r in range(D.T))
-    assert 0.9 < gap["Algorithm 1"][D.T // 2] < 1.1
-    assert 0.13 < gap["Algorithm 1"][D.T - 1] < 0.19
-    assert 0.03 < gap["Algorithm 2"][D.T // 2] < 0.1
+
+# %% tags=["hide-input", "plot", "nbval-ignore-output"]
 curves = plots.curves(
     {name: (list(g), list(g.values())) for name, g in gap.items()},
     alt="Distance from the true state on a logarithmic axis, against the severity, "
@@ -228,6 +243,13 @@ curves = plots.curves(
 )
 curves.figure.axes[0].invert_xaxis()
 curves
+
+# %% tags=["hide-cell", "check"]
+if DATASET == "digits":  # the numbers that the text below names
+    assert all(gap["Algorithm 2"][r] < gap["Algorithm 1"][r] for r in range(D.T))
+    assert 0.9 < gap["Algorithm 1"][D.T // 2] < 1.1
+    assert 0.13 < gap["Algorithm 1"][D.T - 1] < 0.19
+    assert 0.03 < gap["Algorithm 2"][D.T // 2] < 0.1
 
 # %% [markdown]
 # A distance of 1 means: as far off as the mean picture, which ignores the image. Algorithm 1 is there half way, before a single stroke is to be seen; its first step alone costs 0.16. Algorithm 2 is off by less than 0.1
@@ -249,6 +271,8 @@ for name, off in first.items():
     print(f"{name}: off by {off:.4f} of the spread after one step")
     # What was measured above
     assert abs(off - gap[name][D.T - 1]) < 0.02 * off + 1e-5
+
+# %% tags=["hide-cell", "check"]
 if DATASET == "digits":
     assert 60 < first["Algorithm 1"] / first["Algorithm 2"] < 130
 
@@ -283,7 +307,7 @@ for r in (D.T - 1, D.T // 2, 0):
 # %% [markdown]
 # Move through the trajectory yourself. Above Algorithm 1, below Algorithm 2:
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "plot", "nbval-ignore-output"]
 order = sorted(films["Algorithm 1"][0], reverse=True)
 widgets.slider(
     [torch.cat([films[name][0][t][:8] for name in films]) for t in order],
@@ -341,6 +365,8 @@ print(
     "  Algorithm 1 returns x0:",
     bool((one - x0).abs().max() < 0.5),
 )
+
+# %% tags=["hide-cell", "check"]
 assert (two - x0).abs().max() < 1e-4 and (one - x0).square().mean().sqrt() > 0.5
 
 # %% [markdown]
@@ -353,6 +379,8 @@ print(
     "blur, nonsense for R: RMS error of Algorithm 2",
     round((two - x0).square().mean().sqrt().item(), 1),
 )
+
+# %% tags=["hide-cell", "check"]
 assert (two - x0).square().mean().sqrt() > 0.5
 
 # %% [markdown]
@@ -422,7 +450,7 @@ if DATASET == "digits":
     # The last run is that of the beginning: the same x_T, the same image.
     assert (x - improved).abs().max() < 1e-4
 
-# %%
+# %% tags=["hide-input", "plot"]
 titles = ("RMSE", "hedging", "readable")[: len(most)]
 fig, axes = plots.figure(8, 2.9, cols=len(titles))
 for k, (ax, title) in enumerate(zip(axes.flat, titles, strict=True)):
@@ -464,6 +492,8 @@ if DATASET == "digits":
     assert wrong["true states"][-1] < 0.6 * begin  # easier states, smaller errors
     assert 1.2 * begin < wrong["states of Algorithm 2"][-1] < 1.6 * begin
     assert 1.7 * begin < wrong["states of Algorithm 1"][-1] < 2.1 * begin
+
+# %% tags=["hide-input", "plot", "nbval-ignore-output"]
 curves = plots.curves(
     {name: (asked, errors) for name, errors in wrong.items()},
     alt="RMS error of R's prediction against the severity at which it is asked, "
@@ -545,6 +575,8 @@ for s in range(D.T, 0, -1):
 n = xT.double() - D(x0.double(), D.T)  # x_T in float32 is itself a little off
 off = (x - x0 - n - law).abs().max().item()
 print("the law of the averaged sampler holds to 1e-5:", off < 1e-5)
+
+# %% tags=["hide-cell", "check"]
 assert off < 1e-5
 
 # %% [markdown]
@@ -571,28 +603,38 @@ for name, values in ways.items():
         f"{name:24s} {values['rmse']:.3f}  {values['ssim']:.3f}  "
         f"{values[distance]:6.2f}"
     )
-assert run["images_seen"] == 576_000 and run["test_images"] == 10_000
 mean, two = ways.pop("averaged, 20 calls"), few["Algorithm 2, 2 calls"]
+
+# %% tags=["hide-cell", "check"]
+assert run["images_seen"] == 576_000 and run["test_images"] == 10_000
 # Every call of Algorithm 2 costs RMSE
 assert list(ways) == sorted(ways, key=lambda name: ways[name]["rmse"])
+
+# %%
 far = {name: values[distance] for name, values in ways.items()}
+paper = manifests.load("paper")["values"]["mnist-blur"]["sampled"]
+three = few["Algorithm 2, 3 calls"]
+# The numbers that the text below names
+twenty = ways["Algorithm 2, 20 calls"]
+named = three["rmse"], three["ssim"], mean["rmse"], twenty["rmse"]
+
+# %% tags=["hide-cell", "check"]
 assert min(far, key=far.get) == "Algorithm 2, 3 calls"
 assert max(far[f"Algorithm 2, {n} calls"] for n in (2, 3)) < far["direct"]
 assert far["direct"] < min(far[f"Algorithm 2, {n} calls"] for n in (5, 10, 20))
 # The averaged twenty: nearer than direct, and no better a bargain than two calls
 assert mean[distance] < far["direct"] and abs(mean["rmse"] - two["rmse"]) < 0.001
 assert two[distance] < mean[distance] and two["ssim"] > mean["ssim"]
-paper = manifests.load("paper")["values"]["mnist-blur"]["sampled"]
-three = few["Algorithm 2, 3 calls"]
 assert (
     three["rmse"] < paper["rmse"][0] == 0.154
     and three["ssim"] > paper["ssim"][0] == 0.718
 )
-# The numbers that the text below names
-twenty = ways["Algorithm 2, 20 calls"]
-named = three["rmse"], three["ssim"], mean["rmse"], twenty["rmse"]
 assert [round(v, 3) for v in named] == [0.139, 0.740, 0.135, 0.175]
+
+# %%
 named = mean[distance], twenty[distance]
+
+# %% tags=["hide-cell", "check"]
 assert [round(v, 2) for v in named] == [0.82, 2.92]
 
 # %% [markdown]
@@ -620,9 +662,11 @@ for name, values in ways.items():
         f"{name:24s} {values['rmse']:.3f}  {values['ssim']:.3f}  "
         f"{values[distance]:6.2f}"
     )
+crowd = sorted(ways, key=lambda name: ways[name][distance])
+
+# %% tags=["hide-cell", "check"]
 # Every call costs RMSE
 assert list(ways) == sorted(ways, key=lambda name: ways[name]["rmse"])
-crowd = sorted(ways, key=lambda name: ways[name][distance])
 assert crowd[0] == "Algorithm 2, 110 calls" and crowd[-2:] == [
     "direct",
     "Algorithm 1, 110 calls",
@@ -668,6 +712,8 @@ print(
     "largest difference below 1e-5:",
     bool(max((end - x).abs().max() for end in ends) < 1e-5),
 )
+
+# %% tags=["hide-cell", "check"]
 assert all((end - x).abs().max() < 1e-5 for end in ends)
 
 # %% [markdown]
@@ -702,8 +748,8 @@ for t, eps in (
 wrong, at_T, _, right = [
     (x - x0[:10]).square().mean().sqrt().item() for x in rows.values()
 ]
-if DATASET == "digits":
-    assert right < at_T < wrong
+
+# %% tags=["hide-input", "plot", "nbval-ignore-output"]
 plots.rows(
     rows | {"original": x0[:10]},
     alt="Restorations from 8-bit files. With the eps of float32: blots and noise, "
@@ -711,6 +757,10 @@ plots.rows(
     "digits, not in every stroke the originals; from t = 5 the digits of the "
     "last row, the originals.",
 )
+
+# %% tags=["hide-cell", "check"]
+if DATASET == "digits":
+    assert right < at_T < wrong
 
 # %% [markdown]
 # **States in float32.** Each step of Algorithm 2 adds and subtracts, and so rounds twice, by about a ten-millionth of the range of a pixel. That is nothing, unless R looks at the inverse of a blur, which enlarges the faintest of what is left up to 250,000 times. Take the paper's blur of CIFAR-10 with its fifty steps, apply it to our digits,
@@ -738,9 +788,8 @@ for name, image in (
     pair = data.to_unit(image), data.to_unit(x0)
     scores[name] = metrics.rmse(*pair).item(), metrics.ssim(*pair).item()
     print(f"{name:9s} RMSE {scores[name][0]:.3f}   SSIM {scores[name][1]:.3f}")
-if DATASET == "digits":
-    assert scores["float32"][1] < scores["float64"][1] - 0.04
-    assert scores["float64"][0] < min(scores["float32"][0], scores["one call"][0])
+
+# %% tags=["hide-input", "plot", "nbval-ignore-output"]
 plots.rows(
     {
         "blurred": blurred[:10],
@@ -752,6 +801,11 @@ plots.rows(
     "fine noise. With float64 states: clean digits with soft edges. Last, the "
     "originals.",
 )
+
+# %% tags=["hide-cell", "check"]
+if DATASET == "digits":
+    assert scores["float32"][1] < scores["float64"][1] - 0.04
+    assert scores["float64"][0] < min(scores["float32"][0], scores["one call"][0])
 
 # %% [markdown]
 # R invents nothing here; it amplifies the rounding of fifty steps. Anyone who compares samplers should know whether they compare algorithms or arithmetic. (The paper's code samples in float32. Its network sees no inverse, and so hardly any of this.)
@@ -795,6 +849,8 @@ for name, r in (("float32", usual if sees_inverse else R), ("float64", R)):
     print(f"{name} into the inverse: alone or in a batch", end=" ")
     print(f"{apart[name][0]:.0e} apart, on another processor {apart[name][1]:.0e}")
 before, after = apart.values()
+
+# %% tags=["hide-cell", "check"]
 assert max(after) < 1e-4
 if sees_inverse and DATASET == "digits":
     assert before[0] > 100 * after[0] or before[0] == after[0] == 0
@@ -813,13 +869,17 @@ x5 = D(x0[:10], 5)
 *_, (_, right, _) = sampling.improved(R, D, x5, severities=range(5, -1, -1))
 *_, (_, wrong, _) = sampling.improved(R, D, x5, severities=range(10, -1, -1))
 error = [(x - x0[:10]).square().mean().sqrt().item() for x in (right, wrong)]
-if DATASET == "digits":
-    assert error[1] > 1.5 * error[0]
+
+# %% tags=["hide-input", "plot", "nbval-ignore-output"]
 plots.rows(
     {"told t = 5": right, "told t = 10": wrong},
     alt="Upper row: ten clean digits, restored with the right severity. Lower row: "
     "the same digits overdone, swollen to blobs with filled holes.",
 )
+
+# %% tags=["hide-cell", "check"]
+if DATASET == "digits":
+    assert error[1] > 1.5 * error[0]
 
 # %% [markdown]
 # ## Exercises

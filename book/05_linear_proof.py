@@ -11,23 +11,29 @@
 # takes** 35 minutes to read; the cells take about 40 s of CPU time, measured.
 
 # %% tags=["colab", "hide-cell"]
-# This cell does nothing where coldlab is installed. In Colab or a bare kernel it installs coldlab and whatever coldlab
-# still needs; torch, torchvision and numpy stay at the versions you have.
+# This cell does nothing where coldlab is installed. In Colab or a bare kernel it
+# installs coldlab and whatever coldlab still needs; torch, torchvision and numpy
+# stay at the versions you have.
 import importlib
 import subprocess
 import sys
 from importlib import metadata, util
 
 if util.find_spec("coldlab") is None:
-    held = [f"{name}=={metadata.version(name)}" for name in ("torch", "torchvision", "numpy") if util.find_spec(name)]
+    held = ("torch", "torchvision", "numpy")
+    held = [f"{n}=={metadata.version(n)}" for n in held if util.find_spec(n)]
     wanted = ["coldlab @ git+https://github.com/OWNER/coldlab", *held]
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-color", *wanted]
-    pip = subprocess.run(install, capture_output=True, text=True, errors="replace")
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-color", *wanted]
+    pip = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if pip.returncode:
         told = [line.strip() for line in pip.stderr.splitlines() if line.strip()]
-        reasons = [line for line in told if line.startswith(("fatal:", "ERROR:")) and "Ignored" not in line]
+        reasons = [line for line in told if line.startswith(("fatal:", "ERROR:"))]
+        reasons = [line for line in reasons if "Ignored" not in line]
         reason = (reasons or told[-1:] or [""])[0][:200]
-        sys.exit(f"coldlab could not be installed. {reason} Is there a network? Then run this cell again.")
+        sys.exit(
+            f"coldlab could not be installed. {reason} Is there a network? "
+            "Then run this cell again."
+        )
     importlib.invalidate_caches()
 
 # %%
@@ -123,6 +129,8 @@ for name, D in four.items():
     latents[name] = z = D.draw(x0, FIRST())
     ends[name] = last(sampling.improved(fraud(), D, D(x0, D.T, z), z))
 snowed = ends["snow"]  # for the end of the chapter
+
+# %% tags=["hide-input", "plot"]
 plots.rows(
     {"original": x0} | ends,
     alt="Five rows of eight digits, all restored by Algorithm 2 from noise as "
@@ -139,6 +147,8 @@ for name, x in ends.items():
         f"{name:8} RMS error {rms(x - x0):.2f}, "
         f"exact in {untouched:.0%} of the pixels"
     )
+
+# %% tags=["hide-cell", "check"]
 assert (ends["x + s e"] - x0).abs().max() < 1e-12
 if DATASET == "digits":
     assert rms(ends["blur"] - x0) > 0.6 > 0.5 > rms(ends["snow"] - x0)
@@ -351,11 +361,13 @@ print(
     "RMS error after one lie at s:",
     {s: round(damage[s], 3) for s in (20, 10, 5, 3, 2, 1)},
 )
-assert max(damage, key=damage.get) == 1
 
 # R that says only flat images
 grey = lambda value: lambda x, s: torch.full_like(x, value / s)
 same = [last(sampling.improved(grey(v), D, xT)) for v in (-1.0, 0.2, 0.7)]
+
+# %% tags=["hide-cell", "check"]
+assert max(damage, key=damage.get) == 1
 # Alike, and wrong
 assert (
     all((end - xT).abs().max() < 1e-12 for end in same) and rms(same[0] - x0) > 0.3
@@ -418,6 +430,8 @@ for name in FAMILY:
     found[name] = kind
     print(f"{name:10} {kind:8}", "B = I" if identity else "")
     assert not identity
+
+# %% tags=["hide-cell", "check"]
 assert {name for name, kind in found.items() if kind == "linear"} == {
     "blur",
     "pixelate",
@@ -465,6 +479,8 @@ for share in (0, 0.05, 0.1, 0.25, 0.5, 1):
     bound = sum(share * lipschitz[s - 1] * e[s].norm() for s in e)
     assert (states[0] - x0).norm() <= bound + 1e-9  # corollary 3
     print(f"lambda = {share:<4}: RMS error of the fraud {error[share]:.3f}")
+
+# %% tags=["hide-cell", "check"]
 assert error[0] < 1e-12
 assert all(abs(error[share] - share * error[1]) < 1e-9 for share in error)
 if DATASET == "digits":
@@ -592,8 +608,8 @@ one, two = (
     last(sampler(turncoat, D, start))
     for sampler in (sampling.naive, sampling.improved)
 )
-assert torch.equal(one, pagoda)
-assert (two - (D(flower, K) + pagoda - D(pagoda, K))).abs().max() < 1e-12
+
+# %% tags=["hide-input", "plot"]
 plots.strip(
     torch.cat([start, flower, pagoda, one, two]),
     [
@@ -609,6 +625,10 @@ plots.strip(
     "pagoda. Algorithm 2: the edges of the pagoda, drawn over the soft colours "
     "of the flower.",
 )
+
+# %% tags=["hide-cell", "check"]
+assert torch.equal(one, pagoda)
+assert (two - (D(flower, K) + pagoda - D(pagoda, K))).abs().max() < 1e-12
 
 # %% [markdown]
 # Algorithm 1 has R's last word and nothing else. Algorithm 2 returns
@@ -635,7 +655,11 @@ blurs = {
     # The paper's has reflecting borders
     "blur of CIFAR-10": make("blur", 32, T=50, schedule="special_6"),
 }
+
+# %% tags=["hide-input", "plot"]
 fig, axes = plots.figure(7.2, 2.9, cols=2)
+
+# %%
 for ax, (name, D) in zip(axes.flat, blurs.items(), strict=True):
     w, rest = weights(D)
     assert torch.allclose(w.sum(0) + rest, torch.ones(17, dtype=torch.float64))
@@ -650,13 +674,8 @@ for ax, (name, D) in zip(axes.flat, blurs.items(), strict=True):
     ax.set(title=name, xlabel="prediction made at severity s", ylabel="weight")
 axes.flat[1].legend(title="waves across", fontsize=9, title_fontsize=9)
 w = weights(blurs["blur of CIFAR-10"])[0]
-assert (w > -1e-12).all()  # here it is a weighted mean
-# The severity that has most say
-assert [int(w[:, f].argmax()) + 1 for f in (16, 8, 4)] == [6, 9, 16]
-# Shared by more than a dozen predictions
-assert (w[:, 1:].sum(0) ** 2 / w[:, 1:].square().sum(0) > 12).all()
-# One step has all the say
-assert (weights(blurs["blur of MNIST"])[0][0, 3:] > 0.8).all()
+
+# %% tags=["hide-input", "plot"]
 plots.Picture(
     fig,
     "Two panels: the weight of each prediction in the result against the severity "
@@ -666,6 +685,15 @@ plots.Picture(
     "CIFAR-10: broad humps; 16 waves around s = 6, 8 waves around 9, 4 waves "
     "around 16, 2 waves around 32, 1 wave grows to the end.",
 )
+
+# %% tags=["hide-cell", "check"]
+assert (w > -1e-12).all()  # here it is a weighted mean
+# The severity that has most say
+assert [int(w[:, f].argmax()) + 1 for f in (16, 8, 4)] == [6, 9, 16]
+# Shared by more than a dozen predictions
+assert (w[:, 1:].sum(0) ** 2 / w[:, 1:].square().sum(0) > 12).all()
+# One step has all the say
+assert (weights(blurs["blur of MNIST"])[0][0, 3:] > 0.8).all()
 
 # %% [markdown]
 # On the right, Algorithm 2 listens to many predictions: the finest detail is decided around severity 6, coarser detail
@@ -688,7 +716,6 @@ share = {
     for s in e
 }
 off = states[0] - x0
-assert (off - sum(share.values())).abs().max() < 1e-12
 # They add up to 1
 part = {s: ((v * off).sum() / off.square().sum()).item() for s, v in share.items()}
 print(
@@ -697,6 +724,9 @@ print(
 )
 alike = torch.corrcoef(torch.stack([e[1].flatten(), e[2].flatten()]))[0, 1]
 print(f"correlation of R's errors at s = 1 and 2: {alike:.2f}")
+
+# %% tags=["hide-cell", "check"]
+assert (off - sum(share.values())).abs().max() < 1e-12
 if DATASET == "digits":
     assert part[1] > 0.9 and alike > 0.9 and abs(sum(part.values()) - 1) < 1e-9
 
@@ -770,10 +800,8 @@ lines["1 / root of calls"] = (
     [1, 2, 5, 10, 20, 50],
     [k**-0.5 for k in (1, 2, 5, 10, 20, 50)],
 )
-assert max(lines["pixelate"][1]) - min(lines["pixelate"][1]) < 1e-12  # flat
-for name in ("mask", "noise, z kept", "blur of CIFAR-10"):
-    assert all(more < fewer for fewer, more in pairwise(lines[name][1]))  # falling
-assert 0.85 < lines["blur of CelebA"][1][-1] < 1
+
+# %% tags=["hide-input", "plot"]
 picture = plots.curves(
     lines,
     alt="Fraction of white errors that Algorithm 2 keeps, against the number of "
@@ -786,6 +814,14 @@ picture = plots.curves(
     logx=True,
     logy=True,
 )
+
+# %% tags=["hide-cell", "check"]
+assert max(lines["pixelate"][1]) - min(lines["pixelate"][1]) < 1e-12  # flat
+for name in ("mask", "noise, z kept", "blur of CIFAR-10"):
+    assert all(more < fewer for fewer, more in pairwise(lines[name][1]))  # falling
+assert 0.85 < lines["blur of CelebA"][1][-1] < 1
+
+# %%
 ax = picture.figure.axes[0]
 ax.set(
     xticks=[1, 2, 5, 10, 20, 50],
@@ -794,6 +830,8 @@ ax.set(
 )
 ax.set_yticklabels([0.2, 0.3, 0.5, 0.7, 1])
 ax.minorticks_off()
+
+# %% tags=["hide-input", "plot"]
 picture
 
 # %% [markdown]
@@ -841,6 +879,8 @@ for w in (1, 0.3, 0.1):
             f"correlation of e_1 with e_2: {alike[1]:.2f}, with e_T: {alike[2]:.2f}"
         )
         print(f"RMS of e_T: {sizes[0]:.2f}, of e_1: {sizes[1]:.2f}")
+
+# %% tags=["hide-cell", "check"]
 if DATASET == "digits":
     assert alike[1] > 0.99 and alike[2] < 0.85 and sizes[0] < sizes[1]
     assert rms(ends[0.1] - x0) < 0.9 * rms(ends[1] - x0)
@@ -862,6 +902,8 @@ plain, rounded = (
     last(sampling.improved(stubborn, D, D(x0, D.T) + m)) for m in (0, n8)
 )
 print(f"n has an RMS of {rms(n8):.4f}; it arrives with {rms(rounded - plain):.4f}")
+
+# %% tags=["hide-cell", "check"]
 assert (rounded - plain - n8).abs().max() < 1e-12 and 0.001 < rms(n8) < 0.004
 
 # %% [markdown]
@@ -1017,16 +1059,6 @@ for name, D in DEGRADATIONS.items():
         with torch.no_grad():
             picture, gaps[name, who] = figure(name, D, z, who, R, law_of)
         frames.append(picture)
-# The rings lie on the lines
-assert all(
-    max(gap.values()) < 1e-12 for (name, _), gap in gaps.items() if name != "snow"
-)
-assert (
-    gaps["snow", "oracle"]["Algorithm 2"]
-    < 1e-12
-    < 0.1
-    < gaps["snow", "random"]["Algorithm 2"]
-)
 widgets.knobs(
     frames,
     {
@@ -1036,6 +1068,18 @@ widgets.knobs(
     alt="The error of the states of both algorithms from t = T to 0, with rings "
     "where the law puts it, and three restored images of each. Two sliders "
     "choose D and R. The rings lie on the lines for every R, except for snow.",
+)
+
+# %% tags=["hide-cell", "check"]
+# The rings lie on the lines
+assert all(
+    max(gap.values()) < 1e-12 for (name, _), gap in gaps.items() if name != "snow"
+)
+assert (
+    gaps["snow", "oracle"]["Algorithm 2"]
+    < 1e-12
+    < 0.1
+    < gaps["snow", "random"]["Algorithm 2"]
 )
 
 # %% [markdown]
@@ -1113,6 +1157,8 @@ for who, R in (frauds | {"oracle": lambda x, s: x0}).items():
             assert (safe & ~without_the_third).any()  # rare, but there: full pixels
     if who == "oracle":
         assert safe.all()
+
+# %% tags=["hide-input", "plot"]
 plots.rows(
     shown,
     alt="Four rows. Eight digits; the same in snow; what Algorithm 2 makes of it "
@@ -1157,8 +1203,11 @@ print(
     "x_T clipped once: the law, with n = clip, is off by less than 1e-12; "
     f"n has an RMS of {rms(n_clip):.2f}"
 )
+
+# %% tags=["hide-cell", "check"]
 assert (states[0] - x0 - law).abs().max() < 1e-12
 
+# %%
 states, e = watch(sampling.improved, R, Clipped(D), x0, z)
 *_, (_, _, law) = linear_proof.error_law(D, e, z=z)
 remainder = rms(states[0] - x0 - law)
@@ -1166,11 +1215,13 @@ print(
     f"D clipped in every step: error {rms(states[0] - x0):.3f}, "
     f"the law says {rms(law):.3f}, remainder {remainder:.3f}"
 )
-assert remainder > 0.02
 try:
     next(linear_proof.error_law(Clipped(D), e, z=z))
 except coldlab.ColdlabError as message:
     print(str(message).split(" (")[0])
+
+# %% tags=["hide-cell", "check"]
+assert remainder > 0.02
 
 # %% [markdown]
 # Each severity, because one is not enough. With $T = 200$ nothing of the image is left at $T$; clipped noise is then a
@@ -1183,13 +1234,15 @@ states, e = watch(sampling.improved, R, long, x0, z)
 law = sum(B(long, e[s], s - 1, z) - B(long, e[s], s, z) for s in e)
 remainder = rms(states[0] - x0 - law)
 print(f"error {rms(states[0] - x0):.3f}, the law misses by {remainder:.3f}")
-assert remainder > 0.03
 try:
     linear_proof.check_affine(long, x0, range(200, -1, -1), z)
 except coldlab.ColdlabError as message:
     print(str(message).split(" (")[0])
 else:
     raise AssertionError("a clipped D has passed")
+
+# %% tags=["hide-cell", "check"]
+assert remainder > 0.03
 
 # %% [markdown]
 # ## Algorithm 2 as an equation, and its relatives
@@ -1259,6 +1312,12 @@ for s, r in pairwise(path):
     flow = flow + (r - s) / T * v
     straight = straight + (r - s) / T * (z - R(straight, s))
 same = lambda a, b: bool((a - b).abs().max() < 1e-12)
+print(
+    "DDIM, InDI, rectified flow and Euler along the straight line: "
+    "all equal to 1e-12"
+)
+
+# %% tags=["hide-cell", "check"]
 for sampler in (sampling.naive, sampling.improved):
     assert same(last(sampler(R, noise, start, noise.infer, path)), ddim)
     assert same(last(sampler(R, mix, start, mix.infer, path)), indi) and same(
@@ -1267,10 +1326,6 @@ for sampler in (sampling.naive, sampling.improved):
 assert same(last(sampling.improved(R, mix, start, z, path)), straight)
 assert not same(straight, indi) and not same(
     last(sampling.naive(R, mix, start, z, path)), straight
-)
-print(
-    "DDIM, InDI, rectified flow and Euler along the straight line: "
-    "all equal to 1e-12"
 )
 
 # %% [markdown]
@@ -1369,6 +1424,8 @@ for name, (R, D, told, drawn) in ways.items():
         f"from T - 1: {spread[name, T - 1]:.2f}"
     )
 right = {key: abs(value - 1) < 0.01 for key, value in spread.items()}
+
+# %% tags=["hide-cell", "check"]
 assert right["z estimated", T] and right["z estimated", T - 1]
 assert all(abs(spread["z kept, R sees x", t] - 0.616) < 0.005 for t in (T, T - 1))
 for name in ("z kept, R sees x and z", "no z, D = (1 - s/T) x"):
@@ -1400,13 +1457,17 @@ kept, lost = (
 )
 print("an oracle, z kept: exact to 1e-12:", bool((kept - x0).abs().max() < 1e-12))
 print(f"an oracle, z drawn anew: RMS error {rms(lost - x0):.2f}")
-assert (kept - x0).abs().max() < 1e-12 and rms(lost - x0) > 0.1
+
+# %% tags=["hide-input", "plot"]
 plots.rows(
     {"x_T": D(x0, D.T, z), "z kept": kept, "z new each step": lost},
     alt="Three rows of eight digits. x_T: digits with a grey spot over a part. z "
     "kept: clean digits. z new in each step: the digits show through, but a "
     "paler, mottled spot is left on each.",
 )
+
+# %% tags=["hide-cell", "check"]
+assert (kept - x0).abs().max() < 1e-12 and rms(lost - x0) > 0.1
 
 # %% [markdown]
 # **A sign, or an index.** $(B_s - B_{s-1})$ instead of $(B_{s-1} - B_s)$, or the error of the next prediction instead
@@ -1426,6 +1487,8 @@ laws = {
 }
 off = {name: rms(states[0] - x0 - law) for name, law in laws.items()}
 print({name: "holds" if v < 1e-12 else "fails" for name, v in off.items()})
+
+# %% tags=["hide-cell", "check"]
 assert off["right"] < 1e-12 and min(off["false sign"], off["shifted by one"]) > 1e-3
 
 # %% [markdown]
@@ -1445,6 +1508,8 @@ for name, e in (("errors of this run", own), ("errors on true states", others)):
     print(
         f"{name:21}: the law says {rms(law):.3f}; measured {rms(states[0] - x0):.3f}"
     )
+
+# %% tags=["hide-cell", "check"]
 if DATASET == "digits":
     assert end["errors on true states"] < 0.7 * end["errors of this run"]
 

@@ -9,23 +9,29 @@
 # **You need** chapter 4: direct restoration and the two algorithms. **It takes** 30 minutes to read; the cells run in about 40 s on two busy CPU cores (22 s of processor time), measured.
 
 # %% tags=["colab", "hide-cell"]
-# This cell does nothing where coldlab is installed. In Colab or a bare kernel it installs coldlab and whatever coldlab
-# still needs; torch, torchvision and numpy stay at the versions you have.
+# This cell does nothing where coldlab is installed. In Colab or a bare kernel it
+# installs coldlab and whatever coldlab still needs; torch, torchvision and numpy
+# stay at the versions you have.
 import importlib
 import subprocess
 import sys
 from importlib import metadata, util
 
 if util.find_spec("coldlab") is None:
-    held = [f"{name}=={metadata.version(name)}" for name in ("torch", "torchvision", "numpy") if util.find_spec(name)]
+    held = ("torch", "torchvision", "numpy")
+    held = [f"{n}=={metadata.version(n)}" for n in held if util.find_spec(n)]
     wanted = ["coldlab @ git+https://github.com/OWNER/coldlab", *held]
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-color", *wanted]
-    pip = subprocess.run(install, capture_output=True, text=True, errors="replace")
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-color", *wanted]
+    pip = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if pip.returncode:
         told = [line.strip() for line in pip.stderr.splitlines() if line.strip()]
-        reasons = [line for line in told if line.startswith(("fatal:", "ERROR:")) and "Ignored" not in line]
+        reasons = [line for line in told if line.startswith(("fatal:", "ERROR:"))]
+        reasons = [line for line in reasons if "Ignored" not in line]
         reason = (reasons or told[-1:] or [""])[0][:200]
-        sys.exit(f"coldlab could not be installed. {reason} Is there a network? Then run this cell again.")
+        sys.exit(
+            f"coldlab could not be installed. {reason} Is there a network? "
+            "Then run this cell again."
+        )
     importlib.invalidate_caches()
 
 # %%
@@ -48,15 +54,20 @@ R = coldlab.load_pretrained(NETWORK)
 images, labels = data.load(DATASET, "test", R.config.size, R.config.zoom)
 images, labels = images[:297], None if labels is None else labels[:297]
 C = images.shape[1]  # 1 channel for grey images, 3 for colour
-rows = evaluation.restored(R, R.D, images)  # degraded, direct, Algorithm 1, Algorithm 2, original
+rows = evaluation.restored(
+    R, R.D, images
+)  # degraded, direct, Algorithm 1, Algorithm 2, original
 x0 = rows["original"]  # in [0, 1], as all metrics take them
-net = metrics.classifier(metrics.classifier_for(DATASET) or ("digits" if C == 1 else "cifar10"))
+net = metrics.classifier(
+    metrics.classifier_for(DATASET) or ("digits" if C == 1 else "cifar10")
+)
 print({row: tuple(x.shape) for row, x in rows.items()})
 print(f"{net.name}: {net.dim} features")
 
 
 def reference(module, name):
-    """A function of a library to compare with, or None where that library is not installed."""
+    """A function of a library to compare with, or None where that library is not
+    installed."""
     try:
         return getattr(importlib.import_module(module), name)
     except ImportError:
@@ -83,11 +94,16 @@ sets = {
     "half contrast": 0.25 + x0 / 2,
     "another digit": x0.roll(1, 0),
 }
+
+# %% tags=["hide-input", "plot"]
 plots.rows(
-    {"original": images[:10]} | {row: data.to_uint8(2 * x[:10] - 1) for row, x in sets.items()},
-    alt="Six rows of ten digits. Original. Direct: the same digits, slightly soft. Shifted: one pixel to the right. "
-    "Mean digit: the same grey blot ten times. Half contrast: grey digits on a grey ground. Another digit: each "
-    "column shows the digit that stands one column to the left in the first row.",
+    {"original": images[:10]}
+    | {row: data.to_uint8(2 * x[:10] - 1) for row, x in sets.items()},
+    alt="Six rows of ten digits. Original. Direct: the same digits, slightly soft. "
+    "Shifted: one pixel to the right. Mean digit: the same grey blot ten times. "
+    "Half "
+    "contrast: grey digits on a grey ground. Another digit: each column shows the "
+    "digit that stands one column to the left in the first row.",
 )
 
 # %% tags=["nbval-ignore-output"]
@@ -95,9 +111,21 @@ seen = metrics.extract(net, x0)
 score = {}
 for name, x in sets.items():
     distance = metrics.frechet(metrics.extract(net, x), seen)
-    score[name] = (metrics.rmse(x, x0).item(), metrics.ssim(x, x0).item(), distance.item())
-    print("{:14s} RMSE {:.3f}   SSIM {:.3f}   Fréchet {:7.3f}".format(name, *score[name]))
-by_rmse, by_frechet = (sorted(score, key=lambda name: score[name][k]) for k in (0, 2))
+    score[name] = (
+        metrics.rmse(x, x0).item(),
+        metrics.ssim(x, x0).item(),
+        distance.item(),
+    )
+    print(
+        "{:14s} RMSE {:.3f}   SSIM {:.3f}   Fréchet {:7.3f}".format(
+            name, *score[name]
+        )
+    )
+by_rmse, by_frechet = (
+    sorted(score, key=lambda name: score[name][k]) for k in (0, 2)
+)
+
+# %% tags=["hide-cell", "check"]
 assert by_frechet[0] == "another digit" and score["another digit"][2] < 1e-9
 if DATASET == "digits":
     assert by_rmse[0] == "direct" and by_rmse[-1] == "another digit"
@@ -122,7 +150,12 @@ if DATASET == "digits":
 direct = rows["direct"]
 by_hand = (direct.double() - x0.double()).square().mean().sqrt()
 each = metrics.rmse(direct, x0, per_image=True)
-print(f"RMSE over all pixels {by_hand:.3f}, mean of the images' RMSEs {each.mean():.3f}")
+print(
+    f"RMSE over all pixels {by_hand:.3f}, mean of the images' RMSEs "
+    f"{each.mean():.3f}"
+)
+
+# %% tags=["hide-cell", "check"]
 assert torch.isclose(by_hand, metrics.rmse(direct, x0)) and each.mean() < by_hand
 assert torch.isclose(metrics.psnr(direct, x0), -20 * by_hand.log10())
 
@@ -148,17 +181,27 @@ def window_ssim(x, y):
     vx, vy = (w * (x - mx) ** 2).sum(), (w * (y - my) ** 2).sum()
     cov = (w * (x - mx) * (y - my)).sum()
     return (
-        (2 * mx * my + 0.01**2) * (2 * cov + 0.03**2)
+        (2 * mx * my + 0.01**2)
+        * (2 * cov + 0.03**2)
         / ((mx**2 + my**2 + 0.01**2) * (vx + vy + 0.03**2))
     )
 
 
 a, b = direct[3, 0].double(), x0[3, 0].double()  # one channel of one image
-windows = torch.stack([
-    torch.stack([window_ssim(a[i : i + 11, j : j + 11], b[i : i + 11, j : j + 11]) for j in range(22)])
-    for i in range(22)
-])
+windows = torch.stack(
+    [
+        torch.stack(
+            [
+                window_ssim(a[i : i + 11, j : j + 11], b[i : i + 11, j : j + 11])
+                for j in range(22)
+            ]
+        )
+        for i in range(22)
+    ]
+)
 print("windows inside a 32 x 32 image:", tuple(windows.shape))
+
+# %% tags=["hide-cell", "check"]
 assert torch.isclose(windows.mean(), metrics.ssim(direct[3:4, :1], x0[3:4, :1]))
 
 # %% [markdown]
@@ -168,7 +211,10 @@ assert torch.isclose(windows.mean(), metrics.ssim(direct[3:4, :1], x0[3:4, :1]))
 msssim = reference("pytorch_msssim", "ssim")
 if msssim:
     theirs = msssim(direct.double(), x0.double(), data_range=1)
-    print("equal to pytorch-msssim within 1e-6:", bool(abs(theirs - metrics.ssim(direct, x0)) < 1e-6))
+    print(
+        "equal to pytorch-msssim within 1e-6:",
+        bool(abs(theirs - metrics.ssim(direct, x0)) < 1e-6),
+    )
     assert abs(theirs - metrics.ssim(direct, x0)) < 1e-6
 
 # %% [markdown]
@@ -177,17 +223,35 @@ if msssim:
 # `torchmetrics` has the same window and the same constants. Will it give the same number? Guess for two cases: the direct restorations, and *another digit*.
 
 # %% tags=["nbval-ignore-output"]
-everywhere = lambda x, y: metrics.ssim(F.pad(x, (5,) * 4, mode="reflect"), F.pad(y, (5,) * 4, mode="reflect"))
-torchmetrics_ssim = reference("torchmetrics.functional.image", "structural_similarity_index_measure")
+everywhere = lambda x, y: metrics.ssim(
+    F.pad(x, (5,) * 4, mode="reflect"), F.pad(y, (5,) * 4, mode="reflect")
+)
+torchmetrics_ssim = reference(
+    "torchmetrics.functional.image", "structural_similarity_index_measure"
+)
 ratio = {}
 for name in ("direct", "another digit"):
-    inside, all_windows = metrics.ssim(sets[name], x0).item(), everywhere(sets[name], x0).item()
+    inside, all_windows = (
+        metrics.ssim(sets[name], x0).item(),
+        everywhere(sets[name], x0).item(),
+    )
     ratio[name] = all_windows / inside
-    print(f"{name:14s} windows inside {inside:.3f}   all windows {all_windows:.3f}   ratio {ratio[name]:.2f}")
+    print(
+        f"{name:14s} windows inside {inside:.3f}   all windows {all_windows:.3f}   "
+        f"ratio {ratio[name]:.2f}"
+    )
     if torchmetrics_ssim:
-        assert abs(torchmetrics_ssim(sets[name], x0, data_range=1.0) - all_windows) < 1e-4
+        assert (
+            abs(torchmetrics_ssim(sets[name], x0, data_range=1.0) - all_windows)
+            < 1e-4
+        )
+
+# %% tags=["hide-cell", "check"]
 if DATASET == "digits":
-    assert 1.03 < ratio["direct"] < ratio["another digit"] and 2 < ratio["another digit"] < 3
+    assert (
+        1.03 < ratio["direct"] < ratio["another digit"]
+        and 2 < ratio["another digit"] < 3
+    )
 
 # %% [markdown]
 # torchmetrics mirrors the image at its borders and averages over *all* 32 x 32 windows. More than half of them, $1 - (22/32)^2 = 53\,\%$, touch the border. A digit's border is black, in every image: there two different digits agree perfectly. Look at the values, window by window:
@@ -196,22 +260,38 @@ if DATASET == "digits":
 pad = lambda x: F.pad(x[None, None], (5,) * 4, mode="reflect")[0, 0]
 k = 5
 y, x = pad(x0[k, 0].double()), pad(x0[k - 1, 0].double())
-values = torch.stack([
-    torch.stack([window_ssim(x[i : i + 11, j : j + 11], y[i : i + 11, j : j + 11]) for j in range(32)])
-    for i in range(32)
-])
+values = torch.stack(
+    [
+        torch.stack(
+            [
+                window_ssim(x[i : i + 11, j : j + 11], y[i : i + 11, j : j + 11])
+                for j in range(32)
+            ]
+        )
+        for i in range(32)
+    ]
+)
+
+# %% tags=["hide-input", "plot"]
 fig, axes = plots.figure(7.2, 2.5, cols=3)
 for ax, shown, title in zip(
-    axes, (x0[k - 1, 0], x0[k, 0], values), ("one digit", "another", "SSIM of each window"), strict=True
+    axes,
+    (x0[k - 1, 0], x0[k, 0], values),
+    ("one digit", "another", "SSIM of each window"),
+    strict=True,
 ):
-    drawn = ax.imshow(shown, cmap="gray" if shown is not values else "viridis", vmin=0, vmax=1)
+    drawn = ax.imshow(
+        shown, cmap="gray" if shown is not values else "viridis", vmin=0, vmax=1
+    )
     ax.set(title=title, xticks=[], yticks=[])
 axes[2].plot([4.5, 26.5, 26.5, 4.5, 4.5], [4.5, 4.5, 26.5, 26.5, 4.5], color="white")
 fig.colorbar(drawn, ax=axes[2])
 plots.Picture(
     fig,
-    "Two different digits and the map of their SSIM, one value per window. At the left and right borders of the map the "
-    "values are close to 1; in the middle, where the strokes differ, they fall to 0 and below. A white frame marks the 22 x 22 windows that lie inside the image.",
+    "Two different digits and the map of their SSIM, one value per window. At the "
+    "left and right borders of the map the values are close to 1; in the middle, "
+    "where the strokes differ, they fall to 0 and below. A white frame marks the 22 "
+    "x 22 windows that lie inside the image.",
 )
 
 # %% [markdown]
@@ -219,12 +299,22 @@ plots.Picture(
 
 # %%
 measured = results.load("metrics-mnist")
-print(f"{'MNIST, ' + format(measured['test_images'], ',') + ' images':24s} inside     all   ratio")
+print(
+    f"{'MNIST, ' + format(measured['test_images'], ',') + ' images':24s} inside     "
+    "all   ratio"
+)
 for name, value in measured["ssim"].items():
     inside, all_windows = value["valid windows"], value["torchmetrics"]
-    print(f"{name:24s} {inside:6.3f}  {all_windows:6.3f}  {all_windows / inside:6.2f}")
+    print(
+        f"{name:24s} {inside:6.3f}  {all_windows:6.3f}  {all_windows / inside:6.2f}"
+    )
 other = measured["ssim"]["another digit"]
-gain = {name: v["torchmetrics"] / v["valid windows"] for name, v in measured["ssim"].items()}
+gain = {
+    name: v["torchmetrics"] / v["valid windows"]
+    for name, v in measured["ssim"].items()
+}
+
+# %% tags=["hide-cell", "check"]
 assert 2.5 < gain["another digit"] < 3 and max(gain, key=gain.get) == "another digit"
 assert min(gain, key=gain.get) == "degraded" and gain["degraded"] < 1.02
 
@@ -243,7 +333,10 @@ assert min(gain, key=gain.get) == "degraded" and gain["degraded"] < 1.02
 # Here the net is a small one that ships with the package, with 32 features, trained on the 1,500 training digits. Its distance is not a FID and is never called one.
 
 # %%
-a, b = metrics.extract(net, rows["direct"]).double(), seen.double()  # (images, features) each
+a, b = (
+    metrics.extract(net, rows["direct"]).double(),
+    seen.double(),
+)  # (images, features) each
 ma, mb, Ca, Cb = a.mean(0), b.mean(0), a.T.cov(), b.T.cov()
 
 
@@ -253,8 +346,15 @@ def root(matrix):
     return vectors @ torch.diag(values.clamp(min=0).sqrt()) @ vectors.T
 
 
-by_hand = (ma - mb).square().sum() + torch.trace(Ca + Cb - 2 * root(root(Ca) @ Cb @ root(Ca)))
-print("by hand = coldlab:", bool(torch.isclose(by_hand, metrics.frechet(a, b), rtol=1e-6)))
+by_hand = (ma - mb).square().sum() + torch.trace(
+    Ca + Cb - 2 * root(root(Ca) @ Cb @ root(Ca))
+)
+print(
+    "by hand = coldlab:",
+    bool(torch.isclose(by_hand, metrics.frechet(a, b), rtol=1e-6)),
+)
+
+# %% tags=["hide-cell", "check"]
 assert torch.isclose(by_hand, metrics.frechet(a, b), rtol=1e-6)
 
 # %% [markdown]
@@ -263,15 +363,23 @@ assert torch.isclose(by_hand, metrics.frechet(a, b), rtol=1e-6)
 # %%
 from scipy.linalg import sqrtm  # SciPy comes with scikit-learn
 
-by_scipy = ((ma - mb).square().sum() + torch.trace(Ca + Cb)).item() - 2 * np.trace(sqrtm((Ca @ Cb).numpy())).real
+by_scipy = ((ma - mb).square().sum() + torch.trace(Ca + Cb)).item() - 2 * np.trace(
+    sqrtm((Ca @ Cb).numpy())
+).real
 print("SciPy agrees within 1e-6:", bool(abs(by_scipy / by_hand - 1) < 1e-6))
-assert abs(by_scipy / by_hand - 1) < 1e-6
 to_metric = reference("torch_fidelity.metric_fid", "fid_statistics_to_metric")
 if to_metric:
-    statistics = [{"mu": m.numpy(), "sigma": C.numpy()} for m, C in ((ma, Ca), (mb, Cb))]
+    statistics = [
+        {"mu": m.numpy(), "sigma": C.numpy()} for m, C in ((ma, Ca), (mb, Cb))
+    ]
     theirs = to_metric(*statistics, verbose=False)["frechet_inception_distance"]
-    print("torch-fidelity agrees within 1e-6:", bool(abs(theirs / by_hand - 1) < 1e-6))
+    print(
+        "torch-fidelity agrees within 1e-6:", bool(abs(theirs / by_hand - 1) < 1e-6)
+    )
     assert abs(theirs / by_hand - 1) < 1e-6
+
+# %% tags=["hide-cell", "check"]
+assert abs(by_scipy / by_hand - 1) < 1e-6
 
 # %% [markdown]
 # ### In a stream, in float64
@@ -284,10 +392,22 @@ stream = metrics.Moments(4)
 for batch in far.split(64):
     stream.update(batch)
 exact = far.double().T.cov()
-squares = (far.T @ far - 5000 * far.mean(0)[:, None] * far.mean(0)) / 4999  # float32, the obvious way
-print(f"variances are near 1; streamed, they are right to 1e-9: {bool((stream.cov - exact).abs().max() < 1e-9)}")
-print(f"sum of squares in float32 is off by more than 0.01: {bool((squares - exact).abs().max() > 0.01)}")
-assert (stream.cov - exact).abs().max() < 1e-9 and (squares - exact).abs().max() > 0.01
+squares = (
+    far.T @ far - 5000 * far.mean(0)[:, None] * far.mean(0)
+) / 4999  # float32, the obvious way
+print(
+    "variances are near 1; streamed, they are right to 1e-9: "
+    f"{bool((stream.cov - exact).abs().max() < 1e-9)}"
+)
+print(
+    "sum of squares in float32 is off by more than 0.01: "
+    f"{bool((squares - exact).abs().max() > 0.01)}"
+)
+
+# %% tags=["hide-cell", "check"]
+assert (stream.cov - exact).abs().max() < 1e-9 and (
+    squares - exact
+).abs().max() > 0.01
 
 # %% [markdown]
 # ## The table, with intervals
@@ -298,13 +418,21 @@ assert (stream.cov - exact).abs().max() < 1e-9 and (squares - exact).abs().max()
 values, intervals = evaluation.table(rows, net, resamples=1000)
 print("\n".join(evaluation.lines(values, intervals)))
 name = metrics.frechet_name(net)
+
+# %% tags=["hide-cell", "check"]
 if DATASET == "digits":
     for row in values:
         for measure, (low, high) in intervals[row].items():
             assert low <= values[row][measure] <= high
     assert intervals["direct"]["rmse"][1] < intervals["Algorithm 2"]["rmse"][0]
-    assert values["direct"][name] < values["Algorithm 2"][name] < values["Algorithm 1"][name]
-    assert intervals["direct"][name][1] > intervals["Algorithm 2"][name][0]  # they overlap
+    assert (
+        values["direct"][name]
+        < values["Algorithm 2"][name]
+        < values["Algorithm 1"][name]
+    )
+    assert (
+        intervals["direct"][name][1] > intervals["Algorithm 2"][name][0]
+    )  # they overlap
 
 # %% [markdown]
 # In RMSE, direct restoration is better than Algorithm 2, and the intervals are far apart. In Fréchet distance it is better here, too, but the intervals overlap: 297 images are few. The paper reports the opposite order, Algorithm 2 before direct, in FID on MNIST, with ten thousand images.
@@ -313,16 +441,44 @@ if DATASET == "digits":
 # %%
 for line in evaluation.lines(measured["metrics"], measured["intervals"]):
     print(line)
-mnist, low_high = measured["metrics"], measured["nets"]["mnist-classifier"]["difference"]
+mnist, low_high = (
+    measured["metrics"],
+    measured["nets"]["mnist-classifier"]["difference"],
+)
 name = "Fréchet (mnist-classifier)"
-print(f"\ndirect minus Algorithm 2, {name}, the same images drawn for both: {low_high[0]:.2f}..{low_high[1]:.2f}")
+print(
+    f"\ndirect minus Algorithm 2, {name}, the same images drawn for both: "
+    f"{low_high[0]:.2f}..{low_high[1]:.2f}"
+)
 run = results.load("mnist-blur")
-print(f"the network: {run['config']['steps']:,} steps, {run['seconds'] / 60:.0f} minutes on {cores(run['machine'])}")
-assert mnist["direct"][name] < mnist["Algorithm 2"][name] < mnist["Algorithm 1"][name] and low_high[1] < 0
-assert mnist["direct"]["rmse"] < mnist["Algorithm 2"]["rmse"] < mnist["Algorithm 1"]["rmse"]
-assert mnist["direct"]["ssim"] > mnist["Algorithm 2"]["ssim"] > mnist["Algorithm 1"]["ssim"]
-assert mnist["degraded"]["ssim"] < 0.02 and measured["ssim"]["degraded"]["torchmetrics"] < 0.02
-assert round(mnist["degraded"]["rmse"], 3) == results.load("paper")["values"]["mnist-blur"]["degraded"]["rmse"][0]
+print(
+    f"the network: {run['config']['steps']:,} steps, {run['seconds'] / 60:.0f} "
+    f"minutes on {cores(run['machine'])}"
+)
+
+# %% tags=["hide-cell", "check"]
+assert (
+    mnist["direct"][name] < mnist["Algorithm 2"][name] < mnist["Algorithm 1"][name]
+    and low_high[1] < 0
+)
+assert (
+    mnist["direct"]["rmse"]
+    < mnist["Algorithm 2"]["rmse"]
+    < mnist["Algorithm 1"]["rmse"]
+)
+assert (
+    mnist["direct"]["ssim"]
+    > mnist["Algorithm 2"]["ssim"]
+    > mnist["Algorithm 1"]["ssim"]
+)
+assert (
+    mnist["degraded"]["ssim"] < 0.02
+    and measured["ssim"]["degraded"]["torchmetrics"] < 0.02
+)
+assert (
+    round(mnist["degraded"]["rmse"], 3)
+    == results.load("paper")["values"]["mnist-blur"]["degraded"]["rmse"][0]
+)
 
 # %% [markdown]
 # With ten thousand images the question is settled, for this network and this distance: **direct is nearer by all four measures**, and the interval of the difference excludes 0. (For the difference, each draw takes the same images for both rows: what they share cancels.)
@@ -335,7 +491,11 @@ fewer = {n: ways["Algorithm 2"][name] for n, ways in run["calls"].items()}
 shown = ", ".join(f"{n} calls {value:.2f}" for n, value in fewer.items())
 print(f"direct: {mnist['direct'][name]:.2f}    Algorithm 2: {shown}")
 print(f"averaged, all {run['T']} calls: {run['metrics']['averaged'][name]:.2f}")
-assert max(fewer["2"], fewer["3"]) < mnist["direct"][name] < mnist["Algorithm 2"][name]
+
+# %% tags=["hide-cell", "check"]
+assert (
+    max(fewer["2"], fewer["3"]) < mnist["direct"][name] < mnist["Algorithm 2"][name]
+)
 assert run["differences"]["direct"]["averaged"][name][0] > 0
 
 # %% [markdown]
@@ -357,32 +517,47 @@ sizes = sizes if len(sizes) > 1 else [len(half_b) // 2, len(half_b)]  # of few i
 found = crowds.against_samples(half_a, half_b, sizes, repeats=20)
 covariance = metrics.moments(every).cov
 law = [metrics.gaussian_bias(covariance, n, n).item() for n in sizes]
-limit, slope = metrics.extrapolate({n: v for n, v in found.items() if n >= min(100, *sizes[-2:])})
+limit, slope = metrics.extrapolate(
+    {n: v for n, v in found.items() if n >= min(100, *sizes[-2:])}
+)
 for n, predicted in zip(sizes, law, strict=True):
     print(f"n = {n:3d}: measured {found[n].mean():.2f}, predicted {predicted:.2f}")
 print(f"extrapolated to n = infinity: {limit:.2f}")
 means = [v.mean().item() for v in found.values()]
+
+# %% tags=["hide-cell", "check"]
 if DATASET == "digits":
     assert means == sorted(means, reverse=True) and means[-1] > 0.1
     assert all(0.6 < m / p < 1.4 for m, p in zip(means[:3], law[:3], strict=True))
     assert abs(limit) < means[-1]
 
+
 # %%
 def plain_ticks(picture, at):
-    """The picture with these numbers of images on its horizontal axis, and plain figures on both."""
+    """The picture with these numbers of images on its horizontal axis, and plain
+    figures on both."""
     ax = picture.figure.axes[0]
     low, high = ax.get_ylim()
-    heights = [v for v in (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if low < v < high]
+    heights = [
+        v for v in (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if low < v < high
+    ]
     ax.set_xticks(at, at)
     ax.set_yticks(heights, heights)
     ax.minorticks_off()
     return picture
 
 
+# %% tags=["hide-input", "plot"]
 picture = plots.curves(
-    {"measured, mean of 20 draws": (sizes, means), "the law for Gaussians": (sizes, law)},
-    alt="Fréchet distance of two halves of the training digits against the number of images, both axes logarithmic. "
-    "The measured points fall from about 4 at 50 images to about 0.2 at 700, on a straight line; the line of the law for Gaussians runs through them.",
+    {
+        "measured, mean of 20 draws": (sizes, means),
+        "the law for Gaussians": (sizes, law),
+    },
+    alt="Fréchet distance of two halves of the training digits against the number "
+    "of "
+    "images, both axes logarithmic. The measured points fall from about 4 at 50 "
+    "images to about 0.2 at 700, on a straight line; the line of the law for "
+    "Gaussians runs through them.",
     xlabel="images in each set",
     ylabel=metrics.frechet_name(net),
     logx=True,
@@ -408,18 +583,31 @@ print("n".rjust(34) + "".join(f"{n:8d}" for n in sizes_mnist) + "   limit")
 for label, curve in curves.items():
     if label != "gaussian_bias":
         cells = "".join(f"{v:8.2f}" for v in curve["mean"])
-        shown = label if "," in label else {"real": "test against training images"}.get(label, f"{label}, the same images")
+        shown = (
+            label
+            if "," in label
+            else {"real": "test against training images"}.get(
+                label, f"{label}, the same images"
+            )
+        )
         print(f"{shown:34s}{cells}{curve['limit']:8.2f}")
 for row in ("direct", "Algorithm 2"):
     apart, together = curves[f"{row}, other images"]["mean"], curves[row]["mean"]
     assert apart[0] > together[0] > together[-1]
     assert apart[0] - apart[-1] > 2 * (together[0] - together[-1])
 real, law = curves["real"], curves["gaussian_bias"]
-assert abs(real["limit"]) < 0.1 and all(0.7 < m / p < 1.3 for m, p in zip(real["mean"], law, strict=True))
-few, many = ([curves[label]["mean"][k] for label in ("direct, other images", "direct")] for k in (0, -1))
+few, many = (
+    [curves[label]["mean"][k] for label in ("direct, other images", "direct")]
+    for k in (0, -1)
+)
+
+# %% tags=["hide-cell", "check"]
+assert abs(real["limit"]) < 0.1 and all(
+    0.7 < m / p < 1.3 for m, p in zip(real["mean"], law, strict=True)
+)
 assert few[0] > 2.5 * few[1] and abs(many[0] / many[1] - 1) < 0.1
 
-# %%
+# %% tags=["hide-input", "plot"]
 picture = plots.curves(
     {
         "real images": (sizes_mnist, curves["real"]["mean"]),
@@ -427,8 +615,13 @@ picture = plots.curves(
         "direct, others": (sizes_mnist, curves["direct, other images"]["mean"]),
         "direct, the same": (sizes_mnist, curves["direct"]["mean"]),
     },
-    alt="MNIST, Fréchet distance with the mnist-classifier against the number of images, logarithmic axes. Real images, "
-    "test against training, fall steadily beside the law for Gaussians. Direct restorations against other images fall and then level off; against the same images they are lower and flatter, and the two meet.",
+    alt="MNIST, Fréchet distance with the mnist-classifier against the number of "
+    "images, logarithmic axes. Real images, test against training, fall steadily "
+    "beside the law for Gaussians. Direct restorations against other images fall "
+    "and "
+    "then level off; against the same images they are lower and flatter, and the "
+    "two "
+    "meet.",
     xlabel="images in each set",
     ylabel="Fréchet (mnist-classifier)",
     logx=True,
@@ -445,24 +638,49 @@ plain_ticks(picture, sizes_mnist)
 # The same images through several nets, MNIST, measured on 10,000 images: a classifier of photographs (CIFAR-10), two of digits, one with random weights, and no net at all, the means of the 64 patches of 4 x 4 pixels. Will they at least agree on the order of the three restorations?
 
 # %%
-print(f"{'':20s}{'features':>9s}" + "".join(f"{row:>13s}" for row in ("degraded", "direct", "Algorithm 1", "Algorithm 2")))
+print(
+    f"{'':20s}{'features':>9s}"
+    + "".join(
+        f"{row:>13s}" for row in ("degraded", "direct", "Algorithm 1", "Algorithm 2")
+    )
+)
 order = {}
 for label, value in measured["nets"].items():
     distances = {row: value[row] for row in ("direct", "Algorithm 1", "Algorithm 2")}
     order[label] = sorted(distances, key=distances.get)
-    print(f"{label:20s}{value['features']:9d}" + "".join(f"{v:13.3g}" for v in (value["degraded"], *distances.values())))
+    print(
+        f"{label:20s}{value['features']:9d}"
+        + "".join(f"{v:13.3g}" for v in (value["degraded"], *distances.values()))
+    )
 print("\ndirect minus Algorithm 2, 95 % interval, and the order:")
 for label, ranking in order.items():
     low, high = measured["nets"][label]["difference"]
     print(f"{label:20s}{low:10.2g}..{high:<10.2g}{' < '.join(ranking)}")
-direct_first, second_first = ["direct", "Algorithm 2", "Algorithm 1"], ["Algorithm 2", "direct", "Algorithm 1"]
+direct_first, second_first = (
+    ["direct", "Algorithm 2", "Algorithm 1"],
+    ["Algorithm 2", "direct", "Algorithm 1"],
+)
 trained = ("digits-classifier", "mnist-classifier", "cifar10-classifier")
+
+# %% tags=["hide-cell", "check"]
 assert all(order[label] == direct_first for label in (*trained, "pixels"))
 assert order["random-classifier"] == second_first
-behind = {label: value["Algorithm 2"] / value["direct"] for label, value in measured["nets"].items()}
+
+# %%
+behind = {
+    label: value["Algorithm 2"] / value["direct"]
+    for label, value in measured["nets"].items()
+}
+differences = {
+    label: value["difference"] for label, value in measured["nets"].items()
+}
+
+# %% tags=["hide-cell", "check"]
 assert behind["cifar10-classifier"] < 1.1 and 2.5 < behind["mnist-classifier"] < 3
-differences = {label: value["difference"] for label, value in measured["nets"].items()}
-assert all((high < 0) == (order[label] == direct_first) and low * high > 0 for label, (low, high) in differences.items())
+assert all(
+    (high < 0) == (order[label] == direct_first) and low * high > 0
+    for label, (low, high) in differences.items()
+)
 
 # %% [markdown]
 # **They do not, and each is sure.** Nets that know digits, the net that was trained on photographs, and the plain pixels put direct restoration first. The random net puts Algorithm 2 first, and its interval excludes 0 as firmly as the others'.
@@ -478,11 +696,23 @@ assert all((high < 0) == (order[label] == direct_first) and low * high > 0 for l
 handled, kept = measured["handling"]["original"], measured["handling"]["direct"]
 for label, value in sorted(handled.items(), key=lambda item: item[1]):
     print(f"{label:40s} {value:9.4f}")
-print(f"\ndirect restorations against the originals: {kept['as floats']:.3f} as floats, {kept['rounded to 8 bits']:.3f} rounded")
-assert handled["rounded to 8 bits"] < 0.001 and abs(kept["rounded to 8 bits"] - kept["as floats"]) < 0.01
+print(
+    f"\ndirect restorations against the originals: {kept['as floats']:.3f} as "
+    f"floats, {kept['rounded to 8 bits']:.3f} rounded"
+)
+
+# %% tags=["hide-cell", "check"]
+assert (
+    handled["rounded to 8 bits"] < 0.001
+    and abs(kept["rounded to 8 bits"] - kept["as floats"]) < 0.01
+)
 assert 0.4 < handled["to 28 and back, bilinear"] / kept["as floats"] < 1
 assert handled["zoom and crop instead of a plain resize"] > 0.05
-assert handled["to 28 and back, bicubic"] < handled["to 28 and back, nearest"] < handled["to 28 and back, bilinear, antialiased"]
+assert (
+    handled["to 28 and back, bicubic"]
+    < handled["to 28 and back, nearest"]
+    < handled["to 28 and back, bilinear, antialiased"]
+)
 
 # %% [markdown]
 # Rounding to 8 bits is harmless here. Resizing is not: taking real images to 28 pixels and back, bilinearly, moves them about half as far from themselves as the restorations are from the originals, or more. And the two ways of bringing MNIST to 32 pixels, a plain resize or the enlarging and cutting that stands in the paper's released code, lie some way apart, with the same digits in them.
@@ -500,8 +730,13 @@ for row, value in measured["empty_rows"].items():
         if label not in ("images", "rows"):
             print(f"    {label:22s} {distance:10.3f}")
 empty = measured["empty_rows"]["direct"]
+
+# %% tags=["hide-cell", "check"]
 assert 0.98 * empty["all written"] < empty["zeros, both sets"] < empty["all written"]
-assert empty["zeros, one set"] > empty["all written"] and empty["a hundred, one set"] > 1000
+assert (
+    empty["zeros, one set"] > empty["all written"]
+    and empty["a hundred, one set"] > 1000
+)
 
 # %% [markdown]
 # Zeros in both sets are 49 images that agree perfectly, and lower the distance by less than one percent. That is the likely case, and it flatters every row about equally. But nothing guarantees it: other leftovers in one of the two sets can make the distance anything. The last digits of such a number cannot be reproduced, not even by its authors.
@@ -516,8 +751,13 @@ value = metrics.frechet(a, b).item()
 draws = crowds.frechet_draws(a, b, 200)
 plain = torch.quantile(draws, torch.tensor([0.025, 0.975]).double()).tolist()
 low, high = metrics.frechet_interval(a, b, resamples=200)
-print(f"measured {value:.2f}; the draws: mean {draws.mean():.2f}, 95 % of them in {plain[0]:.2f}..{plain[1]:.2f}")
+print(
+    f"measured {value:.2f}; the draws: mean {draws.mean():.2f}, 95 % of them in "
+    f"{plain[0]:.2f}..{plain[1]:.2f}"
+)
 print(f"moved so that their mean is the measured value: {low:.2f}..{high:.2f}")
+
+# %% tags=["hide-cell", "check"]
 assert draws.mean() > value and low <= value <= high
 if DATASET == "digits":
     assert (draws < value).double().mean() < 0.35
@@ -569,10 +809,12 @@ generated = {
     "ten": train[:10].repeat(1 + count // 10, 1, 1, 1)[:count],
     "blends": (pick(count) + pick(count)) / 2,
 }
+
+# %% tags=["hide-input", "plot"]
 plots.rows(
     {name: data.to_uint8(2 * x[:10] - 1) for name, x in generated.items()},
-    alt="Five rows of ten digits: real held-out digits; real training digits; ones of many hands; ten digits; "
-    "and pale overlays of two digits each.",
+    alt="Five rows of ten digits: real held-out digits; real training digits; ones "
+    "of many hands; ten digits; and pale overlays of two digits each.",
 )
 
 # %% [markdown]
@@ -588,19 +830,41 @@ for name, x in generated.items():
     judged[name] = {
         "frechet": metrics.frechet(f, every).item(),
         "recognised": metrics.recognised(probabilities, 0.9).item(),
-        "entropy": metrics.class_entropy(metrics.class_histogram(probabilities)).item(),
+        "entropy": metrics.class_entropy(
+            metrics.class_histogram(probabilities)
+        ).item(),
         "precision": precision.item(),
         "recall": recall.item(),
-        "nearest": metrics.nearest(x.flatten(1), train.flatten(1))[0].median().item(),
+        "nearest": metrics.nearest(x.flatten(1), train.flatten(1))[0]
+        .median()
+        .item(),
     }
-    print("{:10s}{:7.2f}  {:10.2f}  {:7.2f}  {:9.2f}  {:6.2f}  {:7.3f}".format(name, *judged[name].values()))
+    print(
+        "{:10s}{:7.2f}  {:10.2f}  {:7.2f}  {:9.2f}  {:6.2f}  {:7.3f}".format(
+            name, *judged[name].values()
+        )
+    )
+
+# %% tags=["hide-cell", "check"]
 if DATASET == "digits":
-    assert judged["copies"]["frechet"] < judged["held-out"]["frechet"] < judged["ten"]["frechet"]
+    assert (
+        judged["copies"]["frechet"]
+        < judged["held-out"]["frechet"]
+        < judged["ten"]["frechet"]
+    )
     assert judged["copies"]["nearest"] == 0 < judged["held-out"]["nearest"]
     assert judged["ones"]["entropy"] < 0.05 < 0.9 < judged["ten"]["entropy"]
-    assert judged["ten"]["precision"] == 1 and judged["ten"]["recall"] < 0.1 and judged["ten"]["recognised"] > 0.99
-    assert judged["blends"]["precision"] < 0.3 and judged["blends"]["recognised"] < 0.6
-    assert 0.55 < judged["held-out"]["precision"] < 0.75  # about a third falls outside
+    assert (
+        judged["ten"]["precision"] == 1
+        and judged["ten"]["recall"] < 0.1
+        and judged["ten"]["recognised"] > 0.99
+    )
+    assert (
+        judged["blends"]["precision"] < 0.3 and judged["blends"]["recognised"] < 0.6
+    )
+    assert (
+        0.55 < judged["held-out"]["precision"] < 0.75
+    )  # about a third falls outside
     assert judged["blends"]["recall"] > 0.7 and judged["blends"]["entropy"] > 0.85
 
 # %% [markdown]
@@ -618,7 +882,10 @@ if DATASET == "digits":
 # **Images in the wrong range.** A metric of images in $[-1, 1]$ is a plausible number that is wrong. So it is refused:
 
 # %%
-for attempt in (lambda: metrics.ssim(2 * direct - 1, 2 * x0 - 1), lambda: metrics.extract(net, 2 * x0 - 1)):
+for attempt in (
+    lambda: metrics.ssim(2 * direct - 1, 2 * x0 - 1),
+    lambda: metrics.extract(net, 2 * x0 - 1),
+):
     try:
         attempt()
         raise AssertionError("wrong ranges were accepted")
@@ -647,7 +914,12 @@ except coldlab.ColdlabError as error:
 # %% tags=["nbval-ignore-output"]
 probabilities = metrics.predict(net, rows["degraded"])
 shares = metrics.class_histogram(probabilities)
-print(f"recognised with more than 90 %: {metrics.recognised(probabilities):.2f}, as the class {shares.argmax()}: {shares.max():.2f}")
+print(
+    f"recognised with more than 90 %: {metrics.recognised(probabilities):.2f}, as "
+    f"the class {shares.argmax()}: {shares.max():.2f}"
+)
+
+# %% tags=["hide-cell", "check"]
 if DATASET == "digits":
     assert metrics.recognised(probabilities) > 0.5 and shares.max() > 0.95
 
@@ -664,9 +936,16 @@ noise = torch.randn(shape, generator=torch.Generator().manual_seed(1)).double()
 noise = noise - noise.mean(0)
 whiten = torch.linalg.inv(root(noise.T.cov()))
 fake = noise @ whiten @ root(Cb) + mb
-print(f"distance {metrics.frechet(fake, b):.1e}; negative features {(fake < 0).double().mean():.2f}")
-print("precision and recall:", [round(v.item(), 2) for v in metrics.precision_recall(fake, b)])
-# The features of this net are never negative, and many of these are: no image has them. Precision notices.
+print(
+    f"distance {metrics.frechet(fake, b):.1e}; negative features "
+    f"{(fake < 0).double().mean():.2f}"
+)
+print(
+    "precision and recall:",
+    [round(v.item(), 2) for v in metrics.precision_recall(fake, b)],
+)
+# The features of this net are never negative, and many of these are: no image has
+# them. Precision notices.
 assert (fake < 0).any() and (b >= 0).all()
 if DATASET == "digits":
     assert metrics.frechet(fake, b) < 1e-6
@@ -678,11 +957,16 @@ if DATASET == "digits":
 # %% tags=["hide-cell", "solution"]
 bias = lambda f, n: (2 / n) * f * (f + 5) / 4
 small, large = bias(32, 10_000), bias(2048, 10_000)
-print(f"{small:.3f} and {large:.0f}; {10_000 * large / small / 1e6:.0f} million images")
+print(
+    f"{small:.3f} and {large:.0f}; {10_000 * large / small / 1e6:.0f} million images"
+)
 for f, value in ((32, small), (2048, large)):
-    assert np.isclose(metrics.gaussian_bias(torch.eye(f), 10_000, 10_000).item(), value)
+    assert np.isclose(
+        metrics.gaussian_bias(torch.eye(f), 10_000, 10_000).item(), value
+    )
 assert 25e6 < 10_000 * large / small < 40e6
-# Real features are far from independent: a few directions hold most of the variance, and the bias of FID is smaller.
+# Real features are far from independent: a few directions hold most of the variance,
+# and the bias of FID is smaller.
 
 # %% [markdown]
 # > **Exercise 3.** Test digits and training digits lie some distance apart (*held-out*, in the table above). The writers are others, and the net was trained on one of the two sets. Is the distance more than chance? Mix both sets, split the mixture at random into sets of the same sizes, 200 times, and see how often chance does as much. What does the law predict?
@@ -694,10 +978,16 @@ generator, chance = torch.Generator().manual_seed(0), []
 for _ in range(200):
     mixed = pool[torch.randperm(len(pool), generator=generator)]
     chance.append(metrics.frechet(mixed[: len(seen)], mixed[len(seen) :]).item())
-law_says = metrics.gaussian_bias(metrics.moments(pool).cov, len(seen), len(every)).item()
+law_says = metrics.gaussian_bias(
+    metrics.moments(pool).cov, len(seen), len(every)
+).item()
 share = np.mean([c >= distance for c in chance])
-print(f"measured {distance:.2f}; by chance {np.mean(chance):.2f} on average (the law: {law_says:.2f}), as much or more in {share:.0%} of the splits")
-# About one split in ten does as much: with so few digits we cannot tell that the sets differ.
+print(
+    f"measured {distance:.2f}; by chance {np.mean(chance):.2f} on average (the law: "
+    f"{law_says:.2f}), as much or more in {share:.0%} of the splits"
+)
+# About one split in ten does as much: with so few digits we cannot tell that the
+# sets differ.
 if DATASET == "digits":
     assert abs(law_says / np.mean(chance) - 1) < 0.25
     assert 0.02 < share < 0.25
@@ -712,8 +1002,12 @@ for row in ("direct", "Algorithm 1", "Algorithm 2") if labels is not None else (
     correct = probabilities.argmax(1) == labels
     sure = probabilities.amax(1) > 0.9
     right[row] = (sure & correct).double().mean().item()
-    print(f"{row:12s} recognised {sure.double().mean():.2f}, and right {right[row]:.2f}, Fréchet {values[row][metrics.frechet_name(net)]:.2f}")
-# Algorithm 1 draws digits that are recognised nearly as often, and wrong far more often: report both.
+    print(
+        f"{row:12s} recognised {sure.double().mean():.2f}, and right "
+        f"{right[row]:.2f}, Fréchet {values[row][metrics.frechet_name(net)]:.2f}"
+    )
+# Algorithm 1 draws digits that are recognised nearly as often, and wrong far more
+# often: report both.
 if DATASET == "digits":
     assert right["direct"] >= right["Algorithm 2"] > right["Algorithm 1"]
 if labels is None:

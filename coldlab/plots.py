@@ -5,7 +5,10 @@ from green and without eyes. So backgrounds are transparent, text is a grey that
 distance to both pages and to each other, image pixels stay whole squares, and no picture exists without its alt text.
 """
 
+import base64
+import html
 import io
+import re
 import textwrap
 from itertools import cycle
 
@@ -34,6 +37,7 @@ DASHES = (
     (0, (1, 3)),
 )  # told apart without colour
 DPI = 200  # dots per inch in the file; a page shows 100 per inch, so that fine screens stay sharp
+GAP = 2  # image pixels between images on a page
 PAGE = 720  # the page's width that `rows` and `strip` try to keep to, in its pixels
 
 
@@ -42,10 +46,12 @@ class Picture:
 
     figure: matplotlib.figure.Figure. Text, axes and legends that were left black get the house style.
     alt: what the picture shows, for readers who do not see it. Raises ColdlabError where it is empty.
+    html: the same for a page, where there is more to it than a figure: text in the page's own type, images that shrink
+    with a phone. It has to say alt itself.
     """
 
-    def __init__(self, figure, alt):
-        self.figure, self.alt = figure, check_alt(alt)
+    def __init__(self, figure, alt, html=None):
+        self.figure, self.alt, self.html = figure, check_alt(alt), html
         _restyle(figure)
 
     def save(self, path):
@@ -53,6 +59,8 @@ class Picture:
         self.figure.savefig(path, dpi=DPI)
 
     def _repr_mimebundle_(self, include=None, exclude=None):
+        if self.html:
+            return {"text/html": self.html, "text/plain": repr(self)}
         buffer = io.BytesIO()
         self.figure.savefig(
             buffer, format="png", dpi=DPI, metadata={"Software": None}
@@ -98,6 +106,7 @@ def rows(images, alt, title=None, scale=None):
     scale: page pixels per image pixel, a multiple of 0.5; None takes the largest that keeps to the page.
     Returns a Picture. Raises ColdlabError for no images, other shapes, or an empty alt.
     """
+    alt = check_alt(alt)
     if not images:
         raise ColdlabError("there are no rows to draw; give {label: images (N, C, H, W)}.")
     labels = [textwrap.fill(str(label), 16) for label in images]
@@ -119,7 +128,11 @@ def rows(images, alt, title=None, scale=None):
         fig.text((left - 16) / width, 1 - y / height, label, ha="right", va="center", fontsize=10, color=TEXT)
     if title:
         fig.text(left / width, 1, title, ha="left", va="top", fontsize=11, color=TEXT)
-    return Picture(fig, alt)
+    shown = [_img(batch, label or alt, dots) for label, batch in zip(images, batches, strict=True)]
+    if label_width:  # the label stands beside its row, on a phone above it
+        shown = [f"<div>{html.escape(str(label))}</div>{row}" for label, row in zip(images, shown, strict=True)]
+    style = "display:grid;gap:4px 12px;align-items:center;grid-template-columns:max-content minmax(0,1fr)"
+    return Picture(fig, alt, _figure(alt, "".join(shown), "picture-rows", style if label_width else "", title))
 
 
 def grid(images, alt, columns=10, scale=None):
@@ -129,13 +142,13 @@ def grid(images, alt, columns=10, scale=None):
     """
     if columns < 1:
         raise ColdlabError(f"columns is {columns}; a grid has 1 or more.")
-    pixels = to_pixels(images)
+    pixels, alt = to_pixels(images), check_alt(alt)
     batches = [pixels[k : k + columns] for k in range(0, len(pixels), columns)]
     fig, _ = _blank()
     dots = _dots(scale, pixels.shape[2], lambda dots: columns * (pixels.shape[2] * dots + 8))
     canvas = _mosaic(batches, dots, 8, 8)
     _show(fig, canvas, 0, 0, canvas.shape[1], canvas.shape[0])
-    return Picture(fig, alt)
+    return Picture(fig, alt, _figure(alt, "".join(_img(batch, alt, dots) for batch in batches), "picture-grid"))
 
 
 def strip(images, labels, alt, scale=None):
@@ -144,7 +157,7 @@ def strip(images, labels, alt, scale=None):
     images: (N, C, H, W), floats in [-1, 1] or uint8. labels: N strings. scale as in `rows`.
     Returns a Picture. Raises ColdlabError for unequal numbers, other shapes, or an empty alt.
     """
-    batch, labels = to_pixels(images), [str(label) for label in labels]
+    batch, labels, alt = to_pixels(images), [str(label) for label in labels], check_alt(alt)
     if len(batch) != len(labels):
         raise ColdlabError(f"{len(batch)} images have {len(labels)} labels; give one label per image.")
     fig, measure = _blank()
@@ -160,7 +173,10 @@ def strip(images, labels, alt, scale=None):
         x = margin + i * (side * dots + gap) + side * dots / 2
         y = 1 - (canvas.shape[0] + 8) / height
         fig.text(x / width, y, label, ha="center", va="top", fontsize=9, color=TEXT)
-    return Picture(fig, alt)
+    each = (_img(batch[i : i + 1], label or alt, dots) for i, label in enumerate(labels))
+    shown = (f"<div>{image}<div>{_formula(label)}</div></div>" for image, label in zip(each, labels, strict=True))
+    style = "display:flex;flex-wrap:wrap;gap:8px 12px;text-align:center"
+    return Picture(fig, alt, _figure(alt, "".join(shown), "picture-strip", style))
 
 
 def curves(lines, alt, xlabel, ylabel, logx=False, logy=False):
@@ -225,6 +241,36 @@ def _mosaic(batches, dots, gap_x, gap_y):
             top, left = i * (height + gap_y), j * (width + gap_x)
             canvas[top : top + height, left : left + width] = image
     return canvas
+
+
+def _img(batch, alt, dots):
+    """Images (N, H, W, 4) side by side as one <img>, a pixel each in its file, enlarged by the page."""
+    from PIL import Image
+
+    n, height, width = batch.shape[:3]
+    canvas = np.zeros((height, n * (width + GAP) - GAP, 4), dtype=np.uint8)
+    for i, image in enumerate(batch):
+        canvas[:, i * (width + GAP) : i * (width + GAP) + width] = image
+    buffer = io.BytesIO()
+    Image.fromarray(canvas).save(buffer, "PNG", optimize=True)
+    source = base64.b64encode(buffer.getvalue()).decode()
+    across = round(canvas.shape[1] * dots / 2)
+    style = f"width:100%;max-width:{across}px;height:auto;image-rendering:pixelated;display:block"
+    size = f'width="{across}" height="{round(height * dots / 2)}"'
+    return f'<img src="data:image/png;base64,{source}" alt="{html.escape(str(alt))}" {size} style="{style}">'
+
+
+def _figure(alt, inside, kind, style="", title=None):
+    """HTML that a screen reader takes for one picture; what else is said of it is for eyes."""
+    above = f"<div>{html.escape(title)}</div>" if title else ""
+    head = f'<div class="{kind}" role="img" aria-label="{html.escape(alt)}">'
+    return f'{head}{above}<div style="{style}">{inside}</div></div>'
+
+
+def _formula(label):
+    """A label with the subscripts of $A_{20}$ and x_t as HTML."""
+    text = html.escape(label).replace("$", "")
+    return re.sub(r"_(?:\{(\w+)\}|(\w))", r"<sub>\1\2</sub>", text) if "$" in label else text
 
 
 def _dots(scale, side, total):

@@ -1,9 +1,12 @@
 """plots.py: every pixel arrives, every picture speaks, and both pages carry it."""
 
+import base64
 import io
 import itertools
+import re
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -23,8 +26,8 @@ def images(n=3, channels=1, height=6, width=5, seed=0):
 
 
 def png(picture):
-    """The shown PNG as RGBA, and its metadata."""
-    bundle, metadata = picture._repr_mimebundle_()
+    """The figure's PNG as RGBA, and its metadata."""
+    bundle, metadata = plots.Picture(picture.figure, picture.alt)._repr_mimebundle_()
     return np.asarray(Image.open(io.BytesIO(bundle["image/png"])).convert("RGBA")), metadata["image/png"]
 
 
@@ -83,7 +86,7 @@ def test_colours_differ_for_every_eye(vision):
 
 
 def test_picture_speaks(tmp_path):
-    picture = plots.rows({"a": images()}, alt="Three\n  random images.")
+    picture = plots.curves({"a": ([0, 1], [1, 2])}, "Three\n  random images.", "x", "y")
     bundle, metadata = picture._repr_mimebundle_(include=None, exclude=None)
     assert bundle["text/plain"] == "Figure: Three random images."
     assert metadata["image/png"]["alt"] == "Three random images."
@@ -92,6 +95,44 @@ def test_picture_speaks(tmp_path):
     saved = np.asarray(Image.open(tmp_path / "a.png").convert("RGBA"))
     assert np.array_equal(saved, png(picture)[0])
     assert metadata["image/png"]["width"] == round(saved.shape[1] / 2)  # half size on the page: sharp on fine screens
+
+
+def shown(picture):
+    """(attributes of the outermost element, [(alt, RGB pixels), ...], the words) of a picture's HTML."""
+    tree = ElementTree.fromstring(re.sub(r"(<img [^>]*)>", r"\1/>", picture._repr_mimebundle_()["text/html"]))
+    files = [base64.b64decode(img.get("src").removeprefix("data:image/png;base64,")) for img in tree.iter("img")]
+    pixels = [np.asarray(Image.open(io.BytesIO(file)).convert("RGBA")) for file in files]
+    return (
+        tree.attrib,
+        list(zip((img.get("alt") for img in tree.iter("img")), pixels, strict=True)),
+        " ".join(tree.itertext()),
+    )
+
+
+PAGED = {
+    "rows": lambda x, alt: plots.rows({"<b>": x[:2], "c": x}, alt, title="t & u"),
+    "grid": lambda x, alt: plots.grid(x, alt, columns=2),
+    "strip": lambda x, alt: plots.strip(x, ["a", "$A_{20}$", "c"], alt),
+}
+
+
+@pytest.mark.parametrize("kind", PAGED)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pages_show_every_pixel_and_say_what_it_is(kind, channels):
+    x = images(channels=channels)
+    picture = PAGED[kind](x, 'Some "images" & more.')
+    assert picture._repr_mimebundle_()["text/plain"] == 'Figure: Some "images" & more.'
+    attributes, found, words = shown(picture)
+    assert (attributes["role"], attributes["aria-label"]) == ("img", 'Some "images" & more.')
+    rows = {"rows": [x[:2], x], "grid": [x[:2], x[2:]], "strip": [x[:1], x[1:2], x[2:]]}[kind]
+    assert len(found) == len(rows)
+    for (alt, pixels), row in zip(found, rows, strict=True):
+        assert alt
+        for i, image in enumerate(row):
+            left = i * (5 + plots.GAP)
+            assert np.array_equal(pixels[:, left : left + 5, :3], enlarged(image, 1))
+    assert kind != "rows" or {"t", "&", "u", "<b>", "c"} <= set(words.split())
+    assert kind != "strip" or "<sub>20</sub>" in picture.html
 
 
 @pytest.mark.parametrize("alt", ["", "  \n", None])

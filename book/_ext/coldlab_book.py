@@ -1,5 +1,5 @@
-"""What this book adds to Sphinx: alt text for notebook figures, MathJax and a badge of its own, plain docstrings, link
-previews.
+"""What this book adds to Sphinx: alt text for notebook figures, names for folded cells, MathJax and a badge of its own,
+plain docstrings, link previews.
 
 An image without alt text is a warning, and the book is built with warnings as errors.
 """
@@ -42,6 +42,22 @@ class Images(SphinxTransform):
                 image["uri"] = LOCAL_BADGE
             if not image.get("alt", "").strip():
                 LOGGER.warning("image without alt text: %s", image["uri"], location=image, type="coldlab")
+
+
+# What a folded cell is, by its tag; a reader then knows what opening it gives away.
+FOLDED = {"colab": "Install", "solution": "Solution", "check": "Check", "plot": "Plot"}
+
+
+class Folds(SphinxTransform):
+    """Write on each folded cell what is in it, where MyST-NB says "Show code cell" of all."""
+
+    default_priority = 210
+
+    def apply(self, **kwargs) -> None:
+        for cell in self.document.findall(nodes.container):
+            label = next((name for tag, name in FOLDED.items() if f"tag_{tag}" in cell["classes"]), None)
+            if label and "prompt_show" in cell:
+                cell["prompt_show"] = cell["prompt_hide"] = label
 
 
 def use_local_mathjax(app, config) -> None:
@@ -96,6 +112,7 @@ def setup(app):
     NbElementRenderer.render_image = with_alt(NbElementRenderer.render_image)
     app.setup_extension("sphinx.ext.autodoc")
     app.add_transform(Images)
+    app.add_transform(Folds)
     app.connect("config-inited", use_local_mathjax)
     app.connect("autodoc-process-docstring", read_plainly)
     app.connect("html-page-context", add_preview)
