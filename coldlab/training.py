@@ -13,7 +13,7 @@ import torch
 
 from .data import eight_bits, to_float
 from .data.batches import augment, fetch
-from .degradations import EIGHT_BITS, FLOAT32, Blur, each, make
+from .degradations import EIGHT_BITS, FLOAT32, each, make
 from .errors import ColdlabError, unknown
 from .unet import Preconditioned, UNet, device_of, told
 
@@ -49,8 +49,6 @@ class Config:
     """Let the network predict what to add to D's inverse, or to x_t where there is none, instead of the image."""
     precondition: bool = True
     """Show the network D's regularised inverse beside x_t, where D has one. The paper: no."""
-    centre: bool = False
-    """Bring each picture into the middle before the network, by what blur leaves of its place: for circular blur."""
     padding: str = "zeros"
     """What the network's convolutions see beyond the border: zeros (the paper), replicate, reflect or circular."""
     refine: int = 0
@@ -79,6 +77,8 @@ class Config:
     """Enlarge or shrink each image by up to this share of its size at random."""
     slant: float = 0.0
     """Slant each image by up to so many pixels per row at random, as handwriting leans."""
+    augmented: float = 1.0
+    """Share of the images that shift, scale and slant change; the others stay where they are."""
     flip: bool = False
     """Mirror half of the images: for faces and animals, not for digits and letters."""
     rounded: float = 0.0
@@ -107,10 +107,6 @@ def build(config):
     D = make(config.degradation, config.size, **config.options)
     sample = torch.zeros(1, config.channels, config.size, config.size)
     invertible = config.precondition and D.inverse(sample, D.T) is not None
-    if config.centre and not (invertible and isinstance(D, Blur) and D.padding == "circular"):
-        raise ColdlabError(
-            "only a circular blur moves with its images; leave --centre out, or precondition such a blur."
-        )
     maps = invertible and D.left(sample, D.T, D.draw(sample)) is not None
     before = torch.get_rng_state()  # building a network must not change the caller's random numbers
     torch.default_generator.manual_seed(config.seed)
@@ -126,7 +122,7 @@ def build(config):
         refine=config.refine,
     )
     torch.set_rng_state(before)
-    return D, Preconditioned(net, D, config.centre) if invertible else net
+    return D, Preconditioned(net, D) if invertible else net
 
 
 def start(config, device="cpu"):
@@ -136,7 +132,7 @@ def start(config, device="cpu"):
     for name in ("steps", "batch", "patch", "lr", "timestep_bias"):
         if not 0 < getattr(config, name) < float("inf"):
             raise ColdlabError(f"{name} = {getattr(config, name)}; it must be a number above 0.")
-    for name in ("rollout", "rounded"):
+    for name in ("rollout", "rounded", "augmented"):
         if not 0 <= getattr(config, name) <= 1:
             raise ColdlabError(f"{name} = {getattr(config, name)}; it is a share, from 0 to 1.")
     D, R = build(config)

@@ -199,15 +199,13 @@ class Preconditioned(nn.Module):
     z: D's latent; by default it is read off x_t, which needs a D that is `blind`.
     In use (`eval`) the inverse is taken in float64 and only then the net rounds what it sees: what float32 rounds off
     before would come back 250,000 times as large, differently in each batch. Training, whose t differ, does without.
-    centre: bring each picture into the middle, by what a circular blur leaves of its lowest frequencies whatever t, and
-    move the answer back. The blur commutes with such moves, so R then does: a digit may stand anywhere.
     """
 
     wide = True  # samplers may hand it their float64 states
 
-    def __init__(self, net, D, centre=False):
+    def __init__(self, net, D):
         super().__init__()
-        self.net, self.D, self.centre = net, D, centre
+        self.net, self.D = net, D
 
     def forward(self, x, t, label=None, eps=FLOAT32, z=None):
         channels = getattr(self.net, "channels", None)  # checked here, since the net counts the inverse's, too
@@ -215,12 +213,6 @@ class Preconditioned(nn.Module):
             found = f"this network takes (B, {channels}, H, W) images, not {tuple(x.shape)}; for images of another kind"
             raise ColdlabError(f"{found} train one on them: python -m coldlab train --dataset FOLDER.")
         x = x if self.training or x.device.type == "mps" else x.double()  # Apple's GPUs have no float64
-        if not self.centre:
-            return self.restored(x, t, label, eps, z)
-        moves = from_centre(x)
-        return rolled(self.restored(rolled(x, -moves), t, label, eps, z), moves)
-
-    def restored(self, x, t, label, eps, z):
         z = self.D.infer(x, None, t) if self.D.blind and z is None else z
         inverse, left = self.D.inverse(x, t, eps, z), self.D.left(x, t, z)
         if left is None:
@@ -229,28 +221,6 @@ class Preconditioned(nn.Module):
         x0 = self.net(torch.cat([x, left, inverse], 1), t, label)
         x0 = x0 if self.training else x0.clamp(-1, 1)  # or Algorithm 2's own states drive it ever further out
         return (left * inverse + (1 - left) * x0).to(x0.dtype)  # what is left needs no guess
-
-
-def from_centre(x):
-    """How far the mass of each image lies from the middle, (B, 2) whole rows and columns, on a circle: the phase of the
-    lowest frequency in either direction, which every circular blur leaves as it is. x: (B, C, H, W)."""
-    places = []
-    for profile in (x.mean((1, 3)), x.mean((1, 2))):  # of the rows, and of the columns
-        n = profile.shape[1]
-        angle = 2 * torch.pi * torch.arange(n, device=x.device, dtype=x.dtype) / n
-        phase = torch.atan2((profile * angle.sin()).sum(1), (profile * angle.cos()).sum(1))
-        # The middle is (n - 1) / 2; a quarter pixel less keeps symmetric pictures away from the edge of rounding.
-        places.append((phase * n / (2 * torch.pi) - (n - 1) / 2 - 0.25).round().long())
-    return torch.stack(places, 1)
-
-
-def rolled(x, moves):
-    """x with image i moved by moves[i] = (rows, columns), on a circle. moves: (B, 2) long."""
-    B, _, H, W = x.shape
-    image = torch.arange(B, device=x.device)[:, None, None]
-    rows = (torch.arange(H, device=x.device) - moves[:, :1]) % H
-    columns = (torch.arange(W, device=x.device) - moves[:, 1:]) % W
-    return x.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def told(R, **known):

@@ -355,6 +355,10 @@ def test_images_are_enlarged_shrunk_and_slanted():
     assert y.abs().max() <= 1
     assert torch.equal(batches.augment(x, tiny(), draw), x)
 
+    many = x[:1].expand(400, -1, -1, -1)
+    changed = (batches.augment(many, tiny(shift=2, scale=0.2, augmented=0.25), draw) != many).flatten(1).any(1)
+    assert 0.18 < changed.double().mean() < 0.32
+
 
 # ---------------------------------------------------------------------------------------------------- what a step does
 

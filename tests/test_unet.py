@@ -360,20 +360,6 @@ def test_refining_starts_as_nothing_and_sees_single_pixels():
     assert off[0, 0, 5:10, 5:10].abs().min() > 0
 
 
-def test_a_centred_network_moves_with_its_images():
-    D = Blur(32)
-    R = Preconditioned(small(inputs=2, patch=4), D, centre=True).eval()
-    x0 = torch.full((3, 1, 32, 32), -1.0)
-    x0[0, 0, 4:20, 9:13], x0[1, 0, 10:21, 20:30], x0[2, 0, 12:14, 3:8] = 1, 0.5, 0.8
-    for t in (1, 20):
-        still = R(D(x0.double(), t), t)
-        for moves in ((1, 1), (-5, 12), (16, 3)):
-            moved = R(D(x0.double().roll(moves, (2, 3)), t), t)
-            assert torch.allclose(moved, still.roll(moves, (2, 3)), rtol=0, atol=1e-5)
-    plain = Preconditioned(R.net, D).eval()
-    assert (plain(x0.roll((1, 1), (2, 3)), 1) - plain(x0, 1).roll((1, 1), (2, 3))).abs().max() > 1e-3
-
-
 def test_what_is_whole_stays_as_it_is_beside_a_hole():
     D = Mask(32)
     R = Preconditioned(small(channels=3, inputs=7, patch=4), D).eval()

@@ -27,9 +27,11 @@ def augment(x, config, draw):
     """Each image (B, C, H, W) moved, enlarged, slanted and mirrored at random, as the config says; borders repeat.
 
     shift: by up to so many whole pixels. scale: by a factor 1 - scale to 1 + scale. slant: sheared by up to so many
-    pixels per pixel, as handwriting leans. flip: half of them mirrored. Without scale and slant no pixel is mixed.
+    pixels per pixel, as handwriting leans. augmented: which share of the batch these three change. flip: half of them
+    mirrored. Without scale and slant no pixel is mixed.
     """
     B, _, H, W = x.shape
+    before = x
 
     def uniform(limit):
         return limit * (2 * torch.rand(B, generator=draw, device=x.device) - 1)
@@ -48,6 +50,9 @@ def augment(x, config, draw):
         rows = (torch.arange(H, device=x.device) + moves[0]).clamp(0, H - 1)  # (B, H): the row that each row shows
         columns = (torch.arange(W, device=x.device) + moves[1]).clamp(0, W - 1)
         x = x.gather(2, rows[:, None, :, None].expand_as(x)).gather(3, columns[:, None, None, :].expand_as(x))
+    if config.augmented < 1:
+        changed = torch.rand(B, 1, 1, 1, generator=draw, device=x.device) < config.augmented
+        x = torch.where(changed, x, before)
     if config.flip:
         mirrored = torch.rand(B, 1, 1, 1, generator=draw, device=x.device) < 0.5
         x = torch.where(mirrored, x.flip(-1), x)
