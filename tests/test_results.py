@@ -49,6 +49,21 @@ def test_the_table_of_masks_shows_what_its_trials_measured():
     assert first["Algorithm 2"]["rmse"] > 2 * first["direct"]["rmse"]  # what the text says of it
 
 
+def test_the_table_of_moved_digits_shows_what_its_trials_measured():
+    readme = (ROOT / "results/README.md").read_text(encoding="utf-8")
+    part = readme.partition("## Digits that may stand anywhere")[2].partition("\n## ")[0]
+    shown = re.findall(r"^\| (?!trial).*? \| ([\d,]+) \| (.*?) \| (.*?) \| (.*?) \|$", part, re.M)
+    form, trials = "{rmse:.3f} / {ssim:.3f}", results.load("place-recipe")["trials"]
+    values = [(t["metrics"]["direct"], *t["moved"].values()) for t in trials]
+    expected = [
+        (f"{t['images_seen']:,}", *(form.format(**v) for v in row)) for t, row in zip(trials, values, strict=True)
+    ]
+    assert shown == expected
+    plain, centred, half = (row[0]["rmse"] for row in values)
+    assert 1.15 < centred / plain < 1.19  # a sixth
+    assert 1.03 < half / plain < 1.05  # 4 percent
+
+
 def test_the_recipe_s_table_shows_what_its_trials_measured():
     table = (ROOT / "results/recipe.md").read_text(encoding="utf-8").replace("*", "")
     rows = {
