@@ -258,6 +258,7 @@ def bfloat16_pays(device):
     """Whether R runs in bfloat16: on GPUs that have it, and do not emulate it at a loss as Colab's T4 does.
 
     On a CPU with instructions for it (AMX) the default network trained 0.80 times as fast as in float32, the paper's
-    1.15 times (results/bfloat16-cpu.json); float32 everywhere makes one CPU's numbers comparable with another's.
+    1.15 times (results/bfloat16-cpu.json), on one with avx512_bf16 compiled 1.14 times (speed-cpu.json); float32
+    everywhere makes one CPU's numbers comparable with another's.
     """
     return torch.device(device).type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
