@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import re
 import warnings
 from pathlib import Path
 
@@ -57,10 +58,16 @@ def load_state(path, device="cpu"):
     return D, state, config
 
 
+def states(folder):
+    """The checkpoints in a run's folder, step-NUMBER.pt, from the oldest to the newest; no other file is one."""
+    found = {path: re.fullmatch(r"step-(\d+)\.pt", path.name) for path in Path(folder).glob("step-*.pt")}
+    return sorted((path for path, step in found.items() if step), key=lambda path: int(found[path][1]))
+
+
 def newest_state(folder, device="cpu"):
     """(D, State, Config) from the newest whole checkpoint of a run's folder; damaged ones are told and passed over."""
     reasons = []
-    for path in sorted(Path(folder).glob("step-*.pt"), reverse=True):
+    for path in reversed(states(folder)):
         try:
             return load_state(path, device)
         except ColdlabError as error:

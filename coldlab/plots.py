@@ -11,11 +11,12 @@ import io
 import re
 import textwrap
 from itertools import cycle
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from . import data
+from . import data, storage
 from .errors import ColdlabError
 
 # Okabe and Ito's colours, moved to where each has a contrast of 3 and more to white and to the book's dark page.
@@ -55,8 +56,10 @@ class Picture:
         _restyle(figure)
 
     def save(self, path):
-        """Write the picture as PNG (or SVG, PDF, by the path's suffix)."""
-        self.figure.savefig(path, dpi=DPI)
+        """Write the picture as PNG (or SVG, PDF, by the path's suffix), whole or not at all."""
+        buffer = io.BytesIO()
+        self.figure.savefig(buffer, dpi=DPI, format=Path(path).suffix[1:] or "png")
+        storage.write(path, buffer.getvalue())
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         if self.html:
@@ -219,7 +222,9 @@ def gif(frames, path, fps=8, scale=None):
     images = [Image.fromarray(image[..., 0] if grey else image) for image in batch]
     images = images if grey else [image.quantize(256, dither=Image.Dither.NONE) for image in images]
     durations = [round(100 / fps) * 10] * (len(images) - 1) + [1000]
-    images[0].save(path, format="GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
+    buffer = io.BytesIO()
+    images[0].save(buffer, format="GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
+    storage.write(path, buffer.getvalue())
 
 
 def to_pixels(images):

@@ -202,6 +202,52 @@ def test_named_datasets_are_spared_too(tmp_path, monkeypatch, capsys):
     assert "would lie inside" in line
 
 
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+@pytest.mark.parametrize("end", [".png", "-steps.png", "-nearest.png", ".json"])
+def test_results_are_not_written_through_links_to_a_dataset(link, end, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLDLAB_DATA", str(tmp_path / "data"))
+    for folder in ("data/MNIST/raw", "results"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "data/MNIST/raw/images").write_bytes(b"precious")
+    link(tmp_path / "data/MNIST/raw/images", tmp_path / f"results/mnist-blur{end}")
+    line = refused(capsys, tmp_path, "reproduce", "mnist-blur", "--results", tmp_path / "results")
+    assert "--out" in line
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_a_picture_takes_the_place_of_a_link_and_leaves_what_it_leads_to(link, tmp_path):
+    from coldlab import plots
+
+    (tmp_path / "precious").write_bytes(b"precious")
+    for name in ("a.png", "a.gif"):
+        link(tmp_path / "precious", tmp_path / name)
+    plots.grid(torch.zeros(1, 1, 4, 4), "Black.").save(tmp_path / "a.png")
+    plots.gif(torch.zeros(2, 1, 4, 4), tmp_path / "a.gif")
+    assert (tmp_path / "precious").read_bytes() == b"precious"
+    assert Image.open(tmp_path / "a.png").format == "PNG"
+    assert Image.open(tmp_path / "a.gif").format == "GIF"
+
+
+LONG = "a" * 300
+NOBODY = [["bench", "--dataset", "~nobody-of-this-name/x"], ["train", "--dataset", "~nobody-of-this-name/x"]]
+NOBODY += [["bench", "--dataset", LONG], ["train", "--out", LONG], ["train", "--resume", "--out", LONG]]
+NOBODY += [["evaluate", "--pretrained", LONG], ["restore", "x.png", "--pretrained", LONG]]
+NOBODY += [
+    ["sample", "--pretrained", LONG],
+    ["restore", "x.png", "--degrade", "--out", LONG],
+    ["sample", "--out", LONG],
+]
+NOBODY += [["reproduce", "digits-blur", "--out", LONG], ["reproduce", "digits-blur", "--results", LONG]]
+NOBODY += [["bench", "--device", "hpu"], ["bench", "--device", "privateuseone"], ["evaluate", "--device", "xpu:9"]]
+
+
+@pytest.mark.parametrize("words", NOBODY, ids=lambda words: " ".join(words)[:40])
+def test_paths_and_devices_that_cannot_be_are_told_in_one_sentence(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    picture(tmp_path / "x.png")
+    assert refused(capsys, tmp_path, *words).startswith("coldlab: ")
+
+
 @pytest.mark.parametrize("words", [["restore", "x.png"], ["sample", "--count", "1"], ["train", *TINY]], ids=str)
 def test_an_out_that_cannot_be_is_told_before_the_work(words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

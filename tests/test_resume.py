@@ -156,6 +156,31 @@ def test_a_run_that_does_not_say_its_images_goes_on_with_a_warning(home, tmp_pat
     assert "fingerprint" in (tmp_path / "run" / "config.json").read_text(encoding="utf-8")
 
 
+def test_files_of_others_in_a_folder_stay_there(home, tmp_path, capsys):
+    photos, run = tmp_path / "home" / "photos", tmp_path / "run"
+    (photos / ".film.mkv.part").write_bytes(b"precious")
+    assert go_on(photos) == 2
+    assert (photos / ".film.mkv.part").exists()
+    for name in (".film.mkv.part", ".step-0000002.pt.77.part"):
+        (run / name).write_bytes(b"")
+    assert go_on(run) == 0
+    assert (run / ".film.mkv.part").exists()
+    assert not (run / ".step-0000002.pt.77.part").exists()  # what a kill has left of our own
+
+
+def test_the_newest_states_are_those_of_the_largest_steps(home, tmp_path):
+    run = tmp_path / "run"
+    _, state, config = checkpoints.newest_state(run)
+    for name in ("step-best.pt", "step-old.pt"):  # somebody's copies
+        shutil.copy(run / "step-0000004.pt", run / name)
+    for step in (9_999_990, 9_999_999, 10_000_000, 10_000_010):
+        state.step = step
+        runs.save(run, state, config)
+    kept = ["step-10000000.pt", "step-10000010.pt", "step-best.pt", "step-old.pt"]
+    assert sorted(path.name for path in run.glob("step-*.pt")) == kept
+    assert checkpoints.newest_state(run)[1].step == 10_000_010
+
+
 WRONG = [None, 3, "photos", [], {}, {"fingerprint": "a"}, {"fingerprint": 3, "training": "many", "held_out": None}]
 WRONG += [{"path": 7}, {"path": ["photos"], "skip_unreadable": "no"}, {"training": 1.5, "held_out": {}}]
 

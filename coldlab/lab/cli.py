@@ -81,7 +81,13 @@ def answered(call):
     except (ColdlabError, Mistake) as error:
         tell(error)
         return 2
+    except OSError as error:  # a name too long, a disk that is gone: whatever no command has foreseen
+        tell(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
+        return 2
     except (MemoryError, RuntimeError) as error:
+        if "home directory" in str(error):
+            tell("~ stands for the home of a user who is not known here; write the path out.")
+            return 2
         if not out_of_memory(error):
             raise
         tell("there is not enough memory; use smaller images, a smaller network or batch.")

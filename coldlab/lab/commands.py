@@ -4,7 +4,6 @@ The idea that holds this file together: as in `coldlab.__main__`, a command is a
 """
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -74,8 +73,8 @@ def reproduce(
         return
     if name is None:
         raise ColdlabError("name a result: python -m coldlab reproduce mnist-blur; --list prints them all.")
-    folders = [Path(folder) for folder in (out, results) if folder]
-    outputs.spare([folder / f"{name}.json" for folder in folders], outputs.images("digits"))  # those of any named set
+    written = outputs.of_result([out or "runs", measured.place(results)], name)
+    outputs.spare(written, outputs.images("digits"))  # those of any named set
     samplers = sampling.samplers(sampler, weight)
     if (sampler or weight is not None) and name in {*measured.STUDIES, measured.INVERSE}:
         raise ColdlabError(f"{name} is not judged by samplers; leave --sampler and --weight out.")

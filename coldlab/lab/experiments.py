@@ -148,7 +148,7 @@ def trained(name, budget="full", device=None, out=None):
     """
     what, seconds = experiment(name), seconds_of(budget)
     out = Path(out or f"runs/{suffixed(name, budget)}")
-    if not any(out.glob("step-*.pt")):
+    if not checkpoints.states(out):
         config = what.config() if seconds is None else fitting(what.config(), seconds, device)
         runs.run(config, out, device=device, options=options(config, what))
         return out

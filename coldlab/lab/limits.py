@@ -56,6 +56,7 @@ RANGES = {
     "resamples": Range(0, 10**6),
     "rollout": SHARE,
     "rounded": SHARE,
+    "augmented": SHARE,
     "rounds": Range(1, 10**6),
     "sample_every": POSITIVE,
     "save_every": POSITIVE,

@@ -23,7 +23,7 @@ def pick_device(name=None):
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # which "meta" cannot
-    except (RuntimeError, AssertionError, NotImplementedError):
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError, AttributeError):
         raise ColdlabError(f"device {name!r} is not available here; --device cpu always is.") from None
     return device
 

@@ -100,6 +100,12 @@ def of_run(out):
     return [Path(out) / name for name in RUN] + [path for kind in STEPS for path in sorted(Path(out).glob(kind))]
 
 
+def of_result(folders, name):
+    """What `reproduce` may write into the folders of its results and its run."""
+    ends = (".json", ".png", "-steps.png", "-progress.png", "-nearest.png", ".safetensors")
+    return [Path(folder) / f"{name}{end}" for folder in folders for end in ends]
+
+
 def of_image(out, path):
     """The three files that `restore` writes for an image: the image, its film strip, a GIF."""
     return [out / f"{path.stem}-restored.png", out / f"{path.stem}-trajectory.png", out / f"{path.stem}.gif"]

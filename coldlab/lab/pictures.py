@@ -3,11 +3,12 @@
 The idea that holds this file together: a trajectory is a list of (severity, images), and every picture is made of some.
 """
 
+import io
 from contextlib import contextmanager
 
 import torch
 
-from .. import data, evaluation, generation
+from .. import data, evaluation, generation, storage
 from ..degradations import each
 from ..errors import ColdlabError
 from ..unet import device_of
@@ -23,7 +24,9 @@ def write_restored(out, path, states, sampler):
         image = data.to_uint8(states[-1][1][0]).cpu()
         image = image[0] if len(image) == 1 else image.permute(1, 2, 0)
         restored, trajectory, film = outputs.of_image(out, path)
-        Image.fromarray(image.numpy()).save(restored)
+        buffer = io.BytesIO()
+        Image.fromarray(image.numpy()).save(buffer, "PNG")
+        storage.write(restored, buffer.getvalue())
         shown = ten_of(states)
         strip = torch.cat([x for _, x in shown]).cpu()
         alt = f"{path.name} restored from severity {states[0][0]} to 0 by the {sampler} sampler."
@@ -51,8 +54,9 @@ def write_comparison(R, D, images, severities, sampler, out):
     """Held-out uint8 images: degraded, restored directly and by every sampler; and the film strip of `sampler`."""
     from .. import plots
 
-    rows = evaluation.shown(evaluation.restored(R, D, images, severities=severities))
-    R, x, z = evaluation.started(R, D, images, severities[0])
+    rounded = evaluation.sees_files(R)
+    rows = evaluation.shown(evaluation.restored(R, D, images, rounded=rounded, severities=severities))
+    R, x, z = evaluation.started(R, D, images, severities[0], rounded)
     states = [(severities[0], x), *((r, x) for r, x, _ in sampler(R, D, x, z, severities))]
     write_samples(plots.rows(rows, f"Rows of images: {', '.join(rows)}."), states, out)
 

@@ -46,7 +46,7 @@ def reproduce(name, budget="full", device=None, out=None, folder=None, samplers=
     known = experiments.EXPERIMENTS | STUDIES | {INVERSE: None}
     if name not in known:
         raise unknown("result", name, known)
-    folder = Path(folder or (results.FOLDER if results.FOLDER != results.INSTALLED else "results"))
+    folder = place(folder)
     if judge_only:
         return rejudge(name, folder, device, samplers)
     command = f"reproduce {name}" + ("" if budget == "full" else f" --budget {budget}")
@@ -60,6 +60,11 @@ def reproduce(name, budget="full", device=None, out=None, folder=None, samplers=
     return studies.measure(STUDIES[name], runs, folder / f"{called}.json", command, device)
 
 
+def place(folder=None):
+    """Where manifests go: into `folder`, by default the results of this checkout, else ./results."""
+    return Path(folder or (results.FOLDER if results.FOLDER != results.INSTALLED else "results"))
+
+
 def rejudge(name, folder=None, device=None, samplers=None):
     """Judge a shipped network again, by the code of today, and write its manifest; no run's folder is needed.
 
@@ -68,7 +73,7 @@ def rejudge(name, folder=None, device=None, samplers=None):
     """
     if name not in checkpoints.pretrained():
         raise unknown("shipped network", name, checkpoints.pretrained())
-    folder = Path(folder or (results.FOLDER if results.FOLDER != results.INSTALLED else "results"))
+    folder = place(folder)
     path = folder / f"{name}.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else results.load(name)
     R = checkpoints.load_pretrained(name, pick_device(device))

@@ -125,7 +125,7 @@ def loop(state, D, pool, config, out, options, group, log):
             drawing = group.first and step % pictures == 0 and step < config.steps
             if not (due or step % options.log_every == 0 or (stop and group.ranks == 1)):
                 if drawing:
-                    draw(out / f"samples-{step:07d}.png", state.ema, D, pool.drawn)
+                    draw(out / f"samples-{step:07d}.png", state.ema, D, pool.drawn, config)
                 continue
             stopping = group.any(stop)
             state.first_bad = group.least(state.first_bad)
@@ -145,7 +145,7 @@ def loop(state, D, pool, config, out, options, group, log):
                 if due or stopping:
                     save(out, state, config)
                 if drawing:
-                    draw(out / f"samples-{step:07d}.png", state.ema, D, pool.drawn)
+                    draw(out / f"samples-{step:07d}.png", state.ema, D, pool.drawn, config)
             total.zero_()
             since, clock = step, time.perf_counter()
             if stopping:
@@ -189,7 +189,7 @@ def keep_best(out, state, config, loss):
 def save(out, state, config):
     """The state of this step, to resume from; of the older ones the last stays."""
     checkpoints.save_state(out / f"step-{state.step:07d}.pt", state, config)
-    for path in sorted(out.glob("step-*.pt"))[:-2]:
+    for path in checkpoints.states(out)[:-2]:
         path.unlink()
 
 
@@ -252,13 +252,13 @@ def finish(out, config, drawn, device):
     name = "L1 loss" if config.loss == "l1" else "L2 loss"
     plots.curves(series, alt, "step", name, logy=True).save(out / "loss.png")
     R = checkpoints.load_weights(out / "model.safetensors", device)
-    draw(out / "samples.png", R, R.D, drawn)
+    draw(out / "samples.png", R, R.D, drawn, config)
 
 
-def draw(path, R, D, images):
+def draw(path, R, D, images, config):
     """Rows of held-out (or test) images: degraded, direct, both of the paper's samplers, original."""
     from .. import plots
 
     both = {name: sampling.SAMPLERS[name] for name in ("naive", "improved")}
-    rows = evaluation.shown(evaluation.restored(R, D, images, samplers=both))
+    rows = evaluation.shown(evaluation.restored(R, D, images, rounded=config.rounded == 1, samplers=both))
     plots.rows(rows, f"{len(rows)} rows of held-out images: {', '.join(rows)}.").save(path)

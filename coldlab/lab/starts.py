@@ -35,7 +35,7 @@ def prepare(config, skip_unreadable=False):
 def begin(config, out, group, skip_unreadable):
     """(D, State, Config, images, where they lie) of a new run; refuses a folder that holds one already."""
     outputs.spare(outputs.of_run(out), outputs.images(config.dataset))
-    there = [path.name for path in (*out.glob("step-*.pt"), *out.glob("model.safetensors"))]
+    there = [path.name for path in (*checkpoints.states(out), *out.glob("model.safetensors"))]
     if there:
         raise ColdlabError(f"{out} already holds a run ({there[0]}); add --resume to go on, or choose another --out.")
     group.share(config.batch)
@@ -49,10 +49,10 @@ def go_on(config, out, group, skip_unreadable, named):
     named: the settings that were asked for. They must be those of the run, but for two: dataset, where its images are
     now, and steps, its new end.
     """
-    if group.first:
-        for part in out.glob(".*.part"):  # what a kill in the middle of writing has left
-            part.unlink(missing_ok=True)
     D, state, before = checkpoints.newest_state(out, group.device)
+    if group.first:
+        for part in (part for kind in (*outputs.RUN, *outputs.STEPS) for part in out.glob(f".{kind}.*.part")):
+            part.unlink(missing_ok=True)  # what a kill in the middle of writing has left
     wanted = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name in named}
     place, steps = wanted.pop("dataset", None), wanted.pop("steps", before.steps)
     if "options" in wanted:
