@@ -10,7 +10,7 @@ import torch
 
 from ..errors import ColdlabError, unknown
 from .base import EIGHT_BITS, Degradation, register, regularised
-from .likelihood import likeliest
+from .likelihood import among_neighbours, likeliest
 
 
 def hole(distance2, std):
@@ -83,12 +83,16 @@ class Mask(Degradation):
 
     def infer(self, x, x0_hat, t):
         """Where the hole most likely is, z (B, 2), from what a hole does to any image (x0_hat is not needed)."""
-        return self.likelihood(x, t)[0] if self.needs_z else None
+        if not self.needs_z:
+            return None
+        z, canvas = self.likelihood(x, t)[0], self.at("F", t, x).double().expand(len(x), 1, -1, -1)
+        return among_neighbours(x.double(), z, lambda q: self.window(canvas.repeat_interleave(9, 0), q))
 
     def likelihood(self, x, t):
         """(z, p): the likeliest centre (B, 2) of each hole, and the probability of every centre, (B, size+1, size+1).
 
         p[:, i, j] belongs to z = (i - 1, j - 1); see `likeliest`. The probabilities take pixels for independent.
+        `infer` starts from this z and looks once more at its neighbours.
         """
         canvas = self.at("F", t, x).double().expand(len(x), 1, -1, -1)
         return likeliest(x.double(), canvas[:, 0], lambda z: self.window(canvas, z))

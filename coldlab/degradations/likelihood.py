@@ -31,6 +31,29 @@ def likeliest(x, canvas, window):
     return z, (-surprise / 2).flatten(1).softmax(1).reshape(B, n + 1, n + 1)
 
 
+@torch.no_grad()
+def among_neighbours(x, z, window):
+    """The likeliest centres (B, 2) among z (B, 2) and its eight neighbours, by the brightness around each pixel.
+
+    As in `likeliest`, with s^2 of each pixel and channel in place of one for the image: the weighted mean of x^2 / F^2
+    around it, under a Gaussian of one pixel. A wrong centre makes one side of the hole's edge too bright and the other
+    too dark, which that mean does not excuse. float64. Source: ours.
+    """
+    B, n = len(x), x.shape[-1]
+    steps = torch.cartesian_prod(*2 * [torch.arange(-1, 2, device=z.device)])
+    candidates = (z[:, None] + steps).clamp(-1, n - 1)  # (B, 9, 2)
+    F = window(candidates.flatten(0, 1)).reshape(B, 9, 1, n, n)
+    pixel = torch.arange(n, device=x.device, dtype=x.dtype)
+    G = torch.exp(-((pixel[:, None] - pixel) ** 2) / 2)
+    G = G / G.sum(1).max()
+    energy = x.pow(2)[:, None]
+    anywhere = energy.mean((2, 3, 4), keepdim=True)
+    s2 = (G @ (energy * F**2) @ G + 1e-3 * anywhere) / (G @ F**4 @ G + 1e-3)
+    v = s2 * F**2 + TAU**2
+    best = (v.log() + energy / v).sum((2, 3, 4)).argmin(1)
+    return candidates[torch.arange(B, device=z.device), best]
+
+
 def correlated(canvas, image):
     """sum_q canvas(q + o) image(q) for o = 0..n in both directions: (B, 2n, 2n) and (B, n, n) -> (B, n+1, n+1)."""
     n = image.shape[-1]

@@ -69,7 +69,7 @@ COLOUR = dict(timestep_bias=2.0, flip=True, rollout=0.25, residual=True)
 # (results/mask-recipe.json). Nor is it shown zeros beyond the border, or left with the seams between its patches.
 SMOOTH = dict(padding="replicate", refine=16)
 HOLES = SMOOTH | dict(rollout=1.0, rollout_from_T=True)
-FACES = COLOUR | HOLES | dict(timestep_bias=1.0)
+FACES = COLOUR | SMOOTH | dict(timestep_bias=1.0, rollout=0.5, rollout_from_T=True)
 ROLLOUT = dict(rollout=0.25, batch=32, lr=2e-3)
 PROGRESS = (100, 300, 1000, 3000, 10_000, 30_000)
 
