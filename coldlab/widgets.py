@@ -23,6 +23,7 @@ from .plots import Picture, check_alt, to_pixels
 GAP = 2  # transparent image pixels around each image, so that no neighbour shows at the window's edge
 COLUMNS = 8  # images side by side in one frame; more continue below
 POSITIONS = 41  # the most severities that `explore` draws on its own
+WEBP = 16383  # the most pixels on a side that WebP has
 PICTURE_DPI = 150  # dots per inch of a picture in a frame; the page shows 100
 
 
@@ -264,12 +265,17 @@ def _data_uri(strip):
 
 
 def _palette_uri(strip):
-    """A PNG of at most 256 colours: drawings lose nothing that is seen, and the file is a fraction of the exact one."""
+    """At most 256 colours: drawings lose nothing that is seen. The smaller of PNG and, up to its height, exact WebP."""
     from PIL import Image
 
-    buffer = io.BytesIO()
-    Image.fromarray(strip).quantize(256, method=Image.Quantize.FASTOCTREE).save(buffer, "png")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    image, files = Image.fromarray(strip).quantize(256, method=Image.Quantize.FASTOCTREE), []
+    options = [("png", {})] + ([("webp", {"lossless": True, "method": 2})] if max(image.size) <= WEBP else [])
+    for kind, how in options:
+        buffer = io.BytesIO()
+        (image if kind == "png" else image.convert("RGBA")).save(buffer, kind, **how)
+        files.append((kind, buffer.getvalue()))
+    kind, content = min(files, key=lambda file: len(file[1]))
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _moved(position, n):
