@@ -319,9 +319,10 @@ def longest_wave(x):
     return torch.fft.fft2(x)[..., 0, 1]
 
 
+waves_off = {}
 for r in (D.T - 1, D.T // 2, 0):
     true = longest_wave(D(x0, r))
-    off = {
+    waves_off[r] = off = {
         name: (
             (longest_wave(states[r]) - true).abs().mean() / true.abs().mean()
         ).item()
@@ -330,7 +331,10 @@ for r in (D.T - 1, D.T // 2, 0):
     print(
         f"t = {r:2d}: off by {off['Algorithm 1']:.1%} and {off['Algorithm 2']:.1%}"
     )
-    if DATASET == "digits":
+
+# %% tags=["hide-cell", "check"]
+if DATASET == "digits":
+    for off in waves_off.values():
         assert off["Algorithm 2"] < min(0.08, off["Algorithm 1"] / 3)
 
 # %% [markdown]
@@ -466,23 +470,6 @@ print(f"the originals: hedging {hedging(x0):.3f}")
 if reader:
     print(f"the originals: readable {reader.score(flat(x0), labels[: len(x0)]):.2f}")
 one_call, most = sweep["Algorithm 2"][0], sweep["Algorithm 2"][-1]
-boldest = sweep["Algorithm 1"][-1]
-if DATASET == "digits":
-    # More calls: farther from the truth, and fewer greys.
-    for few, more in pairwise(sweep["Algorithm 2"]):
-        assert few[0] < more[0] and few[1] > more[1]
-    for two, one in zip(
-        sweep["Algorithm 2"][1:], sweep["Algorithm 1"][1:], strict=True
-    ):
-        assert two[0] < one[0]
-    # Algorithm 2 takes away a third of the greys that the originals do not have,
-    # Algorithm 1 more than half.
-    removed = lambda row: (one_call[1] - row[1]) / (one_call[1] - hedging(x0))
-    assert 0.27 < removed(most) < 0.4 and 0.5 < removed(boldest) < 0.7
-    # One call is read no worse than twenty, and Algorithm 1 worst of all.
-    assert one_call[2] >= most[2] > boldest[2]
-    # The last run is that of the beginning: the same x_T, the same image.
-    assert (x - improved).abs().max() < 1e-4
 
 # %% tags=["hide-input", "plot"]
 titles = ("RMSE", "hedging", "readable")[: len(most)]
@@ -507,6 +494,25 @@ plots.Picture(
     "steeply for Algorithm 1.",
 )
 
+# %% tags=["hide-cell", "check"]
+boldest = sweep["Algorithm 1"][-1]
+if DATASET == "digits":
+    # More calls: farther from the truth, and fewer greys.
+    for few, more in pairwise(sweep["Algorithm 2"]):
+        assert few[0] < more[0] and few[1] > more[1]
+    for two, one in zip(
+        sweep["Algorithm 2"][1:], sweep["Algorithm 1"][1:], strict=True
+    ):
+        assert two[0] < one[0]
+    # Algorithm 2 takes away a third of the greys that the originals do not have,
+    # Algorithm 1 more than half.
+    removed = lambda row: (one_call[1] - row[1]) / (one_call[1] - hedging(x0))
+    assert 0.27 < removed(most) < 0.4 and 0.5 < removed(boldest) < 0.7
+    # One call is read no worse than twenty, and Algorithm 1 worst of all.
+    assert one_call[2] >= most[2] > boldest[2]
+    # The last run is that of the beginning: the same x_T, the same image.
+    assert (x - improved).abs().max() < 1e-4
+
 # %% [markdown]
 # One more look, before the answer. How wrong is R itself, at the states that it is shown on the way? Ask it at the states of both algorithms, and at the true states $D(x_0, s)$, which no algorithm knows. **Guess: do R's errors grow or shrink from $T$ down to 1?**
 
@@ -521,6 +527,8 @@ wrong = {
 }
 for name, errors in wrong.items():
     print(f"R at {name:22s} RMS error {errors[0]:.2f} at T, {errors[-1]:.2f} at 1")
+
+# %% tags=["hide-cell", "check"]
 if DATASET == "digits":
     begin = wrong["true states"][0]
     assert wrong["true states"][-1] < 0.6 * begin  # easier states, smaller errors
@@ -570,9 +578,10 @@ for w in (1, 0.5, 0.2, 0.1, 0.05, 0.02):
     mixed[w] = x
     knob[w] = metrics.rmse(data.to_unit(x), truth).item(), hedging(x)
     print(f"w = {w:<4}: RMSE {knob[w][0]:.3f}   hedging {knob[w][1]:.3f}")
-    if w == 1:  # Algorithm 2
-        assert (x - improved).abs().max() < 1e-4
 print(f"direct  : RMSE {one_call[0]:.3f}   hedging {one_call[1]:.3f}")
+
+# %% tags=["hide-cell", "check"]
+assert (mixed[1] - improved).abs().max() < 1e-4  # w = 1 is Algorithm 2
 if DATASET == "digits":
     ways = list(knob.values())
     for (error, greys), (less_error, more_greys) in pairwise(ways):
@@ -737,22 +746,18 @@ for name, values in ways.items():
         f"{name:24s} {values['rmse']:.3f}  {values['ssim']:.3f}  "
         f"{values[distance]:6.2f}"
     )
-mean, two = ways.pop("averaged, 20 calls"), few["Algorithm 2, 2 calls"]
 
 # %% tags=["hide-cell", "check"]
+mean, two = ways.pop("averaged, 20 calls"), few["Algorithm 2, 2 calls"]
 assert run["images_seen"] == 576_000 and run["test_images"] == 10_000
 # Every call of Algorithm 2 costs RMSE
 assert list(ways) == sorted(ways, key=lambda name: ways[name]["rmse"])
-
-# %%
 far = {name: values[distance] for name, values in ways.items()}
 paper = manifests.load("paper")["values"]["mnist-blur"]["sampled"]
 three = few["Algorithm 2, 3 calls"]
 # The numbers that the text below names
 twenty = ways["Algorithm 2, 20 calls"]
 named = three["rmse"], three["ssim"], mean["rmse"], twenty["rmse"]
-
-# %% tags=["hide-cell", "check"]
 assert min(far, key=far.get) == "Algorithm 2, 3 calls"
 assert max(far[f"Algorithm 2, {n} calls"] for n in (2, 3)) < far["direct"]
 assert far["direct"] < min(far[f"Algorithm 2, {n} calls"] for n in (5, 10, 20))
@@ -764,11 +769,7 @@ assert (
     and three["ssim"] > paper["ssim"][0] == 0.718
 )
 assert [round(v, 3) for v in named] == [0.139, 0.740, 0.135, 0.175]
-
-# %%
 named = mean[distance], twenty[distance]
-
-# %% tags=["hide-cell", "check"]
 assert [round(v, 2) for v in named] == [0.82, 2.92]
 
 # %% [markdown]
@@ -796,9 +797,9 @@ for name, values in ways.items():
         f"{name:24s} {values['rmse']:.3f}  {values['ssim']:.3f}  "
         f"{values[distance]:6.2f}"
     )
-crowd = sorted(ways, key=lambda name: ways[name][distance])
 
 # %% tags=["hide-cell", "check"]
+crowd = sorted(ways, key=lambda name: ways[name][distance])
 # Every call costs RMSE
 assert list(ways) == sorted(ways, key=lambda name: ways[name]["rmse"])
 assert crowd[0] == "Algorithm 2, 110 calls" and crowd[-2:] == [
