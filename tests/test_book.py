@@ -156,6 +156,21 @@ def test_what_every_chapter_has(source):
     assert all("hide-cell" in cell.metadata.tags and cell.cell_type == "code" for cell in solutions)
 
 
+def test_the_lean_in_chapter_5_is_that_of_the_file():
+    book = chapters.ROOT / "book"
+    proof = (book / "lean" / "Telescope.lean").read_text(encoding="utf-8")
+    cells = chapters.read(book / "05_linear_proof.py").cells
+    blocks = re.findall(r"```text\n(.*?)```", "\n".join(cell.source for cell in cells), re.DOTALL)
+    assert [block for block in blocks if "theorem" in block and block in proof] == blocks != []
+
+
+@pytest.mark.skipif(shutil.which("lean") is None, reason="there is no Lean on this machine")
+def test_a_lean_accepts_the_proof():
+    file = chapters.ROOT / "book" / "lean" / "Telescope.lean"
+    run = subprocess.run(["lean", str(file)], capture_output=True, text=True, timeout=300, errors="replace")
+    assert (run.returncode, run.stdout + run.stderr) == (0, "")
+
+
 def test_the_api_page_has_a_section_for_every_module():
     page = (chapters.ROOT / "book" / "api.md").read_text(encoding="utf-8")
     documented = re.findall(r"automodule:: (coldlab\.[\w.]+)", page)
