@@ -725,7 +725,7 @@ assert max(again["improved"], again["averaged"]) < 0.1 * again["naive"]
 #
 # ## And on real images, trained for longer?
 #
-# The same question to `mnist-blur`, which saw 576,000 images, and all 10,000 test images of MNIST. The numbers come from its manifest; the page of [measured results](results.md) has the other tasks, and the paper's values beside them.
+# The same question to `mnist-blur`, which saw 1,280,000 images, and all 10,000 test images of MNIST. The numbers come from its manifest; the page of [measured results](results.md) has the other tasks, and the paper's values beside them.
 # *Fréchet* is the distance between two sets of images in the eyes of a small classifier (chapter 7): small where the restored digits, as a crowd, look like real ones. For which number of calls will it be smallest?
 
 # %%
@@ -749,7 +749,7 @@ for name, values in ways.items():
 
 # %% tags=["hide-cell", "check"]
 mean, two = ways.pop("averaged, 20 calls"), few["Algorithm 2, 2 calls"]
-assert run["images_seen"] == 576_000 and run["test_images"] == 10_000
+assert run["images_seen"] == 1_280_000 and run["test_images"] == 10_000
 # Every call of Algorithm 2 costs RMSE
 assert list(ways) == sorted(ways, key=lambda name: ways[name]["rmse"])
 far = {name: values[distance] for name, values in ways.items()}
@@ -760,24 +760,24 @@ twenty = ways["Algorithm 2, 20 calls"]
 named = three["rmse"], three["ssim"], mean["rmse"], twenty["rmse"]
 assert min(far, key=far.get) == "Algorithm 2, 3 calls"
 assert max(far[f"Algorithm 2, {n} calls"] for n in (2, 3)) < far["direct"]
-assert far["direct"] < min(far[f"Algorithm 2, {n} calls"] for n in (5, 10, 20))
+assert far["direct"] < min(far[f"Algorithm 2, {n} calls"] for n in (10, 20))
 # The averaged twenty: nearer than direct, and no better a bargain than two calls
-assert mean[distance] < far["direct"] and abs(mean["rmse"] - two["rmse"]) < 0.001
-assert two[distance] < mean[distance] and two["ssim"] > mean["ssim"]
+assert mean[distance] < far["direct"] and abs(mean["rmse"] - two["rmse"]) < 0.002
+assert two[distance] < mean[distance]
 assert (
     three["rmse"] < paper["rmse"][0] == 0.154
     and three["ssim"] > paper["ssim"][0] == 0.718
 )
-assert [round(v, 3) for v in named] == [0.139, 0.740, 0.135, 0.175]
+assert [round(v, 3) for v in named] == [0.145, 0.73, 0.139, 0.176]
 named = mean[distance], twenty[distance]
-assert [round(v, 2) for v in named] == [0.82, 2.92]
+assert [round(v, 2) for v in named] == [0.82, 2.53]
 
 # %% [markdown]
-# RMSE and SSIM get worse with every call, as on the digits. The Fréchet distance does not: it falls up to three calls, and from five on it is larger than where it began. A few steps turn medians into digits. Twenty give the network's errors time to add up, because each call starts from what the one before has left.
+# RMSE and SSIM get worse with every call, as on the digits. The Fréchet distance does not: it falls up to three calls, and at ten it is larger than where it began. A few steps turn medians into digits. Twenty give the network's errors time to add up, because each call starts from what the one before has left.
 #
-# So part 2 of the answer has a number: on MNIST, *a little* is two or three calls. With three, Algorithm 2 reaches RMSE 0.139 and SSIM 0.740. The paper reports 0.154 and 0.718 for its twenty, and none for fewer; our twenty are far from that. (Three was chosen on these very images, fewer calls always cost less RMSE here, and our R is shown an inverse that the paper's has to do without. So this is no race.)
+# So part 2 of the answer has a number: on MNIST, *a little* is two or three calls. With three, Algorithm 2 reaches RMSE 0.145 and SSIM 0.730. The paper reports 0.154 and 0.718 for its twenty, and none for fewer; our twenty are far from that. (Three was chosen on these very images, fewer calls always cost less RMSE here, and our R is shown an inverse that the paper's has to do without. So this is no race.)
 #
-# The averaged sampler ($w = 0.1$) shows that twenty calls need not end so far away: RMSE 0.135 and a distance of 0.82, against 0.175 and 2.92 of Algorithm 2. That is nearer to real digits than the direct restoration. But it is the bargain that we know from above: two calls of Algorithm 2 have the same RMSE and are nearer still.
+# The averaged sampler ($w = 0.1$) shows that twenty calls need not end so far away: RMSE 0.139 and a distance of 0.82, against 0.176 and 2.53 of Algorithm 2. That is nearer to real digits than the direct restoration. But it is the bargain that we know from above: two calls of Algorithm 2 have nearly the same RMSE and are nearer still.
 #
 # Is that a law? Faces, 64 pixels wide, blurred 110 times until a few hints of colour are left, by a network that learnt from 8,100 other photographs, some of them perhaps of the same people (`celeba-64-blur`). Predict the order of the three rows in each column:
 
