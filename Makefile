@@ -4,16 +4,18 @@
 PYTHON ?= python3
 VENV ?= .venv
 CHAPTER ?=
+NAME ?=
 PORT ?= 8000
 BIN := $(VENV)/bin
 
-.PHONY: help install book serve test execute lint format clean distclean
+.PHONY: help install book serve test execute chapter lint format clean distclean
 
 help:
 	@echo "make book      build the static book in _build/html"
 	@echo "make serve     build it and serve it on http://localhost:$(PORT)"
 	@echo "make test      run every chapter and every test"
 	@echo "make execute   run the chapters again and store their outputs (CHAPTER=04_sampling for one)"
+	@echo "make chapter   begin a chapter from a template (NAME=blur_or_noise)"
 	@echo "make lint      check style; make format mends what can be mended"
 	@echo "make clean     remove what is built; make distclean also the environment"
 
@@ -47,6 +49,9 @@ test: install
 
 execute: install
 	$(BIN)/python tools/execute.py $(CHAPTER)
+
+chapter: install
+	$(BIN)/python tools/chapter.py $(NAME)
 
 lint: install
 	$(BIN)/ruff check .

@@ -3,11 +3,13 @@
 The tests of a rule come with a copy that breaks it, so that a rule which stops biting is seen.
 """
 
+import ast
 import re
 import shutil
 import subprocess
 import sys
 
+import chapter
 import chapters
 import nbformat
 import pytest
@@ -130,30 +132,31 @@ def test_a_cell_that_did_not_run_and_widget_state_are_seen():
     assert len(faults_in_outputs(notebook)) == 2
 
 
-@each_chapter
-def test_what_every_chapter_has(source):
-    notebook = stored(source)
+def parts_missing(notebook, stem) -> list[str]:
+    """What a chapter called `stem` should have and has not."""
     markdown = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     slug = "/".join(stamp.current(chapters.ROOT).group("owner", "name"))
-    colab = f"https://colab.research.google.com/github/{slug}/blob/main/book/{source.stem}.ipynb"
+    colab = f"https://colab.research.google.com/github/{slug}/blob/main/book/{stem}.ipynb"
+    badge = f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab})"
     opening = notebook.cells[0].source
-    assert opening.startswith("# ")
-    assert f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab})" in opening
-    assert markdown.count("colab.research.google.com/github/") == markdown.count(colab)
-    assert "**After this chapter you can**" in markdown
-
-    install = tagged(notebook, "colab")
-    assert [cell.source for cell in install] == [chapters.INSTALL_CELL.read_text(encoding="utf-8").rstrip("\n")]
-    assert install[0].metadata.tags == chapters.INSTALL_TAGS
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert code[0] is install[0], "the install cell comes before the first import"
-
-    exercises = re.findall(r"\*\*Exercise (\d+)", markdown)
-    assert len(exercises) >= 3
-    assert exercises == [str(number) for number in range(1, len(exercises) + 1)]
-    solutions = tagged(notebook, "solution")
-    assert len(solutions) >= len(exercises)
-    assert all("hide-cell" in cell.metadata.tags and cell.cell_type == "code" for cell in solutions)
+    install = tagged(notebook, "colab")
+    exercises, solutions = re.findall(r"\*\*Exercise (\d+)", markdown), tagged(notebook, "solution")
+    has = {
+        "a title": opening.startswith("# "),
+        "its own Colab badge": badge in opening,
+        "no other chapter's": markdown.count("colab.research.google.com/github/") == markdown.count(colab),
+        "what one can do afterwards": "**After this chapter you can**" in markdown,
+        "the install cell": [cell.source for cell in install]
+        == [chapters.INSTALL_CELL.read_text("utf-8").rstrip("\n")],
+        "its tags": [cell.metadata.tags for cell in install] == [chapters.INSTALL_TAGS],
+        "the install cell before the first import": code[:1] == install,
+        "three exercises": len(exercises) >= 3,
+        "exercises in order": exercises == [str(number) for number in range(1, len(exercises) + 1)],
+        "a solution for each": len(solutions) >= len(exercises),
+        "folded solutions": all("hide-cell" in cell.metadata.tags and cell in code for cell in solutions),
+    }
+    return [part for part, there in has.items() if not there]
 
 
 def test_the_lean_in_chapter_5_is_that_of_the_file():
@@ -171,12 +174,226 @@ def test_a_lean_accepts_the_proof():
     assert (run.returncode, run.stdout + run.stderr) == (0, "")
 
 
-def test_the_api_page_has_a_section_for_every_module():
-    page = (chapters.ROOT / "book" / "api.md").read_text(encoding="utf-8")
-    documented = re.findall(r"automodule:: (coldlab\.[\w.]+)", page)
+@each_chapter
+def test_what_every_chapter_has(source):
+    assert parts_missing(stored(source), source.stem) == []
+
+
+def test_the_api_pages_have_a_section_and_a_row_for_every_module():
+    pages = {path.name: path.read_text(encoding="utf-8") for path in (chapters.ROOT / "book").glob("api*.md")}
+    documented = [name for page in pages.values() for name in re.findall(r"automodule:: (coldlab\.[\w.]+)", page)]
+    rows = re.findall(r"^\| \{ref\}`([\w.]+) <[\w-]+>` \| .+ \| (.*) \|$", pages["api.md"], re.MULTILINE)
     files = (chapters.ROOT / "coldlab").rglob("*.py")
-    modules = [".".join(f.relative_to(chapters.ROOT).with_suffix("").parts) for f in files if f.name[:2] != "__"]
+    modules = {".".join(f.relative_to(chapters.ROOT).with_suffix("").parts): f for f in files if f.name[:2] != "__"}
     assert sorted(documented) == sorted(modules)
+    assert sorted(f"coldlab.{name}" for name, _ in rows) == sorted(modules)
+    for name, shown in rows:  # a row names what the module documents
+        tree = ast.parse(modules[f"coldlab.{name}"].read_text(encoding="utf-8")).body
+        public = [node for node in tree if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name[0] != "_"]
+        assert re.findall(r"`(\w+)`", shown) == [node.name for node in public if ast.get_docstring(node)], name
+
+
+# ---- how chapters read --------------------------------------------------------------------------------------------
+
+COLUMNS = 85  # of code that a page shows without scrolling
+FOLDS = {"hide-input", "hide-cell"}
+
+# Cells, by how they begin, whose assert or drawing code stays in view.
+READ_AS_THEY_STAND = {
+    "02_unet": [
+        "def rmse(x, y):",
+        "severities = torch.arange(D.T + 1",
+        "with torch.no_grad():",
+        "torch.manual_seed(0",
+        "def multiplications(function, *arguments",
+        "fig, ax = plots.figure(5.4, 3.6",
+        'with torch.device("meta"):',
+        "with torch.no_grad():",
+        "def seen_by(net, x, t):",
+        "centre = slice(SIDE // 2 - 10, SIDE // 2",
+        "for s in (1, 5, 10, 20):",
+        'measured = results.load("inverse")["expe',
+        'alone, theirs = measured["cifar10-blur"]',
+        "for zoom, expected in ((1.0, 0.357), (1.",
+    ],
+    "03_training": ["clipped = (torch.stack(lengths) > 0.9999", 'if DATASET == "digits":'],
+    "04_sampling": [
+        "e = guess - x0",
+        "def longest_wave(x):",
+        "def oracle(x, s):",
+        "from sklearn.svm import SVC",
+        "asked = list(range(D.T, 0, -1",
+        "knob = {}",
+    ],
+    "05_linear_proof": [
+        "import sympy",
+        "for name, D in {",
+        "def crooked(seed=0):",
+        'D = make("blur", SIZE',
+        "found = {}",
+        "class Between(degradations.Degradation):",
+        "letter = lambda name: sympy.Symbol(name,",
+        "cases = {",
+        "for ax, (name, D) in zip(axes.flat, blur",
+        "size = (3, 32, 32",
+        "D, made, B = network.D, {}, linear_proof",
+        'D, z = four["snow"], latents["snow"]',
+        "lines = {",
+        "T, N = 2000, 4096",
+    ],
+    "06_generation": [
+        "prior = generation.fit(D, images",
+        "reader = metrics.classifier(CLASSIFIER",
+        "every = list(range(D.T, -1, -1",
+    ],
+    "07_metrics": [
+        'msssim = reference("pytorch_msssim", "ss',
+        "everywhere = lambda x, y: metrics.ssim(",
+        "from scipy.linalg import sqrtm  # SciPy ",
+        'curves = measured["samples"]',
+    ],
+}
+
+
+def faults_in_reading(notebook) -> list[str]:
+    """What stands between a reader and the idea: long lines, asserts and plotting code in view."""
+    faults = []
+    for index, cell in enumerate(notebook.cells):
+        tags = set(cell.metadata.get("tags", []))
+        if cell.cell_type != "code" or "colab" in tags:
+            continue
+        start = f"cell {index} ({cell.source.strip().splitlines()[0][:50]})"
+        faults += [f"{start}: {len(line)} columns" for line in cell.source.splitlines() if len(line) > COLUMNS]
+        if "solution" in tags:
+            continue
+        if re.search(r"^\s*assert\b", cell.source, re.MULTILINE) and not tags & FOLDS:
+            faults.append(f"{start}: an assert outside of a Check")
+        if re.search(r"^plots\.\w+\(", cell.source, re.MULTILINE) and not ("plot" in tags and tags & FOLDS):
+            faults.append(f"{start}: a picture outside of a Plot")
+    return faults
+
+
+@each_chapter
+def test_nothing_stands_between_reader_and_idea(source):
+    faults = faults_in_reading(chapters.to_notebook(source))
+    allowed = READ_AS_THEY_STAND.get(source.stem, [])
+    assert [fault for fault in faults if not any(f"({start}" in fault for start in allowed)] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "tags", "fault"),
+    [
+        ("x = 1  " + "#" * 85, [], "92 columns"),
+        ("x = 1\nassert x", [], "an assert outside"),
+        ("for x in y:\n    assert x", ["nbval-ignore-output"], "an assert outside"),
+        ("plots.rows({})", ["hide-cell", "check"], "a picture outside"),
+        ("assert x", ["hide-cell", "check"], ""),
+        ("plots.rows({})", ["hide-input", "plot"], ""),
+        ("assert x\nplots.rows({})", ["hide-cell", "solution"], ""),
+    ],
+)
+def test_what_stands_between_reader_and_idea_is_seen(code, tags, fault):
+    cell = nbformat.v4.new_code_cell(code, metadata={"tags": tags})
+    faults = " ".join(faults_in_reading(nbformat.v4.new_notebook(cells=[cell])))
+    assert fault in faults
+    assert bool(fault) == bool(faults)
+
+
+def test_the_first_page_says_how_long_each_chapter_takes_and_is_light():
+    page = (chapters.ROOT / "book" / "index.md").read_text(encoding="utf-8")
+    for source in SOURCES:
+        opening = " ".join(stored(source).cells[0].source.split())
+        minutes = re.search(r"\*\*It takes\*\* (\d+) minutes to read", opening)[1]
+        assert f"({source.stem}.ipynb) | {minutes} min |" in page
+    drawn = (chapters.ROOT / "book" / "static").glob("landing-*")
+    assert sum(path.stat().st_size for path in drawn) < 300_000
+
+
+def test_a_chapter_begins_with_every_part_that_a_chapter_has(tmp_path):
+    (tmp_path / "book").mkdir()
+    for name in ("_config.yml", "_toc.yml", f"book/{SOURCES[-1].name}"):
+        shutil.copy(chapters.ROOT / name, tmp_path / name)
+    source = chapter.begin("blur_or_noise", tmp_path)
+    assert source.name == f"{len(SOURCES) + 1:02d}_blur_or_noise.py"
+    assert f"- file: book/{SOURCES[-1].stem}\n      - file: book/{source.stem}\n" in (tmp_path / "_toc.yml").read_text()
+    notebook = chapters.to_notebook(source)
+    assert faults_in_reading(notebook) == []
+    assert parts_missing(notebook, source.stem) == []
+    with pytest.raises(SystemExit, match="already"):
+        chapter.begin("blur_or_noise", tmp_path)
+    with pytest.raises(SystemExit, match="no name"):
+        chapter.begin("../Blur", tmp_path)
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    exec("\n".join(code), {})  # and it runs
+
+
+# ---- the words and the letters ------------------------------------------------------------------------------------
+
+# Bold in the prose, and no term: emphasis, a name that lives in one section, a word of everyday.
+NOT_IN_THE_GLOSSARY = {
+    "02_unet": {"middle", "that time is useless", "that attention is useless"},
+    "04_sampling": {"why iterate"},
+    "05_linear_proof": {"always alike", "trained", "biased", "noisy", "random", "remainder", "harmless",
+                        "if and only if", "one $x_t$, one image"},
+    "06_generation": {"within what survives"},
+    "07_metrics": {"its original", "set", "net", "number of images", "reference set", "handling", "task",
+                   "80.08"},
+}  # fmt: skip
+
+
+def prose(source) -> str:
+    cells = chapters.to_notebook(source).cells
+    return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+
+
+def plain(term: str) -> str:
+    """A term as it is looked up: one case, one number, no punctuation."""
+    return re.sub(r"(\w\w[^s\W])s\b", r"\1", " ".join(term.lower().split())).strip(".,?!")
+
+
+def terms_of(text: str) -> list[str]:
+    """What a text puts in bold in the middle of a sentence, in at most four words."""
+    bold = re.findall(r"(?<!\*)\*\*([^*]{1,60})\*\*(?!\*)", text)
+    return [
+        plain(words) for words in bold if not words[0].isupper() and len(words.split()) < 5 and words[-1] not in ".:"
+    ]
+
+
+def glossary() -> set[str]:
+    """Every entry of the glossary, and each of its words in the order in which it may be used alone."""
+    page = (chapters.ROOT / "book" / "glossary.md").read_text(encoding="utf-8")
+    entries = [plain(entry) for entry in re.findall(r"^\*\*(.+?)\.\*\*", page, re.MULTILINE)]
+    parts = [part for entry in entries for part in re.split(r", | and ", entry)]
+    return {*entries, *parts, *(part.split()[0] for part in parts)}
+
+
+@each_chapter
+def test_terms_are_in_the_glossary(source):
+    known = glossary() | {plain(term) for term in NOT_IN_THE_GLOSSARY.get(source.stem, ())}
+    assert [term for term in terms_of(prose(source)) if term not in known] == []
+
+
+def test_a_term_that_is_missing_is_seen():
+    found = terms_of("The **bands** of a **new thing**; **Theorem 1.** And **singular\nvalues**, **here:**")
+    assert found == ["band", "new thing", "singular value"]
+    assert [term for term in found if term not in glossary()] == ["new thing"]
+
+
+def letters(text: str) -> set[str]:
+    """The formulas of a text, spaces taken out."""
+    formulas = re.findall(r"\$\$(.+?)\$\$|\$([^$]+)\$", text, re.DOTALL)
+    return {re.sub(r"\s+|\\[,;!]", "", display or inline) for display, inline in formulas}
+
+
+def test_every_symbol_of_the_notation_occurs_in_a_chapter():
+    page = (chapters.ROOT / "book" / "notation.md").read_text(encoding="utf-8")
+    first = re.findall(r"^\| (\$.+?) \|", page, re.MULTILINE)
+    symbols = [symbol for cell in first for symbol in letters(cell)]
+    used = {formula for source in SOURCES for formula in letters(prose(source))}
+    assert len(symbols) > 30
+    for symbol in symbols:
+        alone = re.compile(rf"(?<![A-Za-z\\]){re.escape(symbol)}(?![A-Za-z_])")
+        assert any(alone.search(formula) for formula in used), symbol
 
 
 # ---- the repository's address -------------------------------------------------------------------------------------

@@ -19,6 +19,11 @@ import pytest
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CDN = "https://cdn.jsdelivr.net/npm/mathjax"  # where Sphinx looks for it without a copy
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGD4DwABBAEAX+XDSwAAAABJRU5ErkJggg=="
+# Something wide in a page that hides what does not fit.
+WIDE = (
+    "<main><article style='overflow: hidden'>"
+    "<{tag} style='display: block; width: 900px'>{inside}</{tag}></article></main>"
+)
 
 # What is wrong with a page that has loaded, as a list of sentences.
 INSPECT = """() => {
@@ -39,6 +44,38 @@ INSPECT = """() => {
     const typeset = document.querySelectorAll(".math mjx-container").length;
     const broken = document.querySelectorAll("mjx-merror, [data-mjx-error]").length;
     if (typeset < math || broken) faults.push(`${typeset} of ${math} formulas typeset, ${broken} of them with errors`);
+
+    // Nothing is wider than its box, unless it scrolls in a box that shows it: folded cells are opened first.
+    for (const fold of document.querySelectorAll("main details")) fold.open = true;
+    const page = document.querySelector("main article") || document.querySelector("main");
+    const edge = page ? Math.min(page.getBoundingClientRect().right, window.innerWidth) + 1 : window.innerWidth;
+    const tell = (e) => `${e.tagName.toLowerCase()}.${[...e.classList].join(".")} ` +
+        `"${(e.alt || e.textContent || "").trim().slice(0, 40)}"`;
+    const cued = (e) => {
+        for (; e && e.tagName !== "MAIN"; e = e.parentElement) {
+            const style = getComputedStyle(e);
+            if (style.overflowX === "auto" && style.backgroundImage.includes("gradient") &&
+                e.getBoundingClientRect().right <= edge) return true;
+        }
+        return false;
+    };
+    const boxes = "main pre, main table, main .cell_output .output, main div.math, main [class^='picture-'], " +
+        "main mjx-container[display='true'], main figure, main img, main svg, main dt.sig";
+    for (const e of document.querySelectorAll(boxes)) {
+        const box = e.getBoundingClientRect();
+        if (!box.width || e.closest("[aria-hidden='true'], .headerbtn, button")) continue;
+        const over = Math.max(box.right - edge, e.tagName === "IMG" ? 0 : e.scrollWidth - e.clientWidth - 1);
+        if (over > 0 && !cued(e)) faults.push(`${Math.ceil(over)} px cut off without a cue: ${tell(e)}`);
+    }
+    const small = new Set();
+    for (const figure of document.querySelectorAll("main [class^='picture-'], main figure")) {
+        const words = document.createTreeWalker(figure, NodeFilter.SHOW_TEXT);
+        while (words.nextNode()) {
+            const size = parseFloat(getComputedStyle(words.currentNode.parentElement).fontSize);
+            if (words.currentNode.data.trim() && size < 11) small.add(`${size} px: "${words.currentNode.data.trim()}"`);
+        }
+    }
+    for (const words of small) faults.push(`letters too small in a figure, ${words}`);
     return faults;
 }"""
 
@@ -137,7 +174,7 @@ def inspect(browser, base: str, names: list[str], width: int, scheme: str, absen
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", [380, 1280])
 def test_every_page_stands_on_its_own(pages, site, browser, width, scheme):
     names = sorted(str(path.relative_to(pages)) for path in pages.rglob("*.html") if "_static" not in path.parts)
     assert {f"book/{source.stem}.html" for source in chapters.sources()} <= set(names)
@@ -167,6 +204,12 @@ def test_formulas_were_there_to_be_typeset(pages):
         ('<main><div style="width: 2000px">wide</div></main>', "px wide"),
         ("<script>undefined.x</script>", "undefined"),
         ('<span class="math">x</span>', "0 of 1 formulas"),
+        (f"<main><article style='overflow: hidden'><pre>{'x' * 200}</pre></article></main>", "cut off without a cue"),
+        (f"<main><article><pre style='overflow-x: auto'>{'x' * 200}</pre></article></main>", "cut off without a cue"),
+        (WIDE.format(tag="table", inside="<tr><td>x</td></tr>"), "cut off without a cue: table"),
+        (WIDE.format(tag="figure", inside="x"), "cut off without a cue: figure"),
+        (WIDE.format(tag="span", inside=f"<img src='data:image/png;base64,{PIXEL}' alt='a' width=900>"), "cue: img"),
+        ("<main><div class='picture-rows' style='font-size: 10px'>t = 3</div></main>", "too small in a figure, 10 px"),
     ],
 )
 def test_a_broken_page_is_seen(tmp_path, site, browser, body, fault):
@@ -174,6 +217,32 @@ def test_a_broken_page_is_seen(tmp_path, site, browser, body, fault):
         f'<!doctype html><link rel="icon" href="data:,"><body>{body}</body>', encoding="utf-8"
     )
     assert fault in " ".join(inspect(browser, site(tmp_path), ["page.html"], 360, "light"))
+
+
+def test_what_scrolls_and_shows_it_may_be_wide(tmp_path, site, browser):
+    style = "overflow-x: auto; background-image: linear-gradient(to left, grey, transparent)"
+    body = f"<main><article><pre style='{style}'>{'x' * 200}</pre></article></main>"
+    page = f'<!doctype html><link rel="icon" href="data:,"><body>{body}</body>'
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    assert inspect(browser, site(tmp_path), ["page.html"], 380, "light") == []
+
+
+def test_the_first_page_shows_itself_on_a_phone_at_once(pages, site, browser):
+    """Title, moving pictures, slider and the four doors lie in the first 780 pixels; the slider reacts to keys."""
+    page = browser.new_page(viewport={"width": 380, "height": 780}, reduced_motion="reduce")
+    page.goto(f"{site(pages)}/book/index.html", wait_until="load")
+    for part in ("h1", ".landing-slider img", ".landing-slider input", ".landing-doors a >> nth=3"):
+        box = page.locator(f"main {part}").first.bounding_box()
+        if part == ".landing-slider img":  # the frames below each other; the window shows one
+            box = page.locator("main .landing-slider > div").first.bounding_box()
+        assert box["y"] + box["height"] <= 780, part
+    slider = page.locator("main .landing-slider input")
+    image = page.locator("main .landing-slider img")
+    before = image.evaluate("e => getComputedStyle(e).transform")
+    slider.press("ArrowRight")
+    assert image.evaluate("e => getComputedStyle(e).transform") != before
+    assert page.locator("main .landing-slider output").inner_text() == "coming back: step 1 of 20"
+    page.close()
 
 
 @pytest.mark.parametrize("alt", ["Two squares, one sharp.", ""])
