@@ -335,7 +335,8 @@ for name, D in worlds.items():
 widgets.knobs(
     frames,
     {"D": list(worlds), "R": [f"{u:g} of the way off" for u in words]},
-    alt="A plane of images of two pixels. Thin arrows are parallel for x + s e and run "
+    alt="A plane of images of two pixels. Thin arrows are parallel for x + s e and "
+    "run "
     "to the diagonal for blur. As R's answer moves away from the truth, Algorithm 1 "
     "ends on it each time. Algorithm 2 stays at the truth for x + s e, and for blur "
     "slides across the diagonal without coming nearer to either end of it.",
@@ -640,8 +641,10 @@ plots.rows(
         "original": small,
     },
     alt="Five rows of two pictures, a pagoda and a flower. x_T: grey. What R says: "
-    "noise in which the colours can be made out. Algorithm 2: the original photographs, "
-    "clean. With a fraud for R: the grey photographs under coloured noise. Original: "
+    "noise in which the colours can be made out. Algorithm 2: the original "
+    "photographs, "
+    "clean. With a fraud for R: the grey photographs under coloured noise. "
+    "Original: "
     "as the third row.",
 )
 
@@ -758,8 +761,10 @@ for share in (0, 0.05, 0.1, 0.25, 0.5, 0.75, 1):
 widgets.slider(
     list(bent.values()),
     [f"lambda = {share:g}: RMS error {error[share]:.3f}" for share in error],
-    alt="Eight digits that Algorithm 2 restored with noise for predictions. At lambda "
-    "= 0 they are clean; up to 0.25 a fine grain grows over them; at 0.5 they can still "
+    alt="Eight digits that Algorithm 2 restored with noise for predictions. At "
+    "lambda "
+    "= 0 they are clean; up to 0.25 a fine grain grows over them; at 0.5 they can "
+    "still "
     "be read; at 1 only noise is left.",
     scale=4,
     start=list(error).index(0.25),
@@ -1972,10 +1977,12 @@ print(verdict(solved))
 one_slope = lambda R, D, x, path: last(sampling.improved(R, D, x, severities=path))
 assert verdict(solved).startswith("right")
 assert verdict(one_slope).startswith("not yet: twice")
-# It is Algorithm 2 with a second opinion, so where R does not matter it is exact, too
+# It is Algorithm 2 with a second opinion, so where R does not matter it is exact,
+# too
 D = four["x + s e"]
 assert (solved(fraud(), D, D(x0, D.T), range(D.T, -1, -1)) - x0).abs().max() < 1e-12
-# A network's own errors are another matter: its slope is wrong, not its step too long.
+# A network's own errors are another matter: its slope is wrong, not its step too
+# long.
 
 # %% [markdown]
 # ## Recap

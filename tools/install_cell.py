@@ -17,5 +17,8 @@ if util.find_spec("coldlab") is None:
         reasons = [line for line in told if line.startswith(("fatal:", "ERROR:"))]
         reasons = [line for line in reasons if "Ignored" not in line]
         reason = (reasons or told[-1:] or [""])[0][:200]
-        sys.exit(f"coldlab could not be installed. {reason} Is there a network? Then run this cell again.")
+        sys.exit(
+            f"coldlab could not be installed. {reason} Is there a network? "
+            "Then run this cell again."
+        )
     importlib.invalidate_caches()
