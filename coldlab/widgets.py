@@ -43,13 +43,14 @@ class Slider:
         return f"Slider: {self.alt}"
 
 
-def slider(frames, captions, alt, scale=3):
+def slider(frames, captions, alt, scale=3, start=0):
     """A slider that shows one frame at a time, with its caption.
 
     frames: one entry per position, images (N, C, H, W) or (C, H, W), floats in [-1, 1] or uint8, all of one shape; the
     N images of a frame stand side by side. captions: as many strings. scale: page pixels per image pixel, at most (a
-    narrow page shows them smaller). Returns a Slider.
-    Raises ColdlabError for no frames, unequal numbers or shapes, a scale of 0 or less, or an empty alt.
+    narrow page shows them smaller). start: the position that is shown first, also where no script runs; -1 is the last.
+    Returns a Slider. Raises ColdlabError for no frames, unequal numbers or shapes, a scale of 0 or less, a start that
+    is no position, or an empty alt.
     """
     frames = [frame[None] if frame.ndim == 3 else frame for frame in map(torch.as_tensor, frames)]
     captions, alt = [str(caption) for caption in captions], check_alt(alt)
@@ -62,15 +63,17 @@ def slider(frames, captions, alt, scale=3):
         raise ColdlabError(f"scale is {scale}; it is a number above 0.")
     pictures = [_arrange(to_pixels(frame)) for frame in frames]
     (height, width), strip = pictures[0].shape[:2], np.concatenate(pictures)
-    return Slider(_html(_data_uri(strip), captions, alt, height, width, scale), alt, strip)
+    start = _position(start, len(captions))
+    return Slider(_html(_data_uri(strip), captions, alt, height, width, scale, start), alt, strip)
 
 
-def knobs(frames, choices, alt):
+def knobs(frames, choices, alt, start=0):
     """Several sliders that choose one frame together, one for each of `choices`.
 
     frames: plots.Pictures of one size, one for each combination, the last choice running fastest. What a combination is
     must stand in the picture: where handlers are stripped, all of them are shown below each other. choices: {label:
-    names}. Returns a Slider. Raises ColdlabError for no choices, unequal numbers or sizes, or an empty alt.
+    names}. start: the frame that is shown first, as in `slider`. Returns a Slider. Raises ColdlabError for no choices,
+    unequal numbers or sizes, a start that is no frame, or an empty alt.
     """
     names, alt = [[str(name) for name in of] for of in choices.values()], check_alt(alt)
     positions = math.prod(map(len, names))
@@ -83,7 +86,8 @@ def knobs(frames, choices, alt):
     if len(shapes) > 1:
         raise ColdlabError(f"pictures have sizes {shapes}; all must be alike.")
     (height, width), strip = shapes[0], np.concatenate(pictures)
-    return Slider(_html_knobs(_palette_uri(strip), list(choices), names, alt, height, width), alt, strip)
+    start = _position(start, positions)
+    return Slider(_html_knobs(_palette_uri(strip), list(choices), names, alt, height, width, start), alt, strip)
 
 
 def explore(D, images, z=None, severities=None, alt=None, scale=3):
@@ -156,6 +160,13 @@ def live(D, images, R=None):
     upload.observe(take, "value")
     redraw()
     return ipywidgets.VBox([*controls.values(), t, *([sampler] if R is not None else []), upload, picture, message])
+
+
+def _position(start, n):
+    """start as 0..n - 1, counted from the end where it is negative."""
+    if isinstance(start, bool) or not isinstance(start, int) or not -n <= start < n:
+        raise ColdlabError(f"start is {start!r}; it is one of the positions 0..{n - 1}, or -1 for the last.")
+    return start % n
 
 
 def _settings(D):
@@ -261,24 +272,29 @@ def _palette_uri(strip):
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _html(uri, captions, alt, height, width, scale):
+def _moved(position, n):
+    """The style that puts one of n positions into the window; none for the first."""
+    return f";transform:translateY({-100 * position / n:.6g}%)" if position else ""
+
+
+def _html(uri, captions, alt, height, width, scale, start):
     n, room = len(captions), max(map(len, captions))
     move = (
         "const f=this.closest('figure'),c=JSON.parse(this.dataset.captions)[this.value];"
         f"f.querySelector('img').style.transform='translateY('+-100*this.value/{n}+'%)';"
         "f.querySelector('output').value=c;this.setAttribute('aria-valuetext',c)"
     )
-    first, alt = html.escape(captions[0]), html.escape(alt)
+    first, alt, moved = html.escape(captions[start]), html.escape(alt), _moved(start, n)
     # Inline styles only: a style element would act on the whole page. The text takes the page's colour; the slider's
     # blue is the one that browsers draw on a light track in light pages and on a dark track in dark ones.
     return f"""<figure style="margin:.5em 0;max-width:100%;width:{width * scale:g}px">
 <div style="overflow:hidden;aspect-ratio:{width}/{height}">
 <img class="dark-light" src="{uri}" alt="{alt}" width="{width}" height="{height * n}" \
 style="display:block;width:100%;height:auto;max-width:none;margin:0;padding:0;border-radius:0;background:none;\
-filter:none;image-rendering:pixelated">
+filter:none;image-rendering:pixelated{moved}">
 </div>
 <div style="display:flex;flex-wrap:wrap;align-items:center;gap:.2em .8em;margin-top:.4em;color:inherit">
-<input type="range" min="0" max="{n - 1}" value="0" step="1" autocomplete="off" aria-label="{alt}" \
+<input type="range" min="0" max="{n - 1}" value="{start}" step="1" autocomplete="off" aria-label="{alt}" \
 aria-valuetext="{first}" data-captions="{html.escape(json.dumps(captions))}" oninput="{html.escape(move)}" \
 style="flex:1 1 10em;min-width:0;margin:0;height:28px;accent-color:#388DC4;cursor:pointer">
 <output aria-live="off" style="min-width:min(100%,{room}ch);font-variant-numeric:tabular-nums">{first}</output>
@@ -286,7 +302,7 @@ style="flex:1 1 10em;min-width:0;margin:0;height:28px;accent-color:#388DC4;curso
 </figure>"""
 
 
-def _html_knobs(uri, labels, names, alt, height, width):
+def _html_knobs(uri, labels, names, alt, height, width, start):
     n = math.prod(map(len, names))
     move = (
         "const f=this.closest('figure');let i=0;for(const k of f.querySelectorAll('input')){"
@@ -295,12 +311,13 @@ def _html_knobs(uri, labels, names, alt, height, width):
         f"f.querySelector('img').style.transform='translateY('+-100*i/{n}+'%)'"
     )
     alt, rows = html.escape(alt), []
-    for label, of in zip(labels, names, strict=True):
-        label, first, room = html.escape(label), html.escape(of[0]), max(map(len, of))
+    firsts = np.unravel_index(start, [len(of) for of in names])  # the last choice runs fastest
+    for label, of, at in zip(labels, names, firsts, strict=True):
+        label, first, room = html.escape(label), html.escape(of[at]), max(map(len, of))
         rows.append(
             f"""<div style="display:flex;flex-wrap:wrap;align-items:center;gap:.2em .8em;color:inherit">
 <span style="min-width:{max(map(len, labels))}ch">{label}</span>
-<input type="range" min="0" max="{len(of) - 1}" value="0" step="1" autocomplete="off" aria-label="{label}" \
+<input type="range" min="0" max="{len(of) - 1}" value="{at}" step="1" autocomplete="off" aria-label="{label}" \
 aria-valuetext="{first}" data-names="{html.escape(json.dumps(of))}" oninput="{html.escape(move)}" \
 style="flex:1 1 8em;min-width:0;margin:0;height:28px;accent-color:#388DC4;cursor:pointer">
 <output aria-live="off" style="min-width:min(100%,{room}ch)">{first}</output>
@@ -312,6 +329,6 @@ style="flex:1 1 8em;min-width:0;margin:0;height:28px;accent-color:#388DC4;cursor
 <div style="overflow:hidden;aspect-ratio:{width}/{height};margin-top:.4em">
 <img class="dark-light" src="{uri}" alt="{alt}" width="{width}" height="{height * n}" \
 style="display:block;width:100%;height:auto;max-width:none;margin:0;padding:0;border-radius:0;background:none;\
-filter:none">
+filter:none{_moved(start, n)}">
 </div>
 </figure>"""

@@ -143,11 +143,40 @@ def test_stripped_of_style_and_handlers_the_film_strip_is_left():
         (lambda: widgets.slider(frames(), "abcd", " "), "alt is ' '; say in a sentence"),
         (lambda: widgets.slider(frames(), "abcd", "x", scale=0), "scale is 0; it is a number above 0"),
         (lambda: widgets.slider(frames(channels=2), "abcd", "x"), "a picture takes"),
+        (lambda: widgets.slider(frames(), "abcd", "x", start=4), r"start is 4; it is one of the positions 0\.\.3"),
+        (lambda: widgets.slider(frames(), "abcd", "x", start=-5), "start is -5; it is one of"),
+        (lambda: widgets.slider(frames(), "abcd", "x", start=1.0), "start is 1.0; it is one of"),
+        (lambda: widgets.slider(frames(), "abcd", "x", start=True), "start is True; it is one of"),
     ],
 )
 def test_wrong_input(call, message):
     with pytest.raises(ColdlabError, match=message):
         call()
+
+
+@pytest.mark.parametrize(("start", "position"), [(0, 0), (2, 2), (-1, 3)])
+def test_a_slider_may_open_anywhere(start, position):
+    elements = Elements(widgets.slider(frames(), "abcd", "x", start=start).html)
+    assert (elements["input"]["value"], elements["input"]["aria-valuetext"]) == (str(position), "abcd"[position])
+    assert f">{'abcd'[position]}</output>" in widgets.slider(frames(), "abcd", "x", start=start).html
+    moved = re.search(r"transform:translateY\((.*)%\)", elements["img"]["style"])
+    assert (float(moved[1]) if moved else 0) == -25 * position
+
+
+def test_a_start_leaves_the_film_strip_as_it_is():
+    assert np.array_equal(film(widgets.slider(frames(), "abcd", "x", start=2))[1], film(slider_at_0())[1])
+    assert slider_at_0().html == widgets.slider(frames(), "abcd", "x", start=0).html
+
+
+def slider_at_0():
+    return widgets.slider(frames(), "abcd", "x")
+
+
+def test_knobs_may_open_anywhere():
+    elements = Elements(widgets.knobs(pictures(), CHOICES, "x", start=4).html)
+    ranges = [attributes for tag, attributes in elements.found if tag == "input"]
+    assert [(knob["value"], knob["aria-valuetext"]) for knob in ranges] == [("1", "snow"), ("1", '"noisy" <b>')]
+    assert "transform:translateY(-66.6667%)" in elements["img"]["style"]
 
 
 # --- explore
@@ -259,6 +288,7 @@ def test_the_last_choice_runs_fastest_in_the_film():
         (lambda: widgets.knobs(frames(6), CHOICES, "x"), "no Picture"),
         (lambda: widgets.knobs(pictures(5) + pictures(1, 2.0), CHOICES, "x"), "pictures have sizes"),
         (lambda: widgets.knobs(pictures(), CHOICES, ""), "alt is ''; say in a sentence"),
+        (lambda: widgets.knobs(pictures(), CHOICES, "x", start=6), r"start is 6; it is one of the positions 0\.\.5"),
     ],
 )
 def test_wrong_input_to_knobs(call, message):
@@ -331,6 +361,20 @@ def test_arrow_keys_move_one_slider(browser):
     assert np.array_equal(shown(page, 0), expected(first, 3, 4, 6))
     assert page.get_by_role("slider", name="First.").count() == 1
     assert page.complaints == []
+    page.close()
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_the_start_is_shown_also_where_no_script_runs(browser, scripts):
+    slider = widgets.slider(frames(), "abcd", "x", scale=6, start=2)
+    page = browser.new_page(viewport={"width": 900, "height": 700}, java_script_enabled=scripts)
+    page.set_content(PAGE + slider.html)
+    assert np.array_equal(shown(page, 0), expected(slider, 2, 4, 6))
+    assert page.locator("output").inner_text() == "c"
+    if scripts:  # and the next key moves on from there
+        page.get_by_role("slider").focus()
+        page.keyboard.press("ArrowRight")
+        assert np.array_equal(shown(page, 0), expected(slider, 3, 4, 6))
     page.close()
 
 
