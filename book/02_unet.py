@@ -48,15 +48,19 @@ if util.find_spec("coldlab") is None:
 # with your own images, and run the chapter again.
 
 # %%
+import ast
 import copy
 import inspect
+import textwrap
 from itertools import pairwise
 
 import torch
+from einops import rearrange
+from matplotlib.patches import Rectangle
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from coldlab import ColdlabError, data, metrics, plots, training
+from coldlab import ColdlabError, data, load_pretrained, metrics, plots, training
 from coldlab.lab import results
 from coldlab.data import to_float, to_uint8, to_unit
 from coldlab.degradations import make
@@ -71,7 +75,7 @@ from coldlab.unet import (
 )
 
 DATASET = "digits"
-STEPS = 90  # each of the six short trainings near the end
+STEPS = 90  # each of the short trainings near the end
 BATCH = 32  # images per step
 
 train_images = data.load(DATASET, "train", size=32)[0]
@@ -83,6 +87,226 @@ D = make("blur", 32)  # Gaussian blur, T = 20 severities
 print("train", tuple(train_images.shape), " test", tuple(test_images.shape))
 
 # %% [markdown]
+# ## The network at a glance
+#
+# Here is a trained network at work: a small one, the one that ships with `coldlab`. It is given a digit after twenty
+# blurs, which looks like an even grey, and it is told so. Each thumbnail is a real picture from inside, one of the
+# *maps* that a part of the network hands on; four of them are shown for each part. Follow the arrows down and up again.
+
+# %% tags=["hide-input", "plot"]
+shipped = load_pretrained(
+    "digits-blur"
+)  # R of three levels, trained for 2,000 steps
+digit = to_float(data.load("digits", "test", size=32)[0][4:5])  # (1, 1, 32, 32)
+blur = shipped.D
+told = blur.T  # the severity of the example
+seen = {}  # what each part of the network answers
+
+
+def listen(part, name):
+    part.register_forward_hook(lambda *given: seen.update({name: given[2][0]}))
+
+
+u = copy.deepcopy(shipped.net)  # hooks go into a copy
+for i in range(3):
+    listen(u.down[i][2], f"down {i}")
+for i in range(2):
+    listen(u.up[i][2], f"up {2 - i}")
+listen(u.middle[2], "middle")
+listen(u.last, "last")
+with torch.no_grad():
+    shown_x = blur(digit, told)
+    shown_inverse = blur.inverse(shown_x.double(), told)
+    answer = Preconditioned(u, blur).eval()(shown_x, told)
+
+
+def four(name):
+    """The four liveliest maps of a part, each from its black to its white."""
+    maps = seen[name]
+    maps = maps[maps.flatten(1).std(1).argsort(descending=True)[:4]]
+    low, high = maps.amin((1, 2), True), maps.amax((1, 2), True)
+    return (maps - low) / (high - low)
+
+
+def sheet(width, height):
+    """Axes in pixels of the page, from the upper left corner."""
+    fig, ax = plots.figure(width / 100, height / 100)
+    fig.set_layout_engine("none")
+    ax.set_position([0, 0, 1, 1])
+    ax.set_axis_off()
+    return fig, ax
+
+
+def put(ax, image, x, y, side):
+    """One image, its middle at (x, y)."""
+    place = (x - side / 2, x + side / 2, y + side / 2, y - side / 2)
+    ax.imshow(image, "gray", extent=place, interpolation="nearest", aspect="auto")
+    ax.add_patch(
+        Rectangle(place[::3], side, side, fill=False, ec=plots.TEXT, lw=0.6)
+    )
+
+
+def words(ax, x, y, text, size=9.5, **how):
+    ax.text(
+        x, y, text, ha=how.pop("ha", "center"), va="center", fontsize=size, **how
+    )
+
+
+def arrow(ax, a, b, colour=plots.TEXT, line="-", bend=0):
+    way = dict(arrowstyle="-|>", color=colour, linestyle=line, shrinkA=0, shrinkB=0)
+    way["connectionstyle"] = f"arc3,rad={bend}"
+    ax.annotate("", b, a, arrowprops=way)
+
+
+HEARS, ATTENDS, SKIP = (plots.COLOURS[c] for c in ("green", "purple", "vermillion"))
+parts = ("down 0", "down 1", "down 2", "middle", "up 2", "up 1", "last")
+
+
+def badges(ax, a, b, name):
+    """t where a part hears the severity, a where the paper's has attention."""
+    if name != "last":
+        words(ax, *a, "t", color=HEARS, weight="bold")
+        words(ax, *b, "a", color=ATTENDS, weight="bold")
+
+
+def hands_of(ax, x, y, width):
+    """The severity as the network sees it: sines and cosines."""
+    phase = told * u.time.frequencies
+    hands = torch.cat([phase.sin(), phase.cos()])[None]
+    place = (x - width / 2, x + width / 2, y + 8, y - 8)
+    ax.imshow(hands, "RdBu_r", vmin=-1, vmax=1, extent=place, aspect="auto")
+
+
+def size_of(name):
+    maps = seen[name]
+    return f"{maps.shape[0]} maps {maps.shape[1]} x {maps.shape[2]}"
+
+
+def legend(ax, x, y, step):
+    for k, (sign, colour, text) in enumerate(
+        (
+            ("t", HEARS, "hears the severity"),
+            ("a", ATTENDS, "attention in the paper's"),
+            ("", ATTENDS, "network, none in this one"),
+        )
+    ):
+        words(ax, x, y + k * step, sign, color=colour, weight="bold")
+        words(ax, x + 10, y + k * step, text, 9, ha="left")
+
+
+fig, ax = sheet(720, 455)
+xs, ys = (150, 223, 296, 360, 424, 497, 570), (92, 190, 288, 396, 288, 190, 92)
+place = dict(zip(parts, zip(xs, ys, strict=True), strict=True))
+for name, (x, y) in place.items():
+    for k, image in enumerate(four(name)):
+        put(ax, image, x - 16 + 32 * (k % 2), y - 16 + 32 * (k // 2), 30)
+    words(ax, x, y - 42, name, weight="bold")
+    words(ax, x, y + 41, size_of(name), 8.5)
+    side = 41 if x >= 360 else -41
+    down = 10 if name == "middle" else 0
+    badges(ax, (x + side, y - 9 + down), (x + side, y + 9 + down), name)
+for a, b in pairwise(parts[:3]):  # down: halve
+    arrow(
+        ax,
+        (place[a][0] + 20, place[a][1] + 51),
+        (place[b][0] - 34, place[b][1] - 20),
+    )
+for a, b in pairwise(parts[4:]):  # up: double
+    arrow(
+        ax,
+        (place[a][0] + 34, place[a][1] - 20),
+        (place[b][0] - 20, place[b][1] + 51),
+    )
+arrow(ax, (296, 338), (325, 378))
+arrow(ax, (395, 376), (424, 338))
+for a, b in (("down 2", "up 2"), ("down 1", "up 1"), ("down 0", "last")):
+    (x, y), (end, _) = place[a], place[b]
+    used = b != "last"
+    arrow(ax, (x + 36, y), (end - 36, y), SKIP, "-" if used else ":")
+    words(ax, 360, y - 9, "skip" if used else "kept, never used", color=SKIP)
+for image, y, text in ((shown_x, 74, "$x_t$"), (shown_inverse, 162, "the inverse")):
+    put(ax, plots.to_pixels(image)[0], 42, y, 62)
+    words(ax, 42, y - 41, text)
+arrow(ax, (76, 78), (102, 86))
+arrow(ax, (76, 150), (102, 108))
+words(ax, 42, 262, f"t = {told}", color=HEARS, weight="bold")
+hands_of(ax, 42, 282, 62)
+words(ax, 42, 304, "sines and", 8.5)
+words(ax, 42, 318, "cosines of t", 8.5)
+arrow(ax, (608, 92), (640, 92))
+for image, y, text in (
+    (answer, 92, r"$\hat x_0$"),
+    (digit, 190, "$x_0$, the truth"),
+):
+    put(ax, plots.to_pixels(image)[0], 674, y, 62)
+    words(ax, 674, y - 42, text)
+legend(ax, 520, 380, 17)
+ax.set(xlim=(0, 720), ylim=(455, 0))
+wide = plots.Picture(
+    fig,
+    alt="The network as a U. On the left go in x_t, an even grey square, and its "
+    "inverse, a soft white blob, and the severity t = 20. Three stages lead "
+    "down, with maps of 8 x 8, 4 x 4 and 2 x 2 pixels, then the middle, then "
+    "two stages up and a last one. Skips lead across at 2 x 2 and 4 x 4; the "
+    "one at 8 x 8 is kept and never used. Out comes a sharp digit, like the "
+    "truth below it.",
+)
+
+fig, ax = sheet(340, 730)
+heights = dict(zip(parts, range(140, 140 + 7 * 68, 68), strict=True))
+for image, x, text in ((shown_x, 42, "$x_t$"), (shown_inverse, 116, "the inverse")):
+    put(ax, plots.to_pixels(image)[0], x, 56, 62)
+    words(ax, x, 13, text)
+words(ax, 230, 34, f"t = {told}", color=HEARS, weight="bold")
+hands_of(ax, 230, 55, 100)
+words(ax, 230, 76, "sines and cosines of t", 8.5)
+for name, y in heights.items():
+    for k, image in enumerate(four(name)):
+        put(ax, image, 27 + 38 * k, y, 36)
+    words(ax, 170, y - 9, name, ha="left", weight="bold")
+    words(ax, 170, y + 9, size_of(name), 8.5, ha="left")
+    badges(ax, (238, y - 9), (252, y - 9), name)
+    arrow(ax, (84, y - 48), (84, y - 20))
+arrow(ax, (84, heights["last"] + 20), (84, heights["last"] + 48))
+for a, b, x in (
+    ("down 2", "up 2", 276),
+    ("down 1", "up 1", 298),
+    ("down 0", "last", 320),
+):
+    top, end = heights[a], heights[b]
+    line = "-" if b != "last" else ":"
+    ax.plot([268, x, x], [top, top, end], color=SKIP, lw=1, ls=line)
+    arrow(ax, (x, end), (266, end), SKIP, line)
+words(ax, 287, heights["middle"], "skips", color=SKIP, rotation=90)
+words(ax, 332, heights["middle"], "kept, never used", color=SKIP, rotation=90)
+put(ax, plots.to_pixels(answer)[0], 84, heights["last"] + 82, 62)
+put(ax, plots.to_pixels(digit)[0], 250, heights["last"] + 82, 62)
+words(ax, 128, heights["last"] + 82, r"$\hat x_0$")
+words(ax, 216, heights["last"] + 82, "$x_0$, the truth", 8.5, ha="right")
+legend(ax, 20, heights["last"] + 132, 17)
+ax.set(xlim=(0, 340), ylim=(730, 0))
+plots.either(wide, plots.Picture(fig, alt=wide.alt))
+
+# %% tags=["hide-cell", "check"]
+assert (answer - digit).abs().mean() < 0.1  # the answer is near the truth
+sizes = {name: tuple(maps.shape[1:]) for name, maps in seen.items()}
+assert sizes["down 0"] == (8, 8) and sizes["down 1"] == sizes["up 1"] == (4, 4)
+assert sizes["down 2"] == sizes["middle"] == (2, 2) and sizes["last"] == (8, 8)
+assert shown_x.std() < 0.05  # an even grey
+
+# %% [markdown]
+# Read it in three movements.
+#
+# - **Down.** The maps get smaller: 8 x 8, 4 x 4, 2 x 2. (This network first folds 4 x 4 pixels into channels, so that
+#   32 x 32 pixels enter as 8 x 8.) At first one still sees the blob that came in. At the bottom a map is four numbers,
+#   and nobody can say what they mean.
+# - **Up.** The maps grow again, and in the last ones the digit can be read.
+# - **Across.** At each size but the largest the way up is handed what the way down had: the *skips*.
+#
+# And two things go in beside $x_t$: the severity, a little $t$ at each part that hears it, and a second picture, *the
+# inverse*. Every part of the drawing has its section below.
+
+# %% [markdown]
 # ## A puzzle first
 #
 # The network of this chapter has four helpers.
@@ -92,7 +316,7 @@ print("train", tuple(train_images.shape), " test", tuple(test_images.shape))
 # - **Attention**: layers in which every pixel can hear about all others.
 # - **The inverse**: beside $x_t$ it is shown a second picture, an attempt to undo D by plain arithmetic.
 #
-# Near the end of the page we take away one at a time, train what is left for 90 steps of 32 images, and measure.
+# Near the end of the page we take away one at a time, train what is left for a few seconds, and measure.
 # **Write down the four in the order of how much you expect to lose without them.** One hint: three of them are in
 # the paper's network, one is not.
 
@@ -176,14 +400,18 @@ answers = {
     "halfway": (x0 + soft) / 2,
     "black": -torch.ones_like(x0),
 }
+least = []  # how far above the bounds
 print("          squared error      absolute error")
 for name, answer in answers.items():
     squared = (rmse(answer, x0) ** 2 + rmse(answer, soft) ** 2) / 2
     linear = (absolute(answer, x0) + absolute(answer, soft)) / 2
     above = squared - rmse(x0, soft) ** 2 / 4, linear - absolute(x0, soft) / 2
-    assert min(above) > -1e-6  # no single answer beats the bounds
+    least.append(min(above))
     told = ["reaches the bound" if a < 1e-6 else "is worse" for a in above]
     print(f"{name:8}  {told[0]:17}  {told[1]}")
+
+# %% tags=["hide-cell", "check"]
+assert min(least) > -1e-6  # no single answer beats the bounds
 
 # %% [markdown]
 # The soft lens was made up. In a set of *sharp* digits the severity can be read off the picture, because no clean
@@ -208,7 +436,6 @@ guess = (
 miss = (guess - severities[:, None]).abs()
 if DATASET == "digits":
     print("guesses off by at most", miss.max().item(), "severities")
-    assert miss.max() <= 3  # contrast alone gives t away
 
 # %% tags=["hide-input", "plot"]
 plots.curves(
@@ -225,6 +452,9 @@ plots.curves(
     "strongest digit are a factor of less than two apart.",
 )
 
+# %% tags=["hide-cell", "check"]
+assert miss.max() <= 3 or DATASET != "digits"  # contrast alone gives t away
+
 # %% [markdown]
 # The lines fall by a factor of about 1.2 per severity, and digits differ among themselves by less than a factor of
 # two. So on *this* data a network that is not told $t$ can see it, to within two or three severities. Keep that for
@@ -240,7 +470,7 @@ plots.curves(
 
 # %%
 bare = nn.Linear(1, 64)(severities[:, None].float())  # (21, 64), from the number
-print(inspect.getsource(TimeEmbedding.forward).rstrip())
+print(inspect.getsource(TimeEmbedding).rstrip())
 
 time = TimeEmbedding(64)
 phase = severities[:, None] * time.frequencies  # (21, 32)
@@ -303,52 +533,80 @@ for s in range(D.T):
 # %% [markdown]
 # ## One block
 #
-# The body of the network is this, a **ConvNeXt block** (Liu et al., 2022) with two changes: it hears $t$, and its
-# last two convolutions are 3 x 3 where the original has 1 x 1.
+# The body of the network is one block, used everywhere: a **ConvNeXt block** (Liu et al., 2022) with two changes. It
+# hears $t$, and its last two convolutions are 3 x 3 where the original has 1 x 1. It does four things, and each is a
+# line in `__init__` and a line in `forward`. This helper finds the two in the package's source, and prints them below
+# each other.
+
 
 # %%
-print(inspect.getsource(Block).rstrip())
+def lines(cls, part):
+    """Print the statements of a class that make or use `part`, method by method."""
+    source = inspect.getsource(cls)
+    for method in ast.parse(source).body[0].body:
+        for statement in getattr(method, "body", []):
+            names = {
+                getattr(n, "attr", getattr(n, "name", ""))
+                for n in ast.walk(statement)
+            }
+            if part in names:
+                first, last = statement.lineno - 1, statement.end_lineno
+                text = "\n".join(source.splitlines()[first:last])
+                print(f"# {method.name}\n{textwrap.dedent(text)}")
+
 
 # %% [markdown]
-# Line by line, from 16 channels to 32:
+# **Look.** The 7 x 7 convolution is *depthwise*: each channel looks around in itself only. That makes it cheap, 49
+# weights per channel. We build a block from 16 channels to 32 and follow $x$ through it.
 
 # %%
 torch.manual_seed(0)
 embed, block = TimeEmbedding(16), Block(16, 32, embedding=16)
 x = torch.randn(len(t), 16, 32, 32)
-e = embed(t)
-show("x", x)
-show("e, the embedded t", e)
+
+lines(Block, "look")
 look = block.look(x)
-show("look: 7 x 7, depthwise", look)
+show("x", x)
+show("after look", look)
+
+# %% [markdown]
+# **Hear.** The severity comes in as one number per channel, added at every pixel alike. It can make a channel brighter
+# or darker. It cannot point to a place.
+
+# %%
+lines(Block, "hear")
+e = embed(t)
 hear = block.hear(e)[:, :, None, None]
-show("hear: one number per channel", hear)
 h = look + hear
+show("e, the embedded t", e)
+show("what is added", hear)
+show("after hear", h)
+
+# %% [markdown]
+# **Think.** First every pixel's channels are normalised, to mean 0 and standard deviation 1. Then two dense 3 x 3
+# convolutions mix them, with twice the channels in between.
+
+# %%
+lines(Block, "think")
 norm, widen, gelu, narrow = block.think
 h = norm(h)
-show("think: normalise", h)
+show("normalised", h)
 h = widen(h)
-show("think: 3 x 3, twice the channels", h)
+show("3 x 3, twice the channels", h)
 h = narrow(gelu(h))
-show("think: GELU, 3 x 3", h)
+show("GELU, 3 x 3", h)
+
+# %% [markdown]
+# **Carry.** The input is added at the end, by way of a 1 x 1 convolution where the number of channels changes. So a
+# block that has learned nothing yet does no harm.
+
+# %%
+lines(Block, "carry")
 h = h + block.carry(x)
-show("carry: add x, by 1 x 1", h)
+show("the block's answer", h)
 
 # %% tags=["hide-cell", "check"]
 assert torch.allclose(h, block(x, e), atol=1e-6)  # these lines are the block
-
-# %% [markdown]
-# Four verbs, four claims, each checked below.
-#
-# 1. **Look.** The 7 x 7 convolution is **depthwise**: each channel looks around in itself only. That makes it cheap,
-#    49 weights per channel.
-# 2. **Hear.** The severity comes in as one number per channel, added at every pixel alike. It can make a channel
-#    brighter or darker; it cannot point to a place.
-# 3. **Think.** First every pixel's channels are normalised, to mean 0 and standard deviation 1. Then two dense
-#    convolutions mix them.
-# 4. **Carry.** The input is added at the end, so a block that has learned nothing yet does no harm.
-
-# %%
 with torch.no_grad():
     poked = x.clone()
     poked[:, 3] += 1
@@ -370,10 +628,8 @@ with torch.no_grad():
     ).abs().max() < 1e-5  #    the same one at every pixel
 
     h = norm(look + hear)
-    assert (
-        h.mean(1).abs().max() < 1e-4
-        and (h.std(1, correction=0) - 1).abs().max() < 1e-2
-    )  # 3. mean 0, std 1
+    assert h.mean(1).abs().max() < 1e-4  # 3. mean 0, std 1
+    assert (h.std(1, correction=0) - 1).abs().max() < 1e-2
 
     nn.init.zeros_(narrow.weight), nn.init.zeros_(narrow.bias)
     assert torch.equal(block(x, e), block.carry(x))  # 4. an empty block only carries
@@ -430,43 +686,89 @@ assert isinstance(
 # image, and each pixel mixes these 32 averages to its taste.
 
 # %%
-print("\n".join(inspect.getsource(LinearAttention.forward).splitlines()[1:]))
+print(textwrap.dedent(inspect.getsource(LinearAttention.__init__)).rstrip())
 
 # %% [markdown]
-# The same steps with shapes. There are four **heads**: four independent sets of queries, keys and values.
+# > **Exercise 1.** That was `__init__`. The heart of `forward` are the two formulas above, and you write it. You are
+# > given $q$, $k$ and $v$ for four **heads**, four independent sets of them, each of shape (images, 4, 32, N). Write the
+# > summary and what the queries read from it. `.softmax(-1)` runs over the last axis, `.mT` swaps the last two. Then run
+# > the check below.
+
+
+# %%
+def attend(q, k, v):
+    """q, k, v (B, 4, 32, N) -> out (B, 4, 32, N)."""
+    return None  # write two lines: S, then out
+
+
+# %% tags=["hide-input", "check"]
+def verdict(attend):
+    """Your middle in the package's layer: is the layer's answer the same?"""
+    torch.manual_seed(0)
+    layer, x = LinearAttention(64), torch.randn(2, 64, 8, 8)
+    with torch.no_grad():
+        q, k, v = layer.qkv(layer.norm(x)).reshape(2, 3, 4, 32, 64).unbind(1)
+        right = (k.softmax(-1) @ v.mT).mT @ q / 32**0.5
+        try:
+            out = attend(q, k, v)
+        except (RuntimeError, TypeError) as error:
+            return f"not yet: {error}"
+        if out is None:
+            return "not written yet"
+        if not torch.is_tensor(out) or out.shape != q.shape:
+            return f"not yet: out is {getattr(out, 'shape', out)}, not {q.shape}"
+        if torch.allclose(out, right, atol=1e-5):
+            mixed = x + layer.out(out.reshape(2, 128, 8, 8))
+            return "right" if torch.allclose(mixed, layer(x), atol=1e-5) else "wrong"
+        if torch.allclose(out, right * 32**0.5, atol=1e-4):
+            return "nearly: the square root of 32 is missing"
+        if torch.allclose(out, (k.softmax(-2) @ v.mT).mT @ q / 32**0.5, atol=1e-5):
+            return "nearly: the softmax runs over the channels, not over the pixels"
+        return "not yet: the shape is right, the numbers are not"
+
+
+print("attend:", verdict(attend))
+
+
+# %% tags=["hide-cell", "solution"]
+def written(q, k, v):
+    S = k.softmax(-1) @ v.mT  # (B, 4, 32, 32): the pixels are gone
+    return S.mT @ q / 32**0.5
+
+
+print("this solution is", verdict(written))
+print(textwrap.dedent(inspect.getsource(LinearAttention.forward)).rstrip())
+assert verdict(written) == "right" and verdict(attend) in (
+    "not written yet",
+    "right",
+)
+assert "square root" in verdict(lambda q, k, v: (k.softmax(-1) @ v.mT).mT @ q)
+assert "pixels" in verdict(lambda q, k, v: (k.softmax(-2) @ v.mT).mT @ q / 32**0.5)
+assert "shape" in verdict(lambda q, k, v: q)
+
+# %% [markdown]
+# One property is worth a look. Shuffle the pixels, and the output is the same, shuffled alike. Attention does not know
+# where anything is. Place is the convolutions' business.
 
 # %%
 torch.manual_seed(0)
 attention = LinearAttention(64)
 x = torch.randn(8, 64, 16, 16)
+order = torch.randperm(256)
 with torch.no_grad():
-    show("x", x)
-    qkv = attention.qkv(attention.norm(x))
-    show("q, k, v in one 1 x 1 convolution", qkv)
-    q, k, v = qkv.reshape(8, 3, 4, 32, 256).unbind(1)
-    show("each of them: image, head, c, pixel", q)
-    summary = k.softmax(-1) @ v.mT
-    show("summary S, without pixels", summary)
-    out = summary.mT @ (q / 32**0.5)
-    show("each pixel reads it", out)
-    mixed = x + attention.out(out.reshape(8, 128, 16, 16))
-    show("back to 64 channels, added to x", mixed)
-    assert torch.allclose(
-        mixed, attention(x), atol=1e-5
-    )  # these lines are the layer
+    after = attention(x.flatten(2)[..., order].view(x.shape)).flatten(2)
+    before = attention(x).flatten(2)[..., order]
+print(
+    "shuffled before or after, the same:", torch.allclose(after, before, atol=1e-4)
+)
 
-    order = torch.randperm(256, generator=torch.Generator().manual_seed(0))
-    shuffled = attention(x.flatten(2)[..., order].view(x.shape)).flatten(2)
-    assert torch.allclose(
-        shuffled, attention(x).flatten(2)[..., order], atol=1e-4
-    )  # pixels have no address here
+# %% tags=["hide-cell", "check"]
+assert torch.allclose(after, before, atol=1e-4)
 
 # %% [markdown]
-# The last assert is worth a second look. Shuffle the pixels, and the output is the same, shuffled alike. Attention
-# does not know where anything is. Place is the convolutions' business.
-#
 # What does it cost? PyTorch can count the multiplications of a call, also on the `meta` device, where tensors have a
-# shape and no content. We count the two matrix products in the middle, for both kinds.
+# shape and no content. We count the two matrix products in the middle, for both kinds. From how many pixels on is the
+# linear kind cheaper? Guess.
 
 
 # %%
@@ -495,8 +797,6 @@ with torch.device("meta"):
             f"{side:2} x {side:2} pixels   linear {linear[-1]:12,}   quadratic "
             f"{square[-1]:14,}"
         )
-        assert linear[-1] == 2 * 4 * 32 * 32 * side**2  # heads x 32 x 32 x N, twice
-        assert square[-1] == 2 * 4 * 32 * side**4  # heads x 32 x N x N, twice
 
 pixels = [side**2 for side in sides]
 
@@ -512,6 +812,10 @@ plots.curves(
     "at 4,096 pixels quadratic attention costs 128 times as much.",
 )
 
+# %% tags=["hide-cell", "check"]
+assert linear == [2 * 4 * 32 * 32 * N for N in pixels]  # heads x 32 x 32 x N, twice
+assert square == [2 * 4 * 32 * N * N for N in pixels]  # heads x 32 x N x N, twice
+
 # %% [markdown]
 # The ratio is $N / 32$. At 64 x 64 pixels the linear kind is 128 times cheaper. At 4 x 4, the deepest level of the
 # paper's network for MNIST, it costs *twice* as much as the quadratic one. It also gives something up. In usual
@@ -520,11 +824,18 @@ plots.curves(
 # %% [markdown]
 # ## The whole U
 #
-# Now the blocks become a network. On the way down each level has two blocks, attention, and a convolution with
-# stride 2 that halves the image. In the **middle** there are block, attention, block. On the way up each level first
-# glues on what the way down had at the same size (a **skip connection**), then come two blocks, attention, and a
-# transposed convolution that doubles the image. Here is the small R from above, step by step, with what it shows at
-# every line.
+# Now the blocks become the network of the drawing. On the way down each level has two blocks, attention, and a
+# convolution with stride 2 that halves the image. In the **middle** there are block, attention, block. On the way up each
+# level first glues on what the way down had at the same size (a **skip connection**), then come two blocks, attention,
+# and a transposed convolution that doubles the image. Again what `__init__` makes stands above what `forward` does with it.
+
+# %%
+for part in ("stage", "down", "middle", "up", "last"):
+    lines(UNet, part)
+    print()
+
+# %% [markdown]
+# Here is the small R from the beginning, step by step, with the shape after every line.
 
 # %%
 with torch.no_grad():
@@ -561,87 +872,11 @@ print(len(passed), "skip left over:", *passed[0].shape)
 assert torch.allclose(h, R(x_t, t), atol=1e-6)  # these lines are UNet.forward
 assert len(passed) == 1 and passed[0].shape[-2:] == x_t.shape[-2:]
 
-# %% tags=["hide-input"]
-fig, ax = plots.figure(5.4, 3.6)
-stages = {  # name: (channels, side, column, level)
-    "down 0": (16, 32, 0, 0),
-    "down 1": (32, 16, 1, 1),
-    "down 2": (32, 8, 2, 2),
-    "middle": (32, 8, 3, 2),
-    "up 2": (32, 8, 4, 2),
-    "up 1": (16, 16, 5, 1),
-    "last": (16, 32, 6, 0),
-}
-place = {name: (column, -level) for name, (_, _, column, level) in stages.items()}
-for name, (channels, side, *_) in stages.items():
-    box = dict(
-        boxstyle="round",
-        facecolor=plots.COLOURS["sky"] + "30",
-        edgecolor=plots.COLOURS["blue"],
-    )
-    ax.text(
-        *place[name],
-        f"{name}\n{channels}\n{side}x{side}",
-        ha="center",
-        va="center",
-        fontsize=9,
-        bbox=box,
-    )
-for a, b in pairwise(stages):
-    ax.annotate(
-        "",
-        place[b],
-        place[a],
-        arrowprops=dict(arrowstyle="->", color=plots.TEXT, shrinkA=24, shrinkB=24),
-    )
-for a, b, style, label in (
-    ("down 1", "up 1", "-", "skip"),
-    ("down 0", "last", ":", "kept, never used"),
-):
-    ax.annotate(
-        "",
-        place[b],
-        place[a],
-        arrowprops=dict(
-            arrowstyle="->",
-            linestyle=style,
-            color=plots.COLOURS["vermillion"],
-            shrinkA=26,
-            shrinkB=26,
-        ),
-    )
-    ax.text(3, place[a][1] + 0.06, label, ha="center", va="bottom", fontsize=9)
-ax.annotate(
-    "",
-    place["up 2"],
-    place["down 2"],
-    arrowprops=dict(
-        arrowstyle="->",
-        color=plots.COLOURS["vermillion"],
-        shrinkA=26,
-        shrinkB=26,
-        connectionstyle="arc3,rad=0.55",
-    ),
-)
-ax.text(3, -2.48, "skip", ha="center", va="top", fontsize=9)
-ax.set(xlim=(-0.6, 6.6), ylim=(-2.75, 0.4))
-ax.set_axis_off()
-plots.Picture(
-    fig,
-    alt=(
-        "The U: boxes go down from 16 channels at 32 x 32 over 32 at 16 x 16 to 32 "
-        "at 8 x 8, through the middle, and up again. Skips lead across at 8 x 8 and "
-        "at 16 x 16. Between the two boxes at 32 x 32 there is a dotted arrow, "
-        "kept, "
-        "never used."
-    ),
-)
-
 # %% [markdown]
-# Count the skips. Three go into the list, two come out. The way up has one stage less than the way down, so the
-# first level's skip, the only one at full resolution, is stored and never used. The paper's official code has the
-# same gap, and so must a network with its exact weights. The last block at 32 x 32 works with what came up from
-# 16 x 16.
+# Count the skips. Three go into the list, two come out. The way up has one stage less than the way down, so the first
+# level's skip, the only one at full resolution, is stored and never used: the dotted arrow of the drawing. The paper's
+# official code has the same gap, and so must a network with its exact weights. The last block works with what came up
+# from below.
 
 # %% [markdown]
 # ## Where the weights are
@@ -654,14 +889,17 @@ plots.Picture(
 with torch.device("meta"):
     paper = UNet()  # channels=1, width=64, mults=(1, 2, 4, 8)
     small, colour, timeless = UNet(mults=(1, 2, 4)), UNet(3), UNet(3, time=False)
-for name, net, weights in (
-    ("grey, four levels", paper, 56_612_916),
-    ("grey, three levels", small, 14_359_860),
-    ("colour, four levels", colour, 56_615_708),
-    ("colour, four levels, no time", timeless, 56_278_745),
+for name, net in (
+    ("grey, four levels", paper),
+    ("grey, three levels", small),
+    ("colour, four levels", colour),
+    ("colour, four levels, no time", timeless),
 ):
     print(f"{name:30} {count(net):12,}")
-    assert count(net) == weights
+
+# %% tags=["hide-cell", "check"]
+assert [count(net) for net in (paper, small)] == [56_612_916, 14_359_860]
+assert [count(net) for net in (colour, timeless)] == [56_615_708, 56_278_745]
 
 # %% [markdown]
 # Which kind of layer holds them? Guess before you look: the 7 x 7 convolutions, the attention, the time?
@@ -736,23 +974,90 @@ assert weights[3] / count(paper) > 0.8  # four fifths sit at the bottom
 assert max(work) < 2 * min(work)  # the work is spread over all levels
 
 # %% [markdown]
-# Each level down has twice the channels, hence about four times the weights, and a quarter of the pixels. The
-# product stays. So four fifths of the weights sit at the bottom, where the image is 4 x 4, while the work is spread
-# over all levels (the bottom has more of it because the middle is there too). For a smaller *file*, take away a
-# level. For a *faster* network, fold patches of pixels into channels before the first level: `patch=2` folds 2 x 2,
-# `patch=4`, which `python -m coldlab train` takes by default, 4 x 4.
+# Each level down has twice the channels, hence about four times the weights, and a quarter of the pixels. The product
+# stays. So four fifths of the weights sit at the bottom, where the image is 4 x 4, while the work is spread over all
+# levels (the bottom has more of it because the middle is there too). For a smaller *file*, take away a level. For a
+# *faster* network, fold patches of pixels into channels before the first level: `patch=4`, which
+# `python -m coldlab train` takes by default, turns 4 x 4 pixels of one channel into one place with 16. Nothing is computed
+# and nothing is lost. One line of `einops` does it, and says it, too:
 
 # %%
-with torch.device("meta"):
-    first = {patch: UNet(patch=patch).down[0][0] for patch in (1, 2, 4)}
-sees = {patch: block.look.in_channels for patch, block in first.items()}
-print("patch: channels that the first block sees", sees)
+patches = rearrange(x0, "b c (y i) (x j) -> b (c i j) y x", i=4, j=4)
+show("x0", x0)
+show("folded", patches)
 
 # %% tags=["hide-cell", "check"]
-assert (
-    training.Config().patch == 4 and paper.patch == 1
-)  # the command's, the paper's
-assert sees == {1: 1, 2: 4, 4: 16}
+with torch.device("meta"):
+    first = {patch: UNet(patch=patch).down[0][0] for patch in (1, 2, 4)}
+# the command's, the paper's
+assert training.Config().patch == 4 and paper.patch == 1
+assert {p: block.look.in_channels for p, block in first.items()} == {
+    1: 1,
+    2: 4,
+    4: 16,
+}
+assert patches.shape == (len(x0), 16 * C, 8, 8)
+
+# %% [markdown]
+# Left of the arrow stand the axes as they are, right of it as they shall be. A row number is $4 y + i$, with $y$ the patch
+# and $i$ the row within it; $i$ and $j$ move to the channels.
+#
+# > **Exercise 2.** At its other end the network has to unfold its answer. Write that line. The first row of the
+# > picture below is what you should see; the second is what a slip of one letter gives.
+
+
+# %%
+def unfold(patches):
+    """(B, 16 C, H / 4, W / 4) -> (B, C, H, W)."""
+    return None  # write one line, with rearrange
+
+
+# %% tags=["hide-input", "check"]
+def verdict(unfold):
+    """Does it undo the folding, for colours and for oblong images, too?"""
+    images = torch.rand(2, 3, 8, 12)
+    try:
+        back = unfold(
+            rearrange(images, "b c (y i) (x j) -> b (c i j) y x", i=4, j=4)
+        )
+    except Exception as error:  # whatever einops says of the string
+        return f"not yet: {str(error).strip().splitlines()[-1]}"
+    if back is None:
+        return "not written yet"
+    if back.shape != images.shape:
+        return (
+            f"not yet: the shape is {tuple(back.shape)}, not {tuple(images.shape)}"
+        )
+    if torch.equal(back, images):
+        return "right"
+    return "not yet: the shape is right, the pixels are in other places"
+
+
+print("unfold:", verdict(unfold))
+
+# %% tags=["hide-input", "plot"]
+swapped = rearrange(patches, "b (c i j) y x -> b c (y j) (x i)", i=4, j=4)
+plots.rows(
+    {"unfolded": x0, "i and j swapped": swapped},
+    alt="Two rows of eight digits: the digits as they were; the same in which every "
+    "patch of 4 x 4 pixels is mirrored along its diagonal, so that strokes fray.",
+)
+
+
+# %% tags=["hide-cell", "solution"]
+def unfolded(patches):
+    return rearrange(patches, "b (c i j) y x -> b c (y i) (x j)", i=4, j=4)
+
+
+print("this solution is", verdict(unfolded))
+assert verdict(unfolded) == "right" and verdict(unfold) in (
+    "not written yet",
+    "right",
+)
+assert torch.equal(unfolded(patches), x0)
+wrong = "b (i j c) y x -> b c (y i) (x j)"  # the colours last
+assert "places" in verdict(lambda patches: rearrange(patches, wrong, i=4, j=4))
+assert "shape" in verdict(lambda patches: patches)
 
 # %% [markdown]
 # ## 28 x 28 with four levels
@@ -786,9 +1091,11 @@ with torch.no_grad():
     for height, width in ((28, 28), (33, 47), (1, 1)):
         x = torch.rand(2, C, height, width)
         show(f"{height} x {width}", R(x, 10))
-        assert R(x, 10).shape == x.shape
     wide = UNet(mults=(1, 2, 4, 8), width=8)  # four levels, as the paper
     show("28 x 28, four levels", wide(torch.rand(2, 1, 28, 28), 10))
+
+# %% tags=["hide-cell", "check"]
+assert R(x, 10).shape == x.shape == (2, C, 1, 1)
 
 # %% [markdown]
 # ## How much of the image does one output pixel see?
@@ -826,7 +1133,6 @@ for attention in fields:
             f"levels: {levels}   attention: {'yes' if attention else 'no '}   "
             f"{rows} x {columns} pixels"
         )
-        assert (field > 0).sum() == rows * columns
 
 
 def picture(field):
@@ -861,7 +1167,7 @@ assert all(
 )  # all others see everything
 
 # %% [markdown]
-# One level sees 51 x 51, and you can compute that by hand (exercise 1). Two levels already see all of a 96 x 96
+# One level sees 51 x 51, and you can compute that by hand (exercise 3). Two levels already see all of a 96 x 96
 # picture. So for a 32 x 32 digit the convolutions alone see everything, and attention is not needed to *reach* far.
 # It is there to *choose* by content what to read, which no fixed kernel can.
 #
@@ -872,15 +1178,18 @@ assert all(
 
 # %%
 centre = slice(SIDE // 2 - 10, SIDE // 2 + 11)
-for row in fields.values():
-    shares = [(field[centre, centre].sum() / field.sum()).item() for field in row]
-    assert all(
-        share > 0.3 for share in shares
-    )  # the central 21 x 21 pixels, 5 % of the picture
+shares = [
+    (field[centre, centre].sum() / field.sum()).item()
+    for row in fields.values()
+    for field in row
+]
 print(
-    f"the central 21 x 21 are {21**2 / SIDE**2:.0%} of the pixels and have over a "
-    "third of the gradient in all six"
+    f"the central 21 x 21 are {21**2 / SIDE**2:.0%} of the pixels and have "
+    "over a third of the gradient in all six"
 )
+
+# %% tags=["hide-cell", "check"]
+assert min(shares) > 1 / 3  # the central 21 x 21 pixels, 5 % of the picture
 
 # %% [markdown]
 # ## The inverse: a second picture beside $x_t$
@@ -930,14 +1239,7 @@ with torch.no_grad():
     show("x_t and its inverse", torch.cat([x_t, D.inverse(x_t, t)], 1))
     show("answer", both(x_t, t))
 
-
 # %%
-def stretched(x):
-    """Each image with its own darkest pixel black and its brightest white."""
-    low, high = x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True)
-    return 2 * (x - low) / (high - low) - 1
-
-
 from_file = to_float(on_screen)  # x_T after a round trip through an 8-bit file
 
 # %% tags=["hide-input", "plot"]
@@ -945,44 +1247,40 @@ plots.rows(
     {
         "x0": x0,
         "x_T on a screen": on_screen,
-        "x_T, contrast stretched": stretched(x_T),
         "inverse of x_T, float32": D.inverse(x_T, D.T),
         "inverse of x_T, 8-bit file": D.inverse(from_file, D.T, eps=4e-3),
     },
-    alt="Five rows for eight digits: the originals; flat dark squares; upright "
-    "white "
-    "blobs, all much alike; smaller blobs, tilted or round like the digit they come "
-    "from; and paler upright blobs, again much alike.",
+    alt="Four rows for eight digits: the originals; flat dark squares; white blobs, "
+    "tilted or round like the digit they come from; and paler upright blobs, all "
+    "much alike.",
 )
 
 # %% [markdown]
-# In the third row the strongest waves outshine all other patterns. And the stretch has a price: it takes away each
-# image's mean and its scale, so that a dark picture and a bright one, a pale and a strong one, come out alike. In the
-# fourth row every pattern that survives has its true size, and the mean is kept: the 4 is round, the 7 leans one way
-# and the 6 the other. It is no digit yet. Everything finer than one wave across the picture is missing, and that is R's
-# job. The 8-bit file has lost more, and the inverse, told so by $\varepsilon$, promises less (last row).
-#
-# %%
-pale = 0.5 * x_T + 0.2  # half the contrast, brighter:
-means = D.inverse(x_T, D.T).mean((2, 3)) - x0.mean((2, 3))
+# In the third row every pattern that survives has its true size, and the mean is kept: the 4 is round, the 7 leans one
+# way and the 6 the other. It is no digit yet. Everything finer than one wave across the picture is missing, and that is
+# R's job. The 8-bit file has lost more, and the inverse, told so by $\varepsilon$, promises less (last row).
 
 # %% tags=["hide-cell", "check"]
-assert torch.allclose(stretched(pale), stretched(x_T), atol=1e-2)  # all the same
+means = D.inverse(x_T, D.T).mean((2, 3)) - x0.mean((2, 3))
 assert means.abs().max() < 0.02  # the inverse keeps the mean
 
 # %% [markdown]
 # How good is the inverse without any network?
 
 # %%
+without = {}  # {t: (RMSE of x_t, RMSE of its inverse)}
 for s in (1, 5, 10, 20):
-    plain, inverse = (
-        rmse(D(x_test, s), x_test),
-        rmse(D.inverse(D(x_test, s), s), x_test),
+    x_s = D(x_test, s)
+    without[s] = rmse(x_s, x_test), rmse(D.inverse(x_s, s), x_test)
+    print(
+        "t = {:2}   RMSE of x_t {:.2f}   of its inverse {:.2f}".format(
+            s, *without[s]
+        )
     )
-    print(f"t = {s:2}   RMSE of x_t {plain:.2f}   of its inverse {inverse:.2f}")
-    assert inverse < plain
-    if s == 1:
-        assert inverse < 1e-3  # one blur is undone by arithmetic alone
+
+# %% tags=["hide-cell", "check"]
+assert all(inverse < plain for plain, inverse in without.values())
+assert without[1][1] < 1e-3  # one blur is undone by arithmetic alone
 
 # %% [markdown]
 # At $t = 1$ the inverse is exact, and nothing is left to learn but to copy a channel. At $T$ it is better than $x_T$
@@ -997,6 +1295,7 @@ for s in (1, 5, 10, 20):
 # %%
 measured = results.load("inverse")["experiments"]
 reported = results.load("paper")["values"]
+gaps = {}  # in RMSE and SSIM
 print("degraded            RMSE ours  paper    SSIM ours  paper")
 for name in ("mnist-blur", "mnist-pixelate", "cifar10-blur", "cifar10-pixelate"):
     ours, printed = measured[name]["metrics"]["degraded"], reported[name]["degraded"]
@@ -1009,13 +1308,13 @@ for name in ("mnist-blur", "mnist-pixelate", "cifar10-blur", "cifar10-pixelate")
         f"{name:20}    {ours['rmse']:.3f}  {printed['rmse'][0]:.3f}"
         f"        {ours['ssim']:.3f}  {printed['ssim'][0]:.3f}{unsure}"
     )
-    assert abs(ours["rmse"] - printed["rmse"][0]) < 0.001  # one and the same task
-    if name != "mnist-blur":
-        assert abs(ours["ssim"] - printed["ssim"][0]) < 0.006
+    gaps[name] = [abs(ours[m] - printed[m][0]) for m in ("rmse", "ssim")]
 
 slip = reported["mnist-blur"]["degraded"]
 
 # %% tags=["hide-cell", "check"]
+assert all(gap < 0.001 for gap, _ in gaps.values())  # one and the same task
+assert all(gap[1] < 0.006 for name, gap in gaps.items() if name != "mnist-blur")
 assert slip["ssim"][0] == slip["rmse"][0]  # two measures, one number
 assert measured["mnist-blur"]["metrics"]["degraded"]["ssim"] < 0.02
 
@@ -1034,12 +1333,14 @@ for row in ("degraded", "float32", "8 bits"):
 for row in ("direct", "sampled"):
     told = {measure: theirs[row][measure][0] for measure in ("rmse", "ssim")}
     print(f"the paper's, {row:9s} RMSE {told['rmse']:.3f}   SSIM {told['ssim']:.3f}")
-    assert alone["float32"]["ssim"] > told["ssim"] + 0.02  # ahead of both rows,
-    assert alone["8 bits"]["ssim"] < told["ssim"] - 0.1  # from a file far behind
-    assert alone["8 bits"]["rmse"] > told["rmse"] + 0.02
 direct, sampled = (theirs[row]["rmse"][0] for row in ("direct", "sampled"))
 
 # %% tags=["hide-cell", "check"]
+for row in ("direct", "sampled"):
+    told = {measure: theirs[row][measure][0] for measure in ("rmse", "ssim")}
+    assert alone["float32"]["ssim"] > told["ssim"] + 0.02  # ahead of both rows,
+    assert alone["8 bits"]["ssim"] < told["ssim"] - 0.1  # from a file far behind
+    assert alone["8 bits"]["rmse"] > told["rmse"] + 0.02
 assert direct < alone["float32"]["rmse"] < sampled
 
 # %%
@@ -1063,41 +1364,167 @@ Image(
 # ([measured results](results.md)).
 
 # %% [markdown]
-# ## The ablation
+# ## What time is for
 #
-# Back to the puzzle. An **ablation** trains the same network without one of its parts. Ours starts from a small one
-# that has everything: time, skips, attention and the inverse. It has four levels, as the paper's, with 16, 32, 32
-# and 32 channels, and folds 2 x 2 pixels into channels first. It trains for 90 steps of 32 images. How
-# `training.train` works is the subject of [chapter 3](03_training.ipynb). Here we only need that it takes a network
-# and yields the loss of each step.
+# Does R use what it is told? Two experiments.
+#
+# **First, a lie.** We blur digits to a true severity, and tell the shipped network another one. In the map below each row
+# is a true $t$, each column what R was told. How large must the lie be before it hurts: two severities, five, ten? Guess.
+
+# %%
+many = to_float(data.load("digits", "test", size=32)[0][:64])
+tried = range(2, blur.T + 1, 2)
+
+
+def told_apart(true, net, inverse):
+    """RMSE where the network is told one severity, its inverse made with another."""
+    with torch.no_grad():
+        x = blur(many, true).double()
+        both = torch.cat([x, blur.inverse(x, inverse)], 1)
+        return rmse(shipped.net(both, net), many)
+
+
+lie = torch.tensor([[told_apart(true, s, s) for s in tried] for true in tried])
+
+# %% tags=["hide-input", "plot"]
+fig, ax = plots.figure(4.4, 3.6)
+shades = ax.imshow(lie, "viridis", origin="lower", extent=(1, 21, 1, 21), vmin=0)
+ax.set(xlabel="severity that R is told", ylabel="true severity")
+ax.set(xticks=range(2, 21, 4), yticks=range(2, 21, 4))
+bar = fig.colorbar(shades, label="RMSE")
+bar.outline.set_visible(False)
+plots.Picture(
+    fig,
+    alt="A map of ten by ten errors. Along the diagonal, where the told severity is "
+    "the true one, it is dark: an error below 0.1. One place beside it the error is "
+    "two to four times as large, and further away it is above 0.2.",
+)
+
+# %% tags=["hide-cell", "check"]
+truth = lie.diagonal()
+beside = torch.stack([lie.diagonal(1) / truth[:-1], lie.diagonal(-1) / truth[1:]])
+assert truth.max() < 0.1 and beside.min() > 2
+far = (torch.arange(10) - torch.arange(10)[:, None]).abs() > 1
+assert lie[far].min() > 0.2
+
+# %% [markdown]
+# Two severities are enough. Beside the dark diagonal the error is more than twice as large, everywhere.
+#
+# So R listens. Or does it? The severity has two ways in, and we lied at both: to the network, and to the arithmetic that
+# makes the inverse. Now lie at one of them only, at a true $t$ of 10. Which of the two lies does the damage? Guess again.
+
+# %%
+doors = {
+    "told to both": [told_apart(10, s, s) for s in tried],
+    "told to the inverse": [told_apart(10, 10, s) for s in tried],
+    "told to the network": [told_apart(10, s, 10) for s in tried],
+}
+
+# %% tags=["hide-input", "plot"]
+plots.curves(
+    {name: (tried, errors) for name, errors in doors.items()},
+    xlabel="severity told, where 10 is true",
+    ylabel="RMSE",
+    alt="Three curves of the error. Told to both and told to the inverse are one "
+    "and the same: high everywhere, with a deep notch at 10. Told to the "
+    "network alone is a flat line at the bottom of the notch.",
+)
+
+# %% tags=["hide-cell", "check"]
+both, inverse, network = (torch.tensor(errors) for errors in doors.values())
+assert (both - inverse).abs().max() < 0.03
+assert network.max() < 1.25 * both.min() and both[0] > 3 * both.min()
+
+# %% [markdown]
+# All of it comes through the inverse. What the network itself is told makes hardly any difference: the line is all but
+# flat. We did not expect that. But we saw why it can be so. Sharp digits betray their severity by their contrast, and an inverse that is
+# made with the right $t$ has done with it most of what there is to be done. Training gave this network no reason to listen.
+#
+# **Second, data that need it.** Take away what spares the network: no inverse, and digits of which every other one is
+# soft, blurred once before anybody called it clean. Now the argument from the beginning bites. A soft digit at $t$ and a
+# sharp one at $t + 1$ are the same picture, and only $t$ tells which answer is wanted. We train the same small network
+# with and without time, for 150 steps of 32 images, with severities up to 6. Where does the one without time lose most: on
+# soft digits or on sharp ones, at small $t$ or at large?
 
 
 # %%
-def train(inverse=True, seed=0, **switches):
-    """A small R trained for STEPS steps, without the parts that `switches` turn off:
-    (R, losses)."""
+def train(D=D, images=train_images, steps=STEPS, inverse=True, seed=0, **switches):
+    """A small R after some steps: (R, losses). Chapter 3 is about what happens here.
+
+    switches: what else the UNet is told, such as skips=False.
+    """
     torch.manual_seed(seed)
-    settings = (
-        dict(inputs=2 * C if inverse else C, patch=2, attention=(1, 2)) | switches
-    )
-    net = UNet(C, 16, (1, 2, 2, 2), **settings)
+    settings = dict(inputs=2 * C if inverse else C, patch=2, attention=(1, 2))
+    net = UNet(C, 16, (1, 2, 2, 2), **settings | switches)
     R = Preconditioned(net, D) if inverse else net
-    config = training.Config(
-        steps=STEPS, batch=BATCH, lr=4e-3, warmup=10, ema=0.95, seed=seed
-    )
+    recipe = dict(steps=steps, batch=BATCH, lr=4e-3, warmup=10, ema=0.95, seed=seed)
+    config = training.Config(**recipe)
     optimizer = torch.optim.AdamW(R.parameters(), lr=config.lr, weight_decay=0.0)
-    state = training.State(
-        R, copy.deepcopy(R).requires_grad_(False).eval(), optimizer
-    )
-    losses = torch.stack(
-        [loss for _, loss in training.train(state, D, train_images, config)]
-    )
-    return state.ema, losses  # the average of the weights is what is used
+    average = copy.deepcopy(R).requires_grad_(False).eval()
+    state = training.State(R, average, optimizer)
+    losses = [loss for _, loss in training.train(state, D, images, config)]
+    return state.ema, torch.stack(losses)  # the average is what is used
 
 
+# %%
+D6 = make("blur", 32, T=6)
+mixed = train_images.clone()
+mixed[::2] = to_uint8(D6(to_float(train_images[::2]), 1))  # every other one is soft
+few = dict(D=D6, images=mixed, steps=STEPS * 5 // 3)  # 150 steps
+with_t, _ = train(**few, inverse=False, attention=False)
+without_t, _ = train(**few, inverse=False, attention=False, time=False)
+
+# %% tags=["nbval-ignore-output"]
+of = {"soft": D6(x_test, 1), "sharp": x_test}  # what is called clean
+by_time = {}
+with torch.no_grad():
+    for kind_of, clean in of.items():
+        for name, R_ in (("with t", with_t), ("without", without_t)):
+            found = [rmse(R_(D6(clean, s), s), clean) for s in range(1, 7)]
+            by_time[f"{kind_of}, {name}"] = found
+            print(f"{kind_of:5}  {name:7} ", " ".join(f"{e:.3f}" for e in found))
+
+# %% tags=["hide-input", "plot"]
+plots.curves(
+    {name: (range(1, 7), errors) for name, errors in by_time.items()},
+    xlabel="severity t",
+    ylabel="RMSE",
+    alt="Error against severity from 1 to 6 for soft and for sharp digits, with "
+    "and without time. Sharp digits are far above soft ones. Without time the "
+    "error is larger: for soft digits at small t, for sharp digits everywhere, "
+    "most at large t.",
+)
+
+# %% tags=["hide-cell", "check"]
+if DATASET == "digits":
+    lost = {
+        kind_of: torch.tensor(by_time[f"{kind_of}, without"])
+        - torch.tensor(by_time[f"{kind_of}, with t"])
+        for kind_of in of
+    }
+    early = sum(by_time["soft, without"][:3]) / sum(by_time["soft, with t"][:3])
+    assert early > 1.2 and lost["sharp"][-1] > 0.01
+    assert lost["soft"][-1] < lost["soft"][:3].mean()
+    assert abs(lost["soft"][-1]) < 0.02
+
+# %% [markdown]
+# A soft digit at a small $t$ needs little work, and the network that is told so does little. The other one sharpens what
+# should stay soft: for $t$ from 1 to 3 its error is about half as large again. A sharp digit at $t = 6$ needs the most
+# work, and the network that is not told does too little. And look at the soft digits at $t = 6$: there both are alike. That
+# picture has one story only, since a sharp digit would need seven blurs to look like it. (We ran two seeds, and kept what
+# held for both.)
+#
+# So the right question about a part is not whether it helps. It is for which data.
+#
+# ## The ablation
+#
+# Back to the puzzle, and its other three. An **ablation** trains the same network without one of its parts. Ours starts
+# from a small one that has everything: time, skips, attention and the inverse. It has four levels, as the paper's, with
+# 16, 32, 32 and 32 channels, folds 2 x 2 pixels into channels first, and trains for 90 steps of 32 images on sharp digits.
+
+# %%
 variants = {
     "everything": {},
-    "no time": {"time": False},
     "no skips": {"skips": False},
     "no attention": {"attention": False},
     "no inverse": {"inverse": False},
@@ -1123,32 +1550,26 @@ worse = {
 if DATASET == "digits":
     assert worse["no inverse"].min() > 0.03  # far behind at every severity
     assert worse["no skips"][0] > 0.03  # far behind where there is detail to carry,
-    assert (
-        worse["no skips"][0] > worse["no skips"][-1] + 0.01
-    )  # less so at T, where there is none
-    for spared in ("no time", "no attention"):
-        assert (
-            worse[spared].abs().max() < 0.04
-        )  # these two stay within the reach of luck
-        assert worse[spared].max() < min(
-            worse["no skips"][0], worse["no inverse"][0]
-        )
+    # less so at T, where there is none
+    assert worse["no skips"][0] > worse["no skips"][-1] + 0.01
+    assert worse["no attention"].abs().max() < 0.04  # within the reach of luck
+    rivals = worse["no skips"][0], worse["no inverse"][0]
+    assert worse["no attention"].max() < min(rivals)
 
 # %% tags=["hide-input", "plot"]
 plots.curves(
     {name: (steps, error) for name, error in errors.items()},
     xlabel="severity t",
     ylabel="RMSE",
-    alt="RMSE against t for the five networks. Everything, no time and no attention "
-    "lie together and rise with t. No skips lies far above them at small t, is "
+    alt="RMSE against t for the four networks. Everything and no attention lie "
+    "together and rise with t. No skips lies far above them at small t, is "
     "almost flat, and less far above at T. No inverse is higher still.",
 )
 
 # %% [markdown]
-# Compare with your list. Without the *inverse* the network is far behind at every severity. Without *skips* it is
-# far behind at small $t$, where $x_t$ still has detail that must get past the narrow bottom of the U, and less so at
-# $T$, where there is no detail to carry. Without *time* or *attention* it loses nothing that 90 steps could show:
-# with another seed these lines change places.
+# Compare with your list. Without the *inverse* the network is far behind at every severity. Without *skips* it is far
+# behind at small $t$, where $x_t$ still has detail that must get past the narrow bottom of the U, and less so at $T$,
+# where there is no detail to carry. Without *attention* it loses nothing that 90 steps could show.
 #
 # The same in pictures, at $t = 5$:
 
@@ -1159,9 +1580,9 @@ with torch.no_grad():
 # %% tags=["hide-input", "plot"]
 plots.rows(
     {"x_t, t = 5": D(x0, 5)} | answers | {"original": x0},
-    alt="Seven rows of eight digits. With everything, without time and without "
-    "attention the digits come out nearly right and a little rough. Without skips "
-    "they are two or three digit-like shapes, without the inverse one and the same "
+    alt="Six rows of eight digits. With everything and without attention the "
+    "digits come out nearly right and a little rough. Without skips they are "
+    "two or three digit-like shapes, without the inverse one and the same "
     "shape eight times.",
 )
 
@@ -1171,8 +1592,6 @@ plots.rows(
 # At $t = 1$ the perfect answer was in the input, and after 90 steps the best of these networks is still off by more
 # than 0.1. That is how short this training is. It says which parts help at once. It does not say
 #
-# - **that time is useless.** We saw why it is spared here: sharp digits betray their severity, and the inverse is
-#   computed with $t$. A set of photographs of which some are soft would need it, by the bound above.
 # - **that attention is useless.** At 32 x 32 the convolutions see the whole picture, and digits are simple. The
 #   paper's faces have 128 x 128 pixels and two eyes that should match.
 # - **that skips always matter so much.** The bottom of this network is 2 x 2 pixels with 32 channels, 128 numbers
@@ -1184,7 +1603,8 @@ plots.rows(
 #
 # Nor is it quite a fair race: the networks have different numbers of weights, as printed above. And one seed is one
 # seed. We ran six seeds before writing these sentences and kept what held for all six. This setting was not our first
-# choice: we tried others, saw their numbers, and changed it. All trials are in `results/unet-ablation.json`.
+# choice: we tried others, saw their numbers, and changed it. All trials are in `results/unet-ablation.json`, those of a
+# network without time on sharp digits too: with an inverse it was as good as the whole.
 
 # %% [markdown]
 # ## What goes wrong
@@ -1247,68 +1667,24 @@ assert R(x0, 10 / D.T).shape == x0.shape  # no complaint
 # made with plainly resized images. The enlargement alone moves every number, here on our data:
 
 # %%
-for zoom, expected in ((1.0, 0.357), (1.12, 0.367)):
+moved = {}
+for zoom in (1.0, 1.12):
     cut = to_float(data.load(DATASET, "test", 32, zoom=zoom)[0][:200])
     if DATASET == "digits":
         print(f"enlarged by {zoom:.2f}: RMSE of x_T {rmse(D(cut, D.T), cut):.2f}")
-        assert abs(rmse(D(cut, D.T), cut) - expected) < 0.002
+        moved[zoom] = rmse(D(cut, D.T), cut)
+
+# %% tags=["hide-cell", "check"]
+if DATASET == "digits":
+    assert abs(moved[1.0] - 0.357) < 0.002 and abs(moved[1.12] - 0.367) < 0.002
 
 # %% [markdown]
 # The rule: before you compare what networks do, compare the row that needs none.
 
 # %% [markdown]
-# **Half precision around D.** bfloat16 makes R faster on many machines and costs it little. It has 8 bits of
-# precision. Near $T$ that is not enough for D: the rounding is half as large as what one severity changes, and the
-# inverse brings rounding errors to full contrast as faithfully as it does digits. So does a mistaken $\varepsilon$.
-
-# %% tags=["nbval-ignore-output"]
-with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-    half = R(x_t, t)  # R in bfloat16
-    A = D.A[D.T]
-    careless = (A @ x0 @ A.mT).float()  # D as one would write it
-    safe = D(x0, D.T)  # D as the package has it
-loss_R = ((half.float() - x0_hat).std() / x0_hat.std()).item()
-step = (D(x0, D.T) - D(x0, D.T - 1)).std().item()
-loss_D = (careless - x_T).std().item()
-print(f"R: bfloat16 changes the answer by {loss_R:.1%} of its contrast")
-print(
-    f"D: bfloat16 changes x_T by {loss_D:.4f}; one severity changes it by {step:.4f}"
-)
-
-# %% tags=["hide-input", "plot", "nbval-ignore-output"]
-plots.rows(
-    {
-        "inverse of x_T, float32": D.inverse(x_T, D.T),
-        "bfloat16 D": D.inverse(careless, D.T),
-        "8-bit file, eps of float32": D.inverse(from_file, D.T),
-        "8-bit file, eps of 8 bits": D.inverse(from_file, D.T, eps=4e-3),
-    },
-    alt="Four rows of inverses. With float32 a soft blob of each digit's own shape. "
-    "With bfloat16, and with an 8-bit file treated as float32, glaring stripes and "
-    "checkers from edge to edge. With the right eps soft upright blobs.",
-)
-
-# %% tags=["hide-cell", "check"]
-assert loss_R < 0.05  # fine
-assert loss_D > 0.2 * step  # not fine
-assert torch.equal(safe, x_T)  # coldlab's D leaves autocast, whatever you switch on
-for spoiled in (
-    careless,
-    from_file,
-):  # an inverse of rounding errors is far from x0, and
-    assert rmse(D.inverse(spoiled, D.T), x0) > 1.2 * rmse(
-        D.inverse(x_T, D.T), x0
-    )  # a true one is closer
-
-# %% [markdown]
-# The second and third rows look like something. They are nothing: rounding errors, at full contrast. With the right
-# $\varepsilon$ the inverse keeps to what the file still holds. In a training loop the rule is short: autocast around
-# R, never around D.
-
-# %% [markdown]
 # ## Exercises
 #
-# > **Exercise 1.** Compute the receptive field by hand. How many pixels does one block see? And the one-level
+# > **Exercise 3.** Compute the receptive field by hand. How many pixels does one block see? And the one-level
 # > network of the second puzzle? How far, in input pixels, does a block reach that works after one halving? Then
 # > check with `seen_by`.
 
@@ -1341,7 +1717,7 @@ print(
 assert 151 < wide < 165
 
 # %% [markdown]
-# > **Exercise 2.** Write a formula for the number of weights of `Block(c_in, c_out, embedding)` and check it on
+# > **Exercise 4.** Write a formula for the number of weights of `Block(c_in, c_out, embedding)` and check it on
 # > every block of the paper's network. How many weights would that network have if *think* used 1 x 1 convolutions,
 # > as ConvNeXt does?
 
@@ -1380,53 +1756,6 @@ print(
 assert count(paper) - total[3] + total[1] < 12e6
 
 # %% [markdown]
-# > **Exercise 3.** Build a UNet that takes a class label (`classes=10`). Show that leaving the label out and giving
-# > -1 to every image are the same, that a label changes the answer, and that a batch may mix labelled and unlabelled
-# > images. How many weights does the label cost?
-
-# %% tags=["hide-cell", "solution"]
-torch.manual_seed(0)
-labelled = UNet(C, 16, (1, 2), classes=10).eval()
-unlabelled = UNet(C, 16, (1, 2))
-labels = torch.arange(len(x_t))
-with torch.no_grad():
-    anything = labelled(x_t, t)  # no label: whatever fits
-    assert torch.equal(anything, labelled(x_t, t, torch.full_like(labels, -1)))
-    told = labelled(x_t, t, labels)
-    assert (
-        (told - anything).abs().amax((1, 2, 3)) > 1e-5
-    ).all()  # each label changes its image's answer
-    some = labels.clone()
-    some[:4] = -1
-    half_told = labelled(x_t, t, some)
-    assert torch.allclose(half_told[:4], anything[:4], atol=1e-5)
-    assert torch.allclose(half_told[4:], told[4:], atol=1e-5)
-print(
-    "a label costs",
-    count(labelled) - count(unlabelled),
-    "weights: 10 classes and one for any, 16 numbers each",
-)
-assert count(labelled) - count(unlabelled) == 11 * 16
-
-# %% [markdown]
-# > **Exercise 4.** The ablation's "no time" is generous: the inverse that R sees is computed with $t$. Close the
-# > back door. Train a network without time *and* without the inverse. Is it much worse than the one that lacks only
-# > the inverse? Predict first.
-
-# %% tags=["hide-cell", "solution", "nbval-ignore-output"]
-neither, _ = train(inverse=False, time=False)
-with torch.no_grad():
-    without_both = [rmse(neither(D(x_test, s), s), x_test) for s in steps]
-print("no inverse         ", " ".join(f"{e:.3f}" for e in errors["no inverse"]))
-print("no inverse, no time", " ".join(f"{e:.3f}" for e in without_both))
-# The contrast alone tells R the severity. With six seeds the difference at t = 1
-# went from -0.02 to +0.04: luck.
-if DATASET == "digits":
-    assert (
-        torch.tensor(without_both) - torch.tensor(errors["no inverse"])
-    ).abs().max() < 0.09
-
-# %% [markdown]
 # ## Recap
 #
 # - R takes $x_t$ and $t$ and answers $\hat x_0$. It is told $t$ because one picture can come from two severities,
@@ -1438,7 +1767,9 @@ if DATASET == "digits":
 # - Two levels of convolutions see a 32 x 32 image whole. Attention is for choosing, not for reaching.
 # - Near $T$ the image holds its information at a fortieth of its contrast and far less. In a short training the
 #   regularised inverse of D beside $x_t$ helps at every severity, skips help where there is detail to carry, and
-#   time and attention help too little to be seen.
+#   attention helps too little to be seen.
+# - The shipped network uses the severity, by way of its inverse alone. Where half of the digits are soft, a network
+#   without the inverse needs to be told.
 #
 # [Chapter 3](03_training.ipynb) reads the training loop line by line.
 #

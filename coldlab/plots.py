@@ -39,6 +39,7 @@ DASHES = (
 )  # told apart without colour
 DPI = 200  # dots per inch in the file; a page shows 100 per inch, so that fine screens stay sharp
 GAP = 2  # image pixels between images on a page
+NARROW = 600  # a page up to so many pixels across is a phone's
 PAGE = 720  # the page's width that `rows` and `strip` try to keep to, in its pixels
 
 
@@ -205,6 +206,18 @@ def curves(lines, alt, xlabel, ylabel, logx=False, logy=False):
     return Picture(fig, alt)
 
 
+def either(wide, narrow):
+    """One Picture of two drawings of the same thing: a page up to NARROW pixels across shows the second.
+
+    wide, narrow: Pictures, each with an alt of its own. Where nothing chooses, as on GitHub, the wide one is shown.
+    """
+    across, (large, small) = round(wide.figure.get_figwidth() * 100), map(_drawn, (wide, narrow))
+    source = f'<source media="(max-width: {NARROW}px)" srcset="{small}">'
+    style = f"width:100%;max-width:{across}px;height:auto"
+    image = f'<img src="{large}" alt="{html.escape(wide.alt)}" style="{style}">'
+    return Picture(wide.figure, wide.alt, f"<picture>{source}{image}</picture>")
+
+
 def gif(frames, path, fps=8, scale=None):
     """Write frames (N, C, H, W), floats in [-1, 1] or uint8, as an endless animated GIF; the last one stays a second.
 
@@ -263,6 +276,17 @@ def _img(batch, alt, dots):
     style = f"width:100%;max-width:{across}px;height:auto;image-rendering:pixelated;display:block"
     size = f'width="{across}" height="{round(height * dots / 2)}"'
     return f'<img src="data:image/png;base64,{source}" alt="{html.escape(str(alt))}" {size} style="{style}">'
+
+
+def _drawn(picture):
+    """A Picture as a data URI of at most 256 colours: a drawing loses nothing that is seen, and its file is small."""
+    from PIL import Image
+
+    drawn, packed = io.BytesIO(), io.BytesIO()
+    picture.figure.savefig(drawn, format="png", dpi=DPI)
+    image = Image.open(drawn).convert("RGBA").quantize(256, method=Image.Quantize.FASTOCTREE)
+    image.save(packed, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(packed.getvalue()).decode()}"
 
 
 def _figure(alt, inside, kind, style="", title=None):

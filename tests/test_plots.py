@@ -310,6 +310,19 @@ def test_one_curve_needs_no_legend():
 # --- gif
 
 
+def test_either_offers_two_drawings_and_says_one_alt():
+    wide, narrow = (plots.Picture(plots.figure(width, 2)[0], "A <line>.") for width in (6, 3))
+    page = plots.either(wide, narrow)._repr_mimebundle_()["text/html"]
+    small, large = re.findall(r"data:image/png;base64,([\w+/=]+)", page)
+    sizes = [Image.open(io.BytesIO(base64.b64decode(source))).size for source in (large, small)]
+    assert sizes == [(6 * plots.DPI, 2 * plots.DPI), (3 * plots.DPI, 2 * plots.DPI)]
+    assert f'media="(max-width: {plots.NARROW}px)" srcset="data:' in page
+    assert "max-width:600px;" in page
+    assert page.count("<img ") == 1
+    assert 'alt="A &lt;line&gt;."' in page
+    assert plots.either(wide, narrow).figure is wide.figure  # what is saved, and shown where HTML is not
+
+
 def test_gif_keeps_grey_frames(tmp_path):
     frames = images(5, 1, 8, 8)
     plots.gif(data.to_float(frames), tmp_path / "a.gif", fps=10, scale=2)
