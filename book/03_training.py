@@ -813,19 +813,19 @@ assert (
 assert ours["degraded"]["ssim"] < 0.02  # and the paper's slip
 assert paper["degraded"]["ssim"] == paper["degraded"]["rmse"]
 assert ours["direct"]["rmse"] < paper["direct"]["rmse"] - 0.005  # ahead in both
-assert ours["direct"]["ssim"] > paper["direct"]["ssim"] + 0.005
+assert ours["direct"]["ssim"] > paper["direct"]["ssim"] + 0.003
 assert ours["Algorithm 2"]["rmse"] > paper["sampled"]["rmse"] + 0.01
 assert ours["Algorithm 2"]["ssim"] < paper["sampled"]["ssim"] - 0.05
-assert 700_000 * 64 > 70 * made["images_seen"] and made["parameters"] < 1.2e6
+assert 700_000 * 64 == 35 * made["images_seen"] and made["parameters"] < 1.2e6
 assert made["machine"]["threads"] == 1 and made["config"]["timestep_bias"] == 2
 assert score["P"] > score["G"] + 0.02
 
 # %% [markdown]
 # The degraded rows say that the task is the same: the same RMSE to the third digit. (The paper's SSIM of that row is a slip of its table, [chapter 2](02_unet.ipynb).) With one call our small network is closer to the originals than the paper's
 # large one, by both measures. With Algorithm 2 the paper is well ahead. One reason is a setting of ours. The run favours late severities (`--timestep-bias 2`: $t$ is the larger of two draws), which helps the direct restoration, that starts at $T$, and costs
-# Algorithm 2, which visits all severities.
+# Algorithm 2, which visits all severities. (It also moves half of its digits by a pixel or two, enlarges or slants them, so that it restores digits that do not stand where MNIST's do. That costs it 4 percent here.)
 #
-# What do more steps buy? One network, one degradation: 1,000 steps of 32 images with $t$ uniform, and the 9,000 steps of 64 above. The second saw eighteen times as many images. Guess its error before you look, as a share of the first one's:
+# What do more steps buy? One network, one degradation: 1,000 steps of 32 images with $t$ uniform, and the 20,000 steps of 64 above. The second saw forty times as many images. Guess its error before you look, as a share of the first one's:
 
 # %%
 brief, long = results.load("mnist-blur-1000"), made
@@ -839,10 +839,13 @@ differ = {name for name in settings if settings[name] != long["config"][name]}
 print("settings that differ:", ", ".join(sorted(differ)))
 
 # %% tags=["hide-cell", "check"]
-assert differ == {"steps", "batch", "lr", "timestep_bias", "rollout"}
-assert long["images_seen"] == 18 * brief["images_seen"]
+recipe = {"steps", "batch", "lr", "timestep_bias", "rollout"}
+assert differ == recipe | {"shift", "scale", "slant", "augmented"}
+places = [t["metrics"]["direct"]["rmse"] for t in results.load("place-recipe")["trials"]]
+assert 1.03 < places[2] / places[0] < 1.05  # what moving the digits costs
+assert long["images_seen"] == 40 * brief["images_seen"]
 share = long["metrics"]["direct"]["rmse"] / brief["metrics"]["direct"]["rmse"]
-assert 0.85 < share < 0.95
+assert 0.9 < share < 0.93
 assert (
     long["metrics"]["Algorithm 2"]["rmse"] < brief["metrics"]["Algorithm 2"]["rmse"]
 )
@@ -854,16 +857,16 @@ from IPython.display import Image
 Image(
     results.picture("mnist-blur"),
     width=700,
-    alt="Eight test digits: blurred to even grey; restored by the network of 9,000 "
-    "steps with one call, all as they were, the last, a 9, with a grey hole; by "
-    "Algorithm 1, which loses strokes; by Algorithm 2, sharp, the last a 2; by the "
-    "averaged sampler, much like one call; and the originals.",
+    alt="Eight test digits: blurred to even grey; restored by the network of 20,000 "
+    "steps with one call, all as they were, a little soft; by Algorithm 1, which "
+    "loses strokes; by Algorithm 2, sharp, a 4 without its bar, a 9 in two pieces; by "
+    "the averaged sampler, much like one call; and the originals.",
 )
 
 # %% [markdown]
-# Eighteen times the images take about a tenth off the error of the direct restoration. SSIM gains more. It is no pure comparison, because five settings differ, and one run is one seed; but it tells the order of things. A thousand steps are most of the way.
+# Forty times the images take about a twelfth off the error of the direct restoration. SSIM gains more. It is no pure comparison, because nine settings differ, and one run is one seed; but it tells the order of things. A thousand steps are most of the way.
 #
-# And there is an end to the way. Look at the last digit, a 9. With one call it is nearly the 9 that it was, and grey where R is in doubt. Algorithm 2 is in no doubt, and draws a 2. (*Averaged* is a third sampler; chapter 4 has it.)
+# And there is an end to the way. Look at the last digit, a 9. With one call it is nearly the 9 that it was, and soft where R is in doubt. Algorithm 2 is in no doubt, and breaks it in two; the first 4 loses its bar. (*Averaged* is a third sampler; chapter 4 has it.)
 # Nine numbers survive this blur. Where they do not settle which digit it was, no training brings back what is gone.
 #
 # The page of [measured results](results.md) has inpainting and super-resolution too, beside the paper's values.

@@ -800,14 +800,19 @@ for name, values in ways.items():
 
 # %% tags=["hide-cell", "check"]
 crowd = sorted(ways, key=lambda name: ways[name][distance])
-# Every call costs RMSE
-assert list(ways) == sorted(ways, key=lambda name: ways[name]["rmse"])
+# From two calls on each further one costs RMSE
+later = list(ways)[1:]
+assert later == sorted(later, key=lambda name: ways[name]["rmse"])
+assert 0.98 < ways[later[0]]["rmse"] / ways["direct"]["rmse"] < 1
 assert crowd[0] == "Algorithm 2, 110 calls" and crowd[-2:] == [
     "direct",
     "Algorithm 1, 110 calls",
 ]
-assert ways[crowd[0]][distance] < ways["direct"][distance] / 4
+assert ways[crowd[0]][distance] < ways["direct"][distance] / 3
 assert ways["Algorithm 1, 110 calls"]["rmse"] > 2 * ways[crowd[0]]["rmse"]
+others = run["judges"]["direct"], run["judges"]["Algorithm 2"]
+for measure in others[0].keys() - {"ST-LPIPS"}:  # another net's order
+    assert others[0][measure] < others[1][measure]
 
 # %%
 from IPython.display import Image
@@ -818,12 +823,12 @@ Image(
     alt="Eight faces. Degraded: a wash of a few colours. Direct: soft faces, most "
     "with the right pose; a long-haired man has become a woman. Algorithm 1: "
     "glaring yellow and black shapes. Algorithm 2: more contrast, dark eyes, "
-    "stripes and a frame of dots. Last, the originals.",
+    "smudged skin. Averaged: much like direct. Last, the originals.",
 )
 
 # %% [markdown]
-# No law, then. Here the order is the paper's: Algorithm 1 is useless, the direct restoration has the smallest error, and all 110 steps of Algorithm 2 make a crowd that lies nearer to real faces than 2 to 10 calls do, in the eyes of this classifier. Now look at the picture. The direct faces are soft, the average of everyone who fits. Algorithm 2's have
-# more contrast, and stripes and dots that no face has; the features of a classifier of small photographs seem to mind softness more than stripes. A distance between crowds is not a judgement on a picture.
+# No law, then. Here the order is the paper's: Algorithm 1 is useless, the smallest errors are those of one call and of two (two are ahead by half a percent), each further call costs RMSE, and all 110 steps of Algorithm 2 make a crowd that lies nearer to real faces than 2 to 10 calls do, in the eyes of this classifier. Now look at the picture. The direct faces are soft, the average of everyone who fits. Algorithm 2's have
+# more contrast, and smudged skin that no face has; the features of a classifier of small photographs seem to mind softness more than smudges. Another judge, a net that learnt on a million photographs, minds the smudges more and puts direct first ([measured results](results.md)). A distance between crowds is not a judgement on a picture.
 #
 # ## Noise: both algorithms are DDIM
 #

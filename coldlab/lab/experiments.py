@@ -98,9 +98,9 @@ EXPERIMENTS = {
         "cifar10-mask",
         20_000,
         COLOUR | FILES | HOLES,
-        seen="grey discs hide a part of each photograph; direct fills them softly, Algorithm 1 with bright rings, and "
-        "makes some images explode into black and white blocks, Algorithm 2 leaves a small grey spot.",
-        states="the discs over the photographs shrink step by step to a small grey spot.",
+        seen="grey discs hide a part of each photograph; direct fills them softly, Algorithm 1 with black rings, "
+        "Algorithm 2 with discs of strong colour and a dark dot, the averaged sampler softly again.",
+        states="the discs over the photographs shrink step by step to discs of strong colour with a dot.",
     ),
     "cifar10-snow": Experiment("cifar10-snow", 3000, COLOUR),
     "cifar10-desaturate": Experiment("cifar10-desaturate", 3000, COLOUR),
@@ -114,9 +114,9 @@ EXPERIMENTS = {
         "celeba-64-blur",
         4000,
         FACES,
-        seen="washes of colour become soft faces by one call, glaring shapes by Algorithm 1, faces with more contrast, "
-        "stripes and a frame of dots by Algorithm 2; last the originals.",
-        states="washes of colour, soft faces from t = 18 on, sharper, striped ones at 0.",
+        seen="washes of colour become soft faces by one call, glaring shapes by Algorithm 1, faces with more contrast "
+        "and smudged features by Algorithm 2, soft ones when its guesses are averaged; last the originals.",
+        states="washes of colour, soft faces from t = 18 on, ones with more contrast and smudges at 0.",
     ),
     "celeba-64-mask": Experiment("celeba-64-mask", 3000, COLOUR | FILES | HOLES),
     "celeba-64-pixelate": Experiment("celeba-64-pixelate", 2500, COLOUR | SMOOTH),
