@@ -29,14 +29,7 @@ COLOURS = {
     "sky": "#439BD4",
 }
 TEXT = "#7A7A7A"  # 4.3 to white, 4.1 to the dark page: no grey does better on both
-DASHES = (
-    "-",
-    (0, (6, 2)),
-    (0, (1.5, 1.5)),
-    (0, (6, 2, 1.5, 2)),
-    (0, (3, 1.5)),
-    (0, (1, 3)),
-)  # told apart without colour
+DASHES = "-", (0, (6, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (3, 1.5)), (0, (1, 3))  # told apart without colour
 DPI = 200  # dots per inch in the file; a page shows 100 per inch, so that fine screens stay sharp
 GAP = 2  # image pixels between images on a page
 NARROW = 600  # a page up to so many pixels across is a phone's
