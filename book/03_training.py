@@ -208,13 +208,16 @@ def panels(ncols, width, height):
     for ax, (name, each) in zip(axes.flat, four.items(), strict=True):
         ax.plot(range(1, len(each) + 1), each)
         ax.axhline(loss_of["median"], color=plots.COLOURS["orange"], linestyle=":")
-        ax.set(title=name, xlabel="step", ylabel="L1 loss", yscale="log")
+        ax.set(title=name, xlabel="step", ylabel="L1 loss", ylim=(0, 1))
+        if name == "rate too high":
+            ax.set(yscale="log", ylim=(0.1, None))
     return plots.Picture(
         fig,
-        alt="Four loss curves on logarithmic axes, each with the dotted line of the "
-        "median picture. Good: falls and crosses the line. Rate too high: jumps to "
-        "thousands of millions and more. Rate too low: almost level, far above the "
-        "line. Wrong range: falls and ends lowest of the four, well below the line.",
+        alt="Four loss curves, each with the dotted line of the median picture. "
+        "Good: falls and crosses the line. Rate too high: jumps to thousands "
+        "of millions and more, on a logarithmic axis. Rate too low: almost "
+        "level, far above the line. Wrong range: falls and ends lowest of the "
+        "four, well below the line.",
     )
 
 
