@@ -354,7 +354,7 @@ widgets.explore(
 widgets.explore(
     photo_family["snow"],
     photos[:1],
-    severities=range(0, 201, 10),
+    severities=range(0, 201, 20),
     scale=3,
     alt="The pagoda in snowfall; the slider moves t from 0, a clear day, to 200, "
     "where streaks hide most of it.",
