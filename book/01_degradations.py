@@ -162,12 +162,8 @@ plots.curves(
 nearest = torch.cdist(D(x_test, D.T).flatten(1), x_train.flatten(1)).argmin(1)
 chosen = nearest.unique()
 if DATASET == "digits":
-    print(
-        "test digits:",
-        len(x_test),
-        "  training digits that they choose:",
-        len(chosen),
-    )
+    print("test digits:", len(x_test))
+    print("training digits that they choose:", len(chosen))
     print("it is a", train_labels[chosen].item())
 
 # %% tags=["hide-cell", "check"]
@@ -358,7 +354,7 @@ widgets.explore(
 widgets.explore(
     photo_family["snow"],
     photos[:1],
-    severities=range(0, 201, 10),
+    severities=range(0, 201, 20),
     scale=3,
     alt="The pagoda in snowfall; the slider moves t from 0, a clear day, to 200, "
     "where streaks hide most of it.",

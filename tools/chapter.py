@@ -57,8 +57,8 @@ once, twice = D(x0, 1), D(x0, 2)
 # %% tags=["hide-input", "plot"]
 plots.rows(
     {{"clean": x0, "t = 1": once, "t = 2": twice}},
-    alt="Three rows of eight digits: clean, blurred once, blurred twice. What "
-    "readers who do not see it must know.",
+    alt="Three rows of eight digits: clean, blurred once, blurred twice. "
+    "What readers who do not see it must know.",
 )
 
 # %% [markdown]
