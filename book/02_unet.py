@@ -1231,7 +1231,7 @@ assert spread < 0.026
 # how much of each pixel is left, and answers only for the rest:
 
 # %%
-print(inspect.getsource(Preconditioned.restored).rstrip())
+print(inspect.getsource(Preconditioned.forward).rstrip())
 
 with torch.no_grad():
     both = Preconditioned(UNet(C, 16, (1, 2, 2), inputs=2 * C), D)

@@ -844,7 +844,8 @@ print("settings that differ:", ", ".join(sorted(differ)))
 # %% tags=["hide-cell", "check"]
 recipe = {"steps", "batch", "lr", "timestep_bias", "rollout"}
 assert differ == recipe | {"shift", "scale", "slant", "augmented"}
-places = [t["metrics"]["direct"]["rmse"] for t in results.load("place-recipe")["trials"]]
+trials = results.load("place-recipe")["trials"]
+places = [trial["metrics"]["direct"]["rmse"] for trial in trials]
 assert 1.03 < places[2] / places[0] < 1.05  # what moving the digits costs
 assert long["images_seen"] == 40 * brief["images_seen"]
 share = long["metrics"]["direct"]["rmse"] / brief["metrics"]["direct"]["rmse"]
@@ -862,8 +863,8 @@ Image(
     width=700,
     alt="Eight test digits: blurred to even grey; restored by the network of 20,000 "
     "steps with one call, all as they were, a little soft; by Algorithm 1, which "
-    "loses strokes; by Algorithm 2, sharp, a 4 without its bar, a 9 in two pieces; by "
-    "the averaged sampler, much like one call; and the originals.",
+    "loses strokes; by Algorithm 2, sharp, a 4 without its bar, a 9 in two pieces; "
+    "by the averaged sampler, much like one call; and the originals.",
 )
 
 # %% [markdown]

@@ -148,7 +148,7 @@ def parts_missing(notebook, stem) -> list[str]:
         "no other chapter's": markdown.count("colab.research.google.com/github/") == markdown.count(colab),
         "what one can do afterwards": "**After this chapter you can**" in markdown,
         "the install cell": [cell.source for cell in install]
-        == [chapters.INSTALL_CELL.read_text("utf-8").rstrip("\n")],
+        == [chapters.INSTALL_CELL.read_text(encoding="utf-8").rstrip("\n")],
         "its tags": [cell.metadata.tags for cell in install] == [chapters.INSTALL_TAGS],
         "the install cell before the first import": code[:1] == install,
         "three exercises": len(exercises) >= 3,

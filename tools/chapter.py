@@ -13,6 +13,8 @@ import chapters
 import console
 import stamp
 
+from coldlab import storage
+
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 COLAB = "https://colab.research.google.com/github/{slug}/blob/main/book/{stem}.ipynb"
 
@@ -124,8 +126,8 @@ def begin(name: str, root: Path = chapters.ROOT) -> Path:
     last = max(i for i, line in enumerate(lines) if re.search(r"file: book/\d\d_", line))
     lines.insert(last + 1, f"      - file: book/{stem}\n")
     path = root / "book" / f"{stem}.py"
-    path.write_text(source, encoding="utf-8")
-    contents.write_text("".join(lines), encoding="utf-8")
+    storage.write_text(path, source)
+    storage.write_text(contents, "".join(lines))
     return path
 
 

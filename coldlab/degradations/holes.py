@@ -85,8 +85,9 @@ class Mask(Degradation):
         """Where the hole most likely is, z (B, 2), from what a hole does to any image (x0_hat is not needed)."""
         if not self.needs_z:
             return None
-        z, canvas = self.likelihood(x, t)[0], self.at("F", t, x).double().expand(len(x), 1, -1, -1)
-        return among_neighbours(x.double(), z, lambda q: self.window(canvas.repeat_interleave(9, 0), q))
+        x, canvas = x.double(), self.at("F", t, x).double().expand(len(x), 1, -1, -1)
+        z, _ = likeliest(x, canvas[:, 0], lambda z: self.window(canvas, z))
+        return among_neighbours(x, z, lambda z: self.window(canvas.repeat_interleave(9, 0), z))
 
     def likelihood(self, x, t):
         """(z, p): the likeliest centre (B, 2) of each hole, and the probability of every centre, (B, size+1, size+1).
