@@ -315,7 +315,7 @@ def test_a_chapter_begins_with_every_part_that_a_chapter_has(tmp_path):
         shutil.copy(chapters.ROOT / name, tmp_path / name)
     source = chapter.begin("blur_or_noise", tmp_path)
     assert source.name == f"{len(SOURCES) + 1:02d}_blur_or_noise.py"
-    assert f"- file: book/{SOURCES[-1].stem}\n      - file: book/{source.stem}\n" in (tmp_path / "_toc.yml").read_text()
+    assert f"- file: book/{SOURCES[-1].stem}\n      - file: book/{source.stem}\n" in (tmp_path / "_toc.yml").read_text(encoding="utf-8")
     notebook = chapters.to_notebook(source)
     assert faults_in_reading(notebook) == []
     assert parts_missing(notebook, source.stem) == []
