@@ -64,6 +64,33 @@ def test_the_table_of_moved_digits_shows_what_its_trials_measured():
     assert 1.03 < half / plain < 1.05  # 4 percent
 
 
+def test_the_table_of_faces_shows_what_its_trials_measured():
+    readme = (ROOT / "results/README.md").read_text(encoding="utf-8")
+    part = readme.partition("## Faces without a frame")[2].partition("\n## ")[0]
+    shown = re.findall(r"^\| (?!trial).*? \| ([\d,]+) \| (.*?) \| (.*?) \| (.*?) \|$", part, re.M)
+    form, trials = "{rmse:.3f} / {ssim:.3f}, {ring:.2f}, {excess:.2f}", results.load("faces-recipe")["trials"]
+    rows = ("direct", "Algorithm 2", "averaged")
+    expected = [
+        (f"{t['images_seen']:,}", *(form.format(**t["metrics"][row], **t["artefacts"][row]) for row in rows))
+        for t in trials
+    ]
+    assert shown == expected
+    power = trials[1]["power_of_algorithm_2"]  # of waves of 48, 24, 16, ... pixels, along rows and columns
+    assert all(48 / (line.index(max(line)) + 1) == 24 and line[12 - 1] < 0.5 for line in power)
+    frame = results.load("celeba-64-blur")["artefacts"]["Algorithm 2"]
+    assert f"it is {max(frame['excess']):.2f}" in part
+    assert frame["ring"] < 1.1
+
+
+def test_the_text_on_speed_quotes_its_readings():
+    text, readings = (ROOT / "results/recipe.md").read_text(encoding="utf-8"), results.load("speed-cpu")
+    for rates in readings["images_per_second"].values():
+        for way, rate in rates.items():
+            assert f"{rate:,}" in text, way
+    best = max(rates["bfloat16, compiled"] / rates["float32"] for rates in readings["images_per_second"].values())
+    assert f"{best:.2f} times at best" in text
+
+
 def test_the_recipe_s_table_shows_what_its_trials_measured():
     table = (ROOT / "results/recipe.md").read_text(encoding="utf-8").replace("*", "")
     rows = {

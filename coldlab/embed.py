@@ -1,0 +1,62 @@
+"""Images inside a page's HTML, as data URIs: nothing is loaded, so a figure goes wherever its HTML goes.
+
+The idea that holds this file together: what kind of picture it is decides which encodings lose nothing that an eye
+sees; of those the smallest is taken.
+"""
+
+import base64
+import io
+
+import numpy as np
+
+WEBP = 16383  # the most pixels on a side that WebP has
+
+
+def exact(pixels):
+    """The data URI of a PNG of RGBA uint8 pixels (height, width, 4)."""
+    from PIL import Image
+
+    return _smallest((Image.fromarray(pixels), "png", {"optimize": True}))
+
+
+def photographs(pixels):
+    """The data URI of RGBA pixels: exact, as grey where they are, or for colour good WebP if it is smaller."""
+    from PIL import Image
+
+    if (pixels[..., :3] == pixels[..., :1]).all():
+        return _smallest((Image.fromarray(np.ascontiguousarray(pixels[..., [0, 3]])), "png", {"optimize": True}))  # LA
+    image = Image.fromarray(pixels)
+    return _smallest((image, "png", {"optimize": True}), (image, "webp", {"quality": 90, "method": 4}))
+
+
+def drawing(pixels, webp=True):
+    """The data URI of RGBA pixels in at most 256 colours: a drawing loses nothing that is seen, and is small.
+
+    webp: whether it may be (exact) WebP; up to the height that this has.
+    """
+    from PIL import Image
+
+    image = Image.fromarray(pixels).quantize(256, method=Image.Quantize.FASTOCTREE)
+    choices = [(image, "png", {})]
+    if webp and max(image.size) <= WEBP:
+        choices.append((image.convert("RGBA"), "webp", {"lossless": True, "method": 2}))
+    return _smallest(*choices)
+
+
+def rendered(figure, dpi):
+    """A matplotlib figure as RGBA uint8 (height, width, 4)."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return np.array(Image.open(buffer).convert("RGBA"))
+
+
+def _smallest(*choices):
+    """Of (PIL image, format, options) the one with the fewest bytes, as a data URI; of equals the first."""
+    files = []
+    for image, kind, how in choices:
+        image.save(buffer := io.BytesIO(), kind, **how)
+        files.append((kind, buffer.getvalue()))
+    kind, content = min(files, key=lambda file: len(file[1]))
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
