@@ -8,7 +8,7 @@
 #
 # **You need** Python, a little PyTorch (tensors, shapes), and matrix products. Nothing of diffusion models.
 #
-# **It takes** 40 minutes to read; the cells run in about 10 s on two CPU cores, measured. No
+# **It takes** 40 minutes to read; the cells run in about 10 s on one core of a recent CPU, measured. No
 # GPU.
 
 # %% tags=["colab", "hide-cell"]

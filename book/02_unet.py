@@ -8,7 +8,7 @@
 #
 # **You need** [chapter 1](01_degradations.ipynb) (what D does), and from PyTorch what a convolution and a module are.
 #
-# **It takes** 30 minutes to read; the cells run in about 50 s on two CPU cores, measured. No GPU.
+# **It takes** 30 minutes to read; the cells run in about 60 s on one core of a recent CPU, measured. No GPU.
 
 # %% tags=["colab", "hide-cell"]
 # This cell does nothing where coldlab is installed. In Colab or a bare kernel it

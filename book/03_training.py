@@ -11,7 +11,7 @@
 # **After this chapter you can** write a training loop of cold diffusion in a dozen lines and read the real one, train a network on your own processor in a minute,
 # tell from a loss curve whether it is learning and what is wrong if it is not, stop a run and resume it without losing a bit, and say what a GPU would change.
 #
-# **You need** chapters 1 and 2: what D and R are. **It takes** 20 minutes to read; the cells run in about 60 s on two CPU cores, measured.
+# **You need** chapters 1 and 2: what D and R are. **It takes** 20 minutes to read; the cells run in about 55 s on one core of a recent CPU, measured.
 
 # %% tags=["colab", "hide-cell"]
 # This cell does nothing where coldlab is installed. In Colab or a bare kernel it

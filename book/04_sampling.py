@@ -6,7 +6,7 @@
 # **After this chapter you can** run both samplers of the paper, and one between them, on any degradation, say *where* the naive one loses the image, choose the number of steps,
 # and answer the question that readers of the paper keep asking: if R predicts the clean image, why iterate?
 #
-# **You need** chapters 1 and 3: what D and R are. **It takes** 20 minutes to read; the cells take about 50 s of CPU time, measured.
+# **You need** chapters 1 and 3: what D and R are. **It takes** 20 minutes to read; the cells run in about 25 s on one core of a recent CPU, measured.
 
 # %% tags=["colab", "hide-cell"]
 # This cell does nothing where coldlab is installed. In Colab or a bare kernel it

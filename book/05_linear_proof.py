@@ -8,7 +8,7 @@
 # do with it.
 #
 # **You need** chapter 4: both algorithms. A little linear algebra: matrices, and that they need not commute. **It
-# takes** 35 minutes to read; the cells take about 40 s of CPU time, measured.
+# takes** 35 minutes to read; the cells run in about 20 s on one core of a recent CPU, measured.
 
 # %% tags=["colab", "hide-cell"]
 # This cell does nothing where coldlab is installed. In Colab or a bare kernel it

@@ -6,7 +6,7 @@
 # **After this chapter you can** make images that never were with a network that only learned to restore, count what a degradation leaves of an image, fit a Gaussian mixture
 # to it and choose its size, say why one start gives one image, and measure whether the result is varied, recognisable and new.
 #
-# **You need** chapters 1 and 4: D, R and Algorithm 2. **It takes** 25 minutes to read; the cells run in about 40 s on two CPU cores, measured.
+# **You need** chapters 1 and 4: D, R and Algorithm 2. **It takes** 25 minutes to read; the cells run in about 20 s on one core of a recent CPU, measured.
 
 # %% tags=["colab", "hide-cell"]
 # This cell does nothing where coldlab is installed. In Colab or a bare kernel it

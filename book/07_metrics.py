@@ -6,7 +6,7 @@
 # **After this chapter you can** compute SSIM and a Fréchet distance by hand and match the reference libraries, give every number an interval, say how the number of images and the feature net bend a FID,
 # tell which published numbers may be compared, and check whether generated images are good, varied and new.
 #
-# **You need** chapter 4: direct restoration and the two algorithms. **It takes** 30 minutes to read; the cells run in about 40 s on two busy CPU cores (22 s of processor time), measured.
+# **You need** chapter 4: direct restoration and the two algorithms. **It takes** 30 minutes to read; the cells run in about 15 s on one core of a recent CPU, measured.
 
 # %% tags=["colab", "hide-cell"]
 # This cell does nothing where coldlab is installed. In Colab or a bare kernel it
