@@ -115,7 +115,7 @@ def restore(
         z = D.infer(x, None, severity) if D.blind else z
         warn_of_rounding(path, x, bits, severity)
         if not warn_of_detail(path, x, D, severity, eps, z):
-            tell_where(path, x, D, severity)
+            tell_where(path, x, D, severity, z)
         states = [(severity, x)]
         steps = chosen(told(R, eps=eps, z=z), D, x, z, range(severity, -1, -1))
         states += [(r, state) for r, state, _ in tqdm(steps, path.name, severity, leave=False, disable=None)]

@@ -5,7 +5,6 @@ from green and without eyes. So backgrounds are transparent, text is a grey that
 distance to both pages and to each other, image pixels stay whole squares, and no picture exists without its alt text.
 """
 
-import base64
 import html
 import io
 import re
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import data, storage
+from . import data, embed, storage
 from .errors import ColdlabError
 
 # Okabe and Ito's colours, moved to where each has a contrast of 3 and more to white and to the book's dark page.
@@ -31,7 +30,7 @@ COLOURS = {
 TEXT = "#7A7A7A"  # 4.3 to white, 4.1 to the dark page: no grey does better on both
 DASHES = "-", (0, (6, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (3, 1.5)), (0, (1, 3))  # told apart without colour
 DPI = 200  # dots per inch in the file; a page shows 100 per inch, so that fine screens stay sharp
-GAP = 2  # image pixels between images on a page
+GAP = 2  # transparent image pixels between images, so that no neighbour shows at the edge of a slider's window
 NARROW = 600  # a page up to so many pixels across is a phone's
 PAGE = 720  # the page's width that `rows` and `strip` try to keep to, in its pixels
 
@@ -204,7 +203,8 @@ def either(wide, narrow):
 
     wide, narrow: Pictures, each with an alt of its own. Where nothing chooses, as on GitHub, the wide one is shown.
     """
-    across, (large, small) = round(wide.figure.get_figwidth() * 100), map(_drawn, (wide, narrow))
+    across = round(wide.figure.get_figwidth() * 100)
+    large, small = (embed.drawing(embed.rendered(p.figure, DPI), webp=False) for p in (wide, narrow))
     source = f'<source media="(max-width: {NARROW}px)" srcset="{small}">'
     style = f"width:100%;max-width:{across}px;height:auto"
     image = f'<img src="{large}" alt="{html.escape(wide.alt)}" style="{style}">'
@@ -256,30 +256,14 @@ def _mosaic(batches, dots, gap_x, gap_y):
 
 def _img(batch, alt, dots):
     """Images (N, H, W, 4) side by side as one <img>, a pixel each in its file, enlarged by the page."""
-    from PIL import Image
-
     n, height, width = batch.shape[:3]
     canvas = np.zeros((height, n * (width + GAP) - GAP, 4), dtype=np.uint8)
     for i, image in enumerate(batch):
         canvas[:, i * (width + GAP) : i * (width + GAP) + width] = image
-    buffer = io.BytesIO()
-    Image.fromarray(canvas).save(buffer, "PNG", optimize=True)
-    source = base64.b64encode(buffer.getvalue()).decode()
     across = round(canvas.shape[1] * dots / 2)
     style = f"width:100%;max-width:{across}px;height:auto;image-rendering:pixelated;display:block"
     size = f'width="{across}" height="{round(height * dots / 2)}"'
-    return f'<img src="data:image/png;base64,{source}" alt="{html.escape(str(alt))}" {size} style="{style}">'
-
-
-def _drawn(picture):
-    """A Picture as a data URI of at most 256 colours: a drawing loses nothing that is seen, and its file is small."""
-    from PIL import Image
-
-    drawn, packed = io.BytesIO(), io.BytesIO()
-    picture.figure.savefig(drawn, format="png", dpi=DPI)
-    image = Image.open(drawn).convert("RGBA").quantize(256, method=Image.Quantize.FASTOCTREE)
-    image.save(packed, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(packed.getvalue()).decode()}"
+    return f'<img src="{embed.exact(canvas)}" alt="{html.escape(str(alt))}" {size} style="{style}">'
 
 
 def _figure(alt, inside, kind, style="", title=None):

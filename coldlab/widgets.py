@@ -5,7 +5,6 @@ the image behind the window. Nothing is loaded, there is no script and no id, so
 where a site strips styles and handlers (GitHub), the image is left: a film strip.
 """
 
-import base64
 import dataclasses
 import html
 import io
@@ -17,13 +16,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from . import embed
 from .errors import ColdlabError
-from .plots import Picture, check_alt, to_pixels
+from .plots import GAP, Picture, check_alt, to_pixels
 
-GAP = 2  # transparent image pixels around each image, so that no neighbour shows at the window's edge
 COLUMNS = 8  # images side by side in one frame; more continue below
 POSITIONS = 41  # the most severities that `explore` draws on its own
-WEBP = 16383  # the most pixels on a side that WebP has
 PICTURE_DPI = 150  # dots per inch of a picture in a frame; the page shows 100
 
 
@@ -65,7 +63,7 @@ def slider(frames, captions, alt, scale=3, start=0):
     pictures = [_arrange(to_pixels(frame)) for frame in frames]
     (height, width), strip = pictures[0].shape[:2], np.concatenate(pictures)
     start = _position(start, len(captions))
-    return Slider(_html(_data_uri(strip), captions, alt, height, width, scale, start), alt, strip)
+    return Slider(_html(embed.photographs(strip), captions, alt, height, width, scale, start), alt, strip)
 
 
 def knobs(frames, choices, alt, start=0):
@@ -88,7 +86,7 @@ def knobs(frames, choices, alt, start=0):
         raise ColdlabError(f"pictures have sizes {shapes}; all must be alike.")
     (height, width), strip = shapes[0], np.concatenate(pictures)
     start = _position(start, positions)
-    return Slider(_html_knobs(_palette_uri(strip), list(choices), names, alt, height, width, start), alt, strip)
+    return Slider(_html_knobs(embed.drawing(strip), list(choices), names, alt, height, width, start), alt, strip)
 
 
 def explore(D, images, z=None, severities=None, alt=None, scale=3):
@@ -229,12 +227,7 @@ def _png(pixels, scale=4):
 
 def _drawn(picture):
     """A Picture as RGBA uint8 (height, width, 4), with a transparent line below."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    picture.figure.savefig(buffer, format="png", dpi=PICTURE_DPI)
-    pixels = np.asarray(Image.open(buffer).convert("RGBA"))
-    return np.pad(pixels, ((0, GAP), (0, 0), (0, 0)))
+    return np.pad(embed.rendered(picture.figure, PICTURE_DPI), ((0, GAP), (0, 0), (0, 0)))
 
 
 def _arrange(images):
@@ -246,36 +239,6 @@ def _arrange(images):
     cells[:n, half : half + height, half : half + width] = images
     lines = cells.reshape(-1, columns, *cells.shape[1:]).swapaxes(1, 2)
     return lines.reshape(-1, columns * (width + GAP), 4)
-
-
-def _data_uri(strip):
-    """The smaller of PNG (exact; grey where the images are) and, for colour, WebP of high quality, as a data URI."""
-    from PIL import Image
-
-    grey = (strip[..., :3] == strip[..., :1]).all()
-    image = Image.fromarray(np.ascontiguousarray(strip[..., [0, 3]]) if grey else strip)  # LA or RGBA
-    options = [("png", {"optimize": True})] + ([] if grey else [("webp", {"quality": 90, "method": 4})])
-    files = []
-    for kind, how in options:
-        buffer = io.BytesIO()
-        image.save(buffer, kind, **how)
-        files.append((kind, buffer.getvalue()))
-    kind, content = min(files, key=lambda file: len(file[1]))
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _palette_uri(strip):
-    """At most 256 colours: drawings lose nothing that is seen. The smaller of PNG and, up to its height, exact WebP."""
-    from PIL import Image
-
-    image, files = Image.fromarray(strip).quantize(256, method=Image.Quantize.FASTOCTREE), []
-    options = [("png", {})] + ([("webp", {"lossless": True, "method": 2})] if max(image.size) <= WEBP else [])
-    for kind, how in options:
-        buffer = io.BytesIO()
-        (image if kind == "png" else image.convert("RGBA")).save(buffer, kind, **how)
-        files.append((kind, buffer.getvalue()))
-    kind, content = min(files, key=lambda file: len(file[1]))
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _moved(position, n):

@@ -11,6 +11,7 @@ import sys
 
 import chapter
 import chapters
+import landing
 import nbformat
 import pytest
 import stamp
@@ -305,7 +306,9 @@ def test_the_first_page_says_how_long_each_chapter_takes_and_is_light():
         opening = " ".join(stored(source).cells[0].source.split())
         minutes = re.search(r"\*\*It takes\*\* (\d+) minutes to read", opening)[1]
         assert f"({source.stem}.ipynb) | {minutes} min |" in page
-    drawn = (chapters.ROOT / "book" / "static").glob("landing-*")
+    static = chapters.ROOT / "book" / "static"
+    assert landing.PLAY in (static / "landing-slider.html").read_text(encoding="utf-8")  # made anew when it changed
+    drawn = static.glob("landing-*")
     assert sum(path.stat().st_size for path in drawn) < 300_000
 
 
@@ -315,7 +318,8 @@ def test_a_chapter_begins_with_every_part_that_a_chapter_has(tmp_path):
         shutil.copy(chapters.ROOT / name, tmp_path / name)
     source = chapter.begin("blur_or_noise", tmp_path)
     assert source.name == f"{len(SOURCES) + 1:02d}_blur_or_noise.py"
-    assert f"- file: book/{SOURCES[-1].stem}\n      - file: book/{source.stem}\n" in (tmp_path / "_toc.yml").read_text(encoding="utf-8")
+    contents = (tmp_path / "_toc.yml").read_text(encoding="utf-8")
+    assert f"- file: book/{SOURCES[-1].stem}\n      - file: book/{source.stem}\n" in contents
     notebook = chapters.to_notebook(source)
     assert faults_in_reading(notebook) == []
     assert parts_missing(notebook, source.stem) == []

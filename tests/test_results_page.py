@@ -3,7 +3,7 @@
 import json
 import shutil
 
-import overview
+import comparison
 import pytest
 import results_page
 from results_page import LICENCES, PAGES, ROOT, apart, page, sampled, table
@@ -85,20 +85,20 @@ def test_values_that_could_not_be_checked_are_marked_and_not_subtracted():
 def test_marks_are_given_by_both_measures_to_three_digits():
     cells = {"rmse": [0.142, "V1"], "ssim": [0.757, "V2"]}
     for rmse, ssim, mark in (
-        (0.1424, 0.7566, overview.MET),
-        (0.1426, 0.9, overview.PART),
-        (0.1, 0.75, overview.PART),
-        (0.2, 0.7, overview.MISSED),
+        (0.1424, 0.7566, comparison.MET),
+        (0.1426, 0.9, comparison.PART),
+        (0.1, 0.75, comparison.PART),
+        (0.2, 0.7, comparison.MISSED),
     ):
-        assert overview.verdict({"rmse": rmse, "ssim": ssim}, cells) == mark
-    assert overview.verdict({"rmse": 0.1, "ssim": 0.8}, cells | {"ssim": [0.7, "R"]}) == overview.MET + "†"
+        assert comparison.verdict({"rmse": rmse, "ssim": ssim}, cells) == mark
+    assert comparison.verdict({"rmse": 0.1, "ssim": 0.8}, cells | {"ssim": [0.7, "R"]}) == comparison.MET + "†"
 
 
 def test_the_best_of_our_samplers_stands_beside_the_sampled():
     metrics = {"direct": 0.1, "Algorithm 1": 0.01, "Algorithm 2": 0.3, "last prediction": 0.25, "averaged": 0.2}
     run = {"metrics": {row: {"rmse": rmse, "ssim": 0.5} for row, rmse in metrics.items()}}
-    assert [row for row, *_ in overview.compared(run, {})] == ["direct", "Algorithm 2", "averaged"]
-    assert [mark for *_, mark in overview.compared(run, {})] == [""] * 3
+    assert [row for row, *_ in comparison.compared(run, {})] == ["direct", "Algorithm 2", "averaged"]
+    assert [mark for *_, mark in comparison.compared(run, {})] == [""] * 3
 
 
 def test_the_figure_is_of_these_manifests():
@@ -106,7 +106,7 @@ def test_the_figure_is_of_these_manifests():
 
     found, runs, paper = results_page.manifests()
     with Image.open(results_page.RESULTS / "overview.png") as picture:
-        assert picture.text["Description"] == overview.alt(*overview.points(found, runs, paper))
+        assert picture.text["Description"] == comparison.alt(*comparison.points(found, runs, paper))
 
 
 def test_judges_that_disagree_are_told():

@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 from PIL import Image
 
 import coldlab
-from coldlab import data, degradations, plots, widgets
+from coldlab import data, degradations, embed, plots, widgets
 from coldlab.degradations import Blur
 from coldlab.errors import ColdlabError
 
@@ -281,7 +281,7 @@ def test_the_last_choice_runs_fastest_in_the_film():
 def test_drawings_are_small_and_the_same_in_either_format(monkeypatch):
     drawn = plots.curves({"a line": (range(9), range(9)), "another": (range(9), [4] * 9)}, "x", "x", "y")
     widget = widgets.knobs([drawn] * 6, CHOICES, "x")
-    monkeypatch.setattr(widgets, "WEBP", 10)  # as for a film that is too high for WebP
+    monkeypatch.setattr(embed, "WEBP", 10)  # as for a film that is too high for WebP
     large = widgets.knobs([drawn] * 6, CHOICES, "x")
     (kind, pixels), (other, same) = film(widget), film(large)
     assert (kind, other) == ("webp", "png")

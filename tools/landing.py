@@ -50,9 +50,8 @@ def at_one_size(x):
     return x.expand(-1, 3, -1, -1).repeat_interleave(times, 2).repeat_interleave(times, 3).clamp(-1, 1)
 
 
-def read(name):
-    return data.to_float(torch.tensor(list(Image.open(STATIC / name).convert("RGB").tobytes()), dtype=torch.uint8)
-                         .view(1, SIDE, SIDE, 3).permute(0, 3, 1, 2))  # fmt: skip
+def face():
+    return data.read_image(STATIC / "face.png")[0]
 
 
 def flower():
@@ -78,7 +77,7 @@ def write(name, image, **how):
 def slider(digits_net, faces_net):
     """landing-slider.webp, all frames below each other, and landing-slider.html, which shows one of them."""
     x0 = data.to_float(data.load("digits", "test")[0][3:4])
-    ways = [there_and_back(digits_net, x0), there_and_back(faces_net, read("face.png"))]
+    ways = [there_and_back(digits_net, x0), there_and_back(faces_net, face())]
     both = [[torch.cat([at_one_size(x) for x in frame]) for frame in zip(*way, strict=True)]
             for way in zip(*ways, strict=True)]  # fmt: skip
     down, back = both
@@ -87,16 +86,12 @@ def slider(digits_net, faces_net):
     captions += ["what the network believes it was"]
     alt = ("A handwritten digit and a face side by side. From left to right of the slider they blur until two plain "
            "patches are left, and a network brings them back.")  # fmt: skip
-    made = widgets.slider(down + back, captions, alt, scale=5)
+    # It opens in the middle, where nothing is left to see: that is the picture of a page without JavaScript.
+    made = widgets.slider(down + back, captions, alt, scale=5, start=CALLS)
     write("landing-slider.webp", Image.fromarray(made.strip), quality=95, method=6)
     html = re.sub(r'src="data:[^"]+"', 'src="../_static/landing-slider.webp"', made.html)
     html = html.replace("<figure style", '<figure class="landing-slider" style')
-    # It opens in the middle, where nothing is left to see: that is the picture of a page without JavaScript.
-    middle = f"transform:translateY(-{100 * CALLS / len(captions):.6f}%);image-rendering:pixelated"
-    html = html.replace("image-rendering:pixelated", middle).replace('value="0"', f'value="{CALLS}"')
-    html = html.replace(f">{captions[0]}</output>", f">{captions[CALLS]}</output>")
-    html = html.replace(f'aria-valuetext="{captions[0]}"', f'aria-valuetext="{captions[CALLS]}"')
-    storage.write(STATIC / "landing-slider.html", f"{html}\n{PLAY}\n".encode())
+    storage.write_text(STATIC / "landing-slider.html", f"{html}\n{PLAY}\n")
 
 
 def main():

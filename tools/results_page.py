@@ -9,8 +9,8 @@ them again and compares, so that a page cannot be older than its runs.
 import json
 from pathlib import Path
 
+import comparison
 import console
-import overview as overview_
 
 from coldlab import storage
 from coldlab.lab import experiments
@@ -173,12 +173,12 @@ def claims(run, paper=None):
 
 def overview(found, runs, paper):
     runs = {name: run for name, run in runs.items() if not what(name).brief}
-    yield from figure("overview", overview_.alt(*overview_.points(found, runs, paper)))
+    yield from figure("overview", comparison.alt(*comparison.points(found, runs, paper)))
     yield from ("", "| RMSE / SSIM | images seen | direct | Algorithm 2 | the best of our samplers |")
     yield "|---|---:|---|---|---|"
     for name, run in runs.items():
         beside = paper.get(what(name).preset, {})
-        rows = overview_.compared(run, beside)
+        rows = comparison.compared(run, beside)
         ours = [of(run, row, RMSE, SSIM) + f" {mark}" for row, _, _, mark in rows]
         ours[-1] += f" ({rows[-1][0]})" * (rows[-1][0] not in ("direct", "Algorithm 2"))
         theirs = ["not comparable"] * len(rows)
@@ -191,9 +191,9 @@ def overview(found, runs, paper):
         yield "| " + " | ".join([f"{label}<br>the paper", seen, *cells]) + " |"
     yield from (
         "",
-        f"{overview_.MET}: RMSE and SSIM are at least as good as the paper's; {overview_.PART}: one of the two; "
-        f"{overview_.MISSED}: neither. †: the paper's value was recalled only and is **unverified**. *Not comparable*: "
-        "the paper has no such task.",
+        f"{comparison.MET}: RMSE and SSIM are at least as good as the paper's; {comparison.PART}: one of the two; "
+        f"{comparison.MISSED}: neither. †: the paper's value was recalled only and is **unverified**. "
+        "*Not comparable*: the paper has no such task.",
     )
     pairs = []
     for name, run in runs.items():
@@ -214,7 +214,7 @@ def each_run(found, runs, paper):
         beside_it = paper.get(what(name).preset, {})
         yield from ("", f"## {labelled(name, run)}", "")
         yield from figure(name, f"{what(name).title}: {what(name).seen}")
-        rows = {row[0]: row for row in overview_.compared(run, beside_it)}.values()  # the best may be Algorithm 2
+        rows = {row[0]: row for row in comparison.compared(run, beside_it)}.values()  # the best may be Algorithm 2
         shown = (f"{row} {ours['rmse']:.3f} / {ours['ssim']:.3f}" for row, ours, *_ in rows)
         yield from ("", f"RMSE / SSIM: degraded {of(run, 'degraded', RMSE, SSIM)}, {', '.join(shown)}.", "")
         yield from ("````{dropdown} Every number of this run, and how it was made", f"`{run['command']}`", "")
@@ -571,4 +571,4 @@ if __name__ == "__main__":
     for name, path in PAGES.items():
         storage.write_text(ROOT / path, page(name))
         print(path)
-    overview_.save(RESULTS / "overview.png", overview_.draw(*manifests()))
+    comparison.save(RESULTS / "overview.png", comparison.draw(*manifests()))

@@ -85,7 +85,7 @@ class Mask(Degradation):
         """Where the hole most likely is, z (B, 2), from what a hole does to any image (x0_hat is not needed)."""
         if not self.needs_z:
             return None
-        x, canvas = x.double(), self.at("F", t, x).double().expand(len(x), 1, -1, -1)
+        x, canvas = self.wide(x, t)
         z, _ = likeliest(x, canvas[:, 0], lambda z: self.window(canvas, z))
         return among_neighbours(x, z, lambda z: self.window(canvas.repeat_interleave(9, 0), z))
 
@@ -95,8 +95,12 @@ class Mask(Degradation):
         p[:, i, j] belongs to z = (i - 1, j - 1); see `likeliest`. The probabilities take pixels for independent.
         `infer` starts from this z and looks once more at its neighbours.
         """
-        canvas = self.at("F", t, x).double().expand(len(x), 1, -1, -1)
-        return likeliest(x.double(), canvas[:, 0], lambda z: self.window(canvas, z))
+        x, canvas = self.wide(x, t)
+        return likeliest(x, canvas[:, 0], lambda z: self.window(canvas, z))
+
+    def wide(self, x, t):
+        """x and the canvas of each image at its severity, (B, 1, 2 size, 2 size), in float64."""
+        return x.double(), self.at("F", t, x).double().expand(len(x), 1, -1, -1)
 
 
 @register("fade")

@@ -44,11 +44,11 @@ def warn_of_detail(path, x, D, severity, eps, z=None):
     return rest > DETAIL
 
 
-def tell_where(path, x, D, severity):
-    """Print where the hole of an image is taken to be, and whether it might as well be elsewhere."""
+def tell_where(path, x, D, severity, z):
+    """Print where the hole of an image is taken to be (z), and whether it might as well be elsewhere."""
     if not (isinstance(D, Mask) and D.blind):
         return
-    p, (row, column) = D.likelihood(x, severity)[1], D.infer(x, None, severity)[0].tolist()
+    p, (row, column) = D.likelihood(x, severity)[1], z[0].tolist()
     near = p[0, max(0, row) : row + 3, max(0, column) : column + 3].sum().item()  # within a pixel
     print(f"{path}: the hole is found at row {row}, column {column}", end="")
     print("." if near > SURE else f", which is not sure ({near:.0%}): it hides little, or other places look so too.")

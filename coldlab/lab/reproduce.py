@@ -17,8 +17,8 @@ from .. import checkpoints, data, evaluation, metrics, presets, sampling
 from ..data import eight_bits
 from ..degradations import EIGHT_BITS, Separable
 from ..errors import unknown
+from ..metrics import judges
 from ..metrics.artefacts import excess, ring
-from ..metrics.judges import judged as judged_by_others
 from . import experiments, results, studies
 from .baselines import baselines
 from .experiments import suffixed, trained
@@ -133,9 +133,11 @@ def judged(R, training, path, command, device=None, samplers=None):
         manifest["eight_bits"] = files(R, images, net)
     if min(images.shape[-2:]) >= 24:  # the frames and the window have to fit
         manifest["artefacts"] = artefacts(rows)
-    if config.channels == 3 and (others := judges(R, rows, device)):
+    training_images, _ = data.load(config.dataset, "train", config.size, config.zoom)
+    if config.channels == 3 and (others := by_others(rows, training_images, device)):
         manifest["judges"] = others
-    manifest["baselines"] = without_network(R, images if not R.D.needs_z else images[:FEW], rounded)
+    some = images if not R.D.needs_z else images[:FEW]
+    manifest["baselines"] = without_network(R, some, training_images, rounded)
     if config.dataset in DIGITS:
         manifest["moved"] = {f"({k}, {k})": moved(R, images, rounded, k) for k in (1, 2)}
     if R.D.blind:
@@ -167,20 +169,16 @@ def artefacts(rows):
     return {row: found[row] for row in rows if row in found}
 
 
-def judges(R, rows, device):
+def by_others(rows, training, device):
     """{"test_images", row: measures} by `metrics.judges` of the first images; nothing where their packages are not."""
-    config = R.config
     rows = {row: x[:FEW] for row, x in rows.items() if row != "last prediction"}
-    training, _ = data.load(config.dataset, "train", config.size, config.zoom)
     count = len(rows["original"])
-    found = judged_by_others(rows, data.to_unit(data.to_float(training[:count])), device)
+    found = judges.judged(rows, data.to_unit(data.to_float(training[:count])), device)
     return {"test_images": count} | found if found else {}
 
 
-def without_network(R, images, rounded):
-    """{"test_images", row: measures} of the classical restorations of `baselines`."""
-    config = R.config
-    training, _ = data.load(config.dataset, "train", config.size, config.zoom)
+def without_network(R, images, training, rounded):
+    """{"test_images", row: measures} of the classical restorations of `baselines`, which know the training images."""
     rows = baselines(R.D, images, training, evaluation.latents(R.D, images), rounded)
     return {"test_images": len(images)} | evaluation.table(rows | {"original": data.to_unit(data.to_float(images))})[0]
 

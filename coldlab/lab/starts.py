@@ -51,8 +51,9 @@ def go_on(config, out, group, skip_unreadable, named):
     """
     D, state, before = checkpoints.newest_state(out, group.device)
     if group.first:
-        for part in (part for kind in (*outputs.RUN, *outputs.STEPS) for part in out.glob(f".{kind}.*.part")):
-            part.unlink(missing_ok=True)  # what a kill in the middle of writing has left
+        for kind in (*outputs.RUN, *outputs.STEPS):
+            for part in out.glob(f".{kind}.*.part"):  # what a kill in the middle of writing has left
+                part.unlink(missing_ok=True)
     wanted = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name in named}
     place, steps = wanted.pop("dataset", None), wanted.pop("steps", before.steps)
     if "options" in wanted:
