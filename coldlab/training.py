@@ -71,6 +71,8 @@ class Config:
     """Self-rollout: share of images that R sees as Algorithm 2 leaves them, one step on from a later t. Paper: 0."""
     rollout_from_T: bool = False
     """Let those images come down from T, where samplers begin, in place of a later t that is drawn at random."""
+    rollout_calls: int = 1
+    """Steps in which those images come down: from 2 on, by severities drawn in between, so that R's errors add up."""
     shift: int = 0
     """Move each image by up to so many pixels at random; its borders repeat."""
     scale: float = 0.0
@@ -129,7 +131,7 @@ def start(config, device="cpu"):
     """(D, State) at step 0 on `device`. Raises ColdlabError for settings that cannot be."""
     if config.loss not in LOSSES:
         raise unknown("loss", config.loss, LOSSES)
-    for name in ("steps", "batch", "patch", "lr", "timestep_bias"):
+    for name in ("steps", "batch", "patch", "lr", "timestep_bias", "rollout_calls"):
         if not 0 < getattr(config, name) < float("inf"):
             raise ColdlabError(f"{name} = {getattr(config, name)}; it must be a number above 0.")
     for name in ("rollout", "rounded", "augmented"):
@@ -183,7 +185,8 @@ def train(state, D, images, config, rank=0, ranks=1, among=None):
 def loss_of(R, D, x0, config, draw):
     """|R(D(x0, t, z), t) - x0|, averaged over a batch with t, z and rounding from the generator `draw`.
 
-    A share config.rollout of the states comes from an s >= t by one step of Algorithm 2, R's own error included.
+    A share config.rollout of the states comes from an s >= t by config.rollout_calls steps of Algorithm 2, R's own
+    errors included.
     """
     B, device = len(x0), x0.device
     u = torch.rand(B, generator=draw, device=device)
@@ -201,7 +204,12 @@ def loss_of(R, D, x0, config, draw):
         known["z"] = z = D.infer(x, None, s)  # R and the samplers know no better
     if own:
         R_own = told(R, **{name: value[:own] for name, value in known.items()}) if known else R
-        x = torch.cat([step_down(R_own, D, x[:own], s[:own], t[:own], each(lambda v: v[:own], z)), x[own:]])
+        x_own, s, r, z_own = x[:own], s[:own], t[:own], each(lambda v: v[:own], z)
+        for left in reversed(range(config.rollout_calls)):
+            fall = torch.rand(own, generator=draw, device=device) if left else torch.ones(own, device=device)
+            down = (s - (s - r) * fall).ceil().long()  # anywhere between, and at last where it was bound for
+            x_own, s = step_down(R_own, D, x_own, s, down, z_own), down
+        x = torch.cat([x_own, x[own:]])
     x0_hat = predicted(told(R, **known) if known else R, x, t)
     return LOSSES[config.loss](x0_hat, x0)
 

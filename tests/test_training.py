@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -122,6 +123,24 @@ def test_rollout_may_begin_where_samplers_do():
     assert torch.allclose(x[t == 5], start_x[t == 5], atol=1e-6)
     assert (x - D(x0, t))[t < 5].abs().amax((1, 2, 3)).min() > 1e-3
     assert t.unique().tolist() == [1, 2, 3, 4, 5]
+
+
+def test_rollout_by_several_calls_goes_on_from_where_each_led():
+    """Each call sees what the last one left, no severity is above the one before, and the last ends at t."""
+    config = tiny(rollout=1.0, rollout_from_T=True, rollout_calls=3, options=dict(T=9), precondition=False)
+    D, state = start(config)
+    x0, seen = training.to_float(pictures(64)), []
+    training.loss_of(lambda x, t: seen.append((x, t)) or state.R(x, t), D, x0, config, torch.Generator().manual_seed(0))
+    assert len(seen) == 4
+    assert torch.equal(seen[0][0], D(x0, 9))
+    for (x, s), (below, r) in pairwise(seen):
+        assert (s >= r).all()
+        with torch.no_grad():
+            guess = state.R(x, s)
+        assert torch.allclose(below, x - D(guess, s) + D(guess, r), atol=1e-6)
+    between = seen[1][1]
+    assert (between < 9).any()
+    assert (between > seen[3][1]).any()
 
 
 def test_images_in_host_memory_are_fetched_by_the_same_numbers():

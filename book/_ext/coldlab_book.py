@@ -1,9 +1,11 @@
 """What this book adds to Sphinx: alt text for notebook figures, names for folded cells, MathJax and a badge of its own,
-plain docstrings, link previews.
+plain docstrings, link previews, and files for the images that notebooks carry inside their HTML.
 
 An image without alt text is a warning, and the book is built with warnings as errors.
 """
 
+import base64
+import hashlib
 import html
 import re
 from pathlib import Path
@@ -16,6 +18,7 @@ from sphinx.util import logging
 LOGGER = logging.getLogger(__name__)
 COLAB_BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 LOCAL_BADGE = "/book/static/open-in-colab.svg"
+INLINE = re.compile(r'src="data:image/(png|webp);base64,([A-Za-z0-9+/=]{2000,})"')  # smaller ones cost a request more
 LOCAL_MATHJAX = "offline/mathjax/tex-mml-chtml.js"  # under book/static; tools/offline.py copies it there
 
 
@@ -107,6 +110,24 @@ def add_preview(app, pagename, templatename, context, doctree) -> None:
     context["metatags"] = context.get("metatags", "") + "\n".join(lines)
 
 
+def save_inline(app, pagename, templatename, context, doctree) -> None:
+    """Write the images inside a page's HTML to files, which a browser loads when they come into view.
+
+    A notebook has to carry them; a page of film strips would be two megabytes long.
+    """
+
+    def saved(found) -> str:
+        kind, content = found[1], base64.b64decode(found[2])
+        name = f"{hashlib.blake2b(content, digest_size=10).hexdigest()}.{kind}"
+        folder = Path(app.outdir) / "_images"
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
+        return f'src="{context["pathto"](f"_images/{name}", 1)}" loading="lazy"'
+
+    if "body" in context:
+        context["body"] = INLINE.sub(saved, context["body"])
+
+
 def setup(app):
     # MyST-NB takes another renderer only from the entry points of an installed package; a book is not one.
     NbElementRenderer.render_image = with_alt(NbElementRenderer.render_image)
@@ -116,4 +137,5 @@ def setup(app):
     app.connect("config-inited", use_local_mathjax)
     app.connect("autodoc-process-docstring", read_plainly)
     app.connect("html-page-context", add_preview)
+    app.connect("html-page-context", save_inline)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

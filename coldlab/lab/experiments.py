@@ -87,7 +87,7 @@ EXPERIMENTS = {
     "mnist-blur-seed-2": Experiment("mnist-blur", 20_000, LATE | MOVED | dict(seed=2), brief=True),
     "mnist-blur-100000": Experiment("mnist-blur", 100_000, ROLLOUT, PROGRESS),
     "mnist-mask": Experiment("mnist-mask", 9000, LATE | FILES | PLAIN),
-    "mnist-pixelate": Experiment("mnist-pixelate", 9000, LATE),
+    "mnist-pixelate": Experiment("mnist-pixelate", 20_000, LATE),
     "cifar10-blur": Experiment(
         "cifar10-blur",
         9000,

@@ -55,6 +55,7 @@ RANGES = {
     "refine": Range(0, 4096),
     "resamples": Range(0, 10**6),
     "rollout": SHARE,
+    "rollout_calls": Range(1, 1000),
     "rounded": SHARE,
     "augmented": SHARE,
     "rounds": Range(1, 10**6),
