@@ -1,5 +1,5 @@
 """What this book adds to Sphinx: alt text for notebook figures, names for folded cells, MathJax and a badge of its own,
-plain docstrings, link previews, and files for the images that notebooks carry inside their HTML.
+plain docstrings, link previews, files for the images that notebooks carry inside their HTML, and names for a theme's nameless controls.
 
 An image without alt text is a warning, and the book is built with warnings as errors.
 """
@@ -128,6 +128,30 @@ def save_inline(app, pagename, templatename, context, doctree) -> None:
         context["body"] = INLINE.sub(saved, context["body"])
 
 
+# What the theme and its parts leave without a name, or name other than what stands there.
+NAMED = {
+    '<summary aria-label="Toggle hidden content">': "<summary>",
+    '<summary><span class="toctree-toggle"': '<summary aria-label="Pages below"><span class="toctree-toggle"',
+    '<button class="btn search-button-field search-button__button" title="Search" aria-label="Search"': (
+        '<button class="btn search-button-field search-button__button"'
+    ),
+    '<div role="list" class="citation-list">': '<div class="citation-list">',
+    '<table class="table">': '<table class="table" tabindex="0">',  # wide ones scroll; the arrow keys then reach them
+}
+
+
+def name_controls(app, exception) -> None:
+    """Mend the finished pages for those who hear them or have no mouse."""
+    if exception or app.builder.format != "html":
+        return
+    for page in Path(app.outdir).rglob("*.html"):
+        text = mended = page.read_text(encoding="utf-8")
+        for found, better in NAMED.items():
+            mended = mended.replace(found, better)
+        if mended != text:
+            page.write_text(mended, encoding="utf-8")
+
+
 def setup(app):
     # MyST-NB takes another renderer only from the entry points of an installed package; a book is not one.
     NbElementRenderer.render_image = with_alt(NbElementRenderer.render_image)
@@ -138,4 +162,5 @@ def setup(app):
     app.connect("autodoc-process-docstring", read_plainly)
     app.connect("html-page-context", add_preview)
     app.connect("html-page-context", save_inline)
+    app.connect("build-finished", name_controls)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
