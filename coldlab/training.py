@@ -5,6 +5,7 @@ stopped and resumed therefore repeats the uninterrupted one bit for bit, with no
 """
 
 import copy
+import functools
 import hashlib
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,6 +52,10 @@ class Config:
     """Show the network D's regularised inverse beside x_t, where D has one. The paper: no."""
     padding: str = "zeros"
     """What the network's convolutions see beyond the border: zeros (the paper), replicate, reflect or circular."""
+    classes: int = 0
+    """Tell the network which of so many classes an image is of, as the data's labels say; 0: tell it nothing."""
+    unlabelled: float = 0.1
+    """Share of the images whose class is kept from it, so that it also restores without (classifier-free guidance)."""
     refine: int = 0
     """Channels of two last convolutions on single pixels, which smooth the seams between patches; 0: without."""
     steps: int = 1000
@@ -120,6 +125,7 @@ def build(config):
         attention=config.attention,
         patch=config.patch,
         residual=config.residual,
+        classes=config.classes or None,
         padding=config.padding,
         refine=config.refine,
     )
@@ -134,7 +140,7 @@ def start(config, device="cpu"):
     for name in ("steps", "batch", "patch", "lr", "timestep_bias", "rollout_calls"):
         if not 0 < getattr(config, name) < float("inf"):
             raise ColdlabError(f"{name} = {getattr(config, name)}; it must be a number above 0.")
-    for name in ("rollout", "rounded", "augmented"):
+    for name in ("rollout", "rounded", "augmented", "unlabelled"):
         if not 0 <= getattr(config, name) <= 1:
             raise ColdlabError(f"{name} = {getattr(config, name)}; it is a share, from 0 to 1.")
     D, R = build(config)
@@ -146,13 +152,13 @@ def start(config, device="cpu"):
     return D, State(R, ema, optimizer)
 
 
-def train(state, D, images, config, rank=0, ranks=1, among=None):
+def train(state, D, images, config, rank=0, ranks=1, among=None, labels=None):
     """Take steps until config.steps; yields (step, loss) after each. The loss stays on the device: reading it waits.
 
     images: uint8 (N, C, H, W) on the device of the network, or in host memory, from where each batch is copied while
     the device works. rank, ranks: which of how many processes this is; each takes its share of config.batch, and
     state.parallel averages their gradients. among: the numbers of the images to choose from (see `split`), by default
-    all. Only the average state.ema is meant for use.
+    all. labels: (N,) long, which a config with classes needs. Only the average state.ema is meant for use.
     """
     parameters, averages = list(state.R.parameters()), list(state.ema.parameters())
     device, R = averages[0].device, state.parallel or state.R
@@ -164,7 +170,11 @@ def train(state, D, images, config, rank=0, ranks=1, among=None):
         chosen = torch.randint(len(images if among is None else among), (config.batch // ranks,), generator=pick)
         chosen = chosen if among is None else among[chosen]
         x0 = augment(to_float(fetch(images, chosen, device)), config, draw)
-        loss = loss_of(R, D, x0, config, draw)
+        label = None
+        if config.classes:
+            kept = torch.rand(len(x0), generator=draw, device=device) >= config.unlabelled
+            label = torch.where(kept, labels[chosen].to(device), -1)
+        loss = loss_of(R, D, x0, config, draw, label)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, LARGEST)
         for group in state.optimizer.param_groups:
@@ -182,8 +192,10 @@ def train(state, D, images, config, rank=0, ranks=1, among=None):
         yield state.step, loss
 
 
-def loss_of(R, D, x0, config, draw):
+def loss_of(R, D, x0, config, draw, label=None):
     """|R(D(x0, t, z), t) - x0|, averaged over a batch with t, z and rounding from the generator `draw`.
+
+    label: (B,) long, -1 for images whose class R is not told; None where it has no classes.
 
     A share config.rollout of the states comes from an s >= t by config.rollout_calls steps of Algorithm 2, R's own
     errors included.
@@ -203,15 +215,21 @@ def loss_of(R, D, x0, config, draw):
     if getattr(D, "blind", False):  # D may be anybody's
         known["z"] = z = D.infer(x, None, s)  # R and the samplers know no better
     if own:
-        R_own = told(R, **{name: value[:own] for name, value in known.items()}) if known else R
+        R_own = knowing(R, known, label, slice(own))
         x_own, s, r, z_own = x[:own], s[:own], t[:own], each(lambda v: v[:own], z)
         for left in reversed(range(config.rollout_calls)):
             fall = torch.rand(own, generator=draw, device=device) if left else torch.ones(own, device=device)
             down = (s - (s - r) * fall).ceil().long()  # anywhere between, and at last where it was bound for
             x_own, s = step_down(R_own, D, x_own, s, down, z_own), down
         x = torch.cat([x_own, x[own:]])
-    x0_hat = predicted(told(R, **known) if known else R, x, t)
+    x0_hat = predicted(knowing(R, known, label), x, t)
     return LOSSES[config.loss](x0_hat, x0)
+
+
+def knowing(R, known, label, part=slice(None)):
+    """R told what is known of a part of a batch: its latents and precision (`told`), and its classes."""
+    R = told(R, **{name: value[part] for name, value in known.items()}) if known else R
+    return R if label is None else functools.partial(R, label=label[part])
 
 
 @torch.no_grad()
@@ -228,14 +246,15 @@ def predicted(R, x, t):
 
 
 @torch.no_grad()
-def validate(R, D, images, config):
+def validate(R, D, images, config, labels=None):
     """The loss on held-out images uint8 (N, C, H, W), always at the same t and z, as a float (NaN without images)."""
     if not len(images):
         return float("nan")
     device, total = device_of(R), 0.0
     draw = torch.Generator(device).manual_seed(seed_of(config.seed, "held out"))
-    for chunk in images.split(256):
-        total += loss_of(R, D, to_float(chunk.to(device)), config, draw) * len(chunk)
+    told_of = [None] * len(images) if labels is None else labels.to(device).split(256)
+    for chunk, label in zip(images.split(256), told_of, strict=False):
+        total += loss_of(R, D, to_float(chunk.to(device)), config, draw, label) * len(chunk)
     return float(total / len(images))
 
 

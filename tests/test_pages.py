@@ -5,6 +5,7 @@ The book is built once, as `make book` builds it, and served on localhost. Skipp
 
 import functools
 import http.server
+import re
 import shutil
 import subprocess
 import sys
@@ -186,6 +187,25 @@ def test_every_page_stands_on_its_own(pages, site, browser, width, scheme):
         faults = inspect(browser, site(pages), names, width, scheme, absent=CDN)
         assert [fault for fault in faults if "formulas typeset" not in fault] == []
         pytest.skip("nothing else is wrong, but these pages load MathJax from its CDN: no copy could be had from npm")
+
+
+def test_pages_are_light_and_their_images_are_files(pages):
+    for page in pages.rglob("book/*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert len(text) < 700_000, page.name
+        longest = max(map(len, re.findall(r"data:image/[a-z]+;base64,[\w+/=]*", text)), default=0)
+        assert longest < 2100, page.name
+        for name in re.findall(r'src="../_images/([^"]+)"', text):
+            assert (pages / "_images" / name).stat().st_size > 0
+
+
+def test_every_control_has_the_name_that_is_seen(pages):
+    """A fold is called by what stands on it; the arrows of the menu and the button of the search have names."""
+    for page in pages.rglob("book/*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert "Toggle hidden content" not in text
+        assert '<summary><span class="toctree-toggle"' not in text
+        assert not re.search(r'search-button-field[^>]*aria-label="Search"', text)
 
 
 def test_formulas_were_there_to_be_typeset(pages):

@@ -85,6 +85,7 @@ EXPERIMENTS = {
     ),
     "mnist-blur-seed-1": Experiment("mnist-blur", 20_000, LATE | MOVED | dict(seed=1), brief=True),
     "mnist-blur-seed-2": Experiment("mnist-blur", 20_000, LATE | MOVED | dict(seed=2), brief=True),
+    "mnist-blur-classes": Experiment("mnist-blur", 12_000, LATE | MOVED | dict(classes=10), brief=True),
     "mnist-blur-100000": Experiment("mnist-blur", 100_000, ROLLOUT, PROGRESS),
     "mnist-mask": Experiment("mnist-mask", 9000, LATE | FILES | PLAIN),
     "mnist-pixelate": Experiment("mnist-pixelate", 20_000, LATE),

@@ -53,13 +53,18 @@ class Options:
 
 @dataclasses.dataclass
 class Pool:
-    """A run's images, uint8, and where they lie: all, the numbers of those to train on, those held out, those drawn."""
+    """A run's images, uint8, and where they lie: all, the numbers of those to train on, those held out, those drawn.
+
+    labels, held_labels: their classes, where the network is told.
+    """
 
     images: torch.Tensor
     among: torch.Tensor
     held: torch.Tensor
     drawn: torch.Tensor
     where: str
+    labels: torch.Tensor | None = None
+    held_labels: torch.Tensor | None = None
 
 
 def run(config, out=None, resume=False, device=None, options=Options(), named=()):
@@ -75,7 +80,7 @@ def run(config, out=None, resume=False, device=None, options=Options(), named=()
             D, state, config, images, where = starts.go_on(config, out, group, skip, named)
         else:
             D, state, config, images, where = starts.begin(config, out, group, skip)
-        pool = pool_of(images, where, config)
+        pool = pool_of(images, where, config, skip)
         log = Log(out, state.step, options.tensorboard) if group.first else None
         if group.first:
             starts.write_config(out, config, group, pool, skip)
@@ -96,10 +101,14 @@ def run(config, out=None, resume=False, device=None, options=Options(), named=()
     return out
 
 
-def pool_of(images, where, config, count=8):
+def pool_of(images, where, config, skip_unreadable=False, count=8):
     """The Pool of a run. Where few are held out test images are drawn, and training images where none can be read."""
     among, held = split(images, config)
     pool = Pool(images, among, held, held[:count], where)
+    if config.classes:
+        pool.labels = starts.labels_of(where, config, skip_unreadable)
+        kept = torch.ones(len(images), dtype=torch.bool).index_fill_(0, among, False)
+        pool.held_labels = pool.labels[kept]
     if len(held) < count:
         try:  # now, since a broken file of a split that training does not need must not end it later
             pool.drawn = data.load(where, "test", config.size, config.zoom, skip_unreadable=True)[0][:count].clone()
@@ -116,7 +125,9 @@ def loop(state, D, pool, config, out, options, group, log):
         total=config.steps, initial=state.step, desc=out.name, unit="step", smoothing=0.1, disable=not group.first
     )
     with signals() as stop, bar:
-        for step, loss in train(state, D, pool.images, config, group.rank, group.ranks, pool.among):
+        for step, loss in train(
+            state, D, pool.images, config, group.rank, group.ranks, pool.among, pool.labels
+        ):
             total += loss
             bar.update()
             due = step % options.save_every == 0 or step == config.steps
@@ -136,7 +147,9 @@ def loop(state, D, pool, config, out, options, group, log):
                 line = {"step": step, "loss": mean, "lr": learning_rate(config, step - 1)}
                 line |= {"images_per_second": round(speed, 1), "seconds": round(time.perf_counter() - began, 1)}
                 if due:
-                    line["held_out"] = validate(state.ema, D, pool.held, config) if len(pool.held) else None
+                    line["held_out"] = (
+                        validate(state.ema, D, pool.held, config, pool.held_labels) if len(pool.held) else None
+                    )
                 log.add(**line)
                 told = f", held out {line['held_out']:.4f}" if line.get("held_out") else ""
                 bar.set_postfix_str(f"loss {mean:.4f}{told}, {speed:.0f} images/s")

@@ -32,6 +32,16 @@ def prepare(config, skip_unreadable=False):
     return dataclasses.replace(config, size=width, channels=images.shape[1]), images
 
 
+def labels_of(where, config, skip_unreadable=False):
+    """The classes (N,) of the training images at `where`; raises ColdlabError where there are none, or too many."""
+    _, labels = data.load(where, "train", config.size, config.zoom, skip_unreadable)
+    if labels is None:
+        raise ColdlabError(f"--classes {config.classes}, and the images of {where} have no labels; leave it out.")
+    if (most := int(labels.max()) + 1) > config.classes:
+        raise ColdlabError(f"--classes {config.classes}, and the images of {where} have {most}; give that number.")
+    return labels
+
+
 def begin(config, out, group, skip_unreadable):
     """(D, State, Config, images, where they lie) of a new run; refuses a folder that holds one already."""
     outputs.spare(outputs.of_run(out), outputs.images(config.dataset))
