@@ -711,3 +711,77 @@ def test_compose_checks_its_parts():
         Compose((Blur(SIZE), Mask(SIZE)))(images(), 1, (None,))
     with pytest.raises(ColdlabError, match="32"):
         Compose((Blur(SIZE), Blur(32)))(images(), 1)
+
+
+# ------------------------------------------------------------------------------------------------------- rectangles
+
+
+RECTANGLES = {
+    "blur": dict(T=6, std=2.0),
+    "blur, reflect": dict(T=6, std=2.0, padding="reflect"),
+    "blur, zero": dict(T=6, std=2.0, padding="zero"),
+    "pixelate": dict(T=2),
+    "mask": dict(T=6),
+    "fade": dict(T=6),
+}
+
+
+@pytest.mark.parametrize("name", RECTANGLES)
+def test_rectangles_are_degraded_as_the_squares_they_are_cut_from(name):
+    """A wide image: what D does to it agrees with what it does to a square where borders are far, and is inverted."""
+    short, options = name.partition(",")[0], RECTANGLES[name]
+    x = torch.rand(2, 3, 24, 40, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 2 - 1
+    D, tall = make(short, (24, 40), **options), make(short, (40, 24), **options)
+    z = D.draw(x, torch.Generator().manual_seed(1)) if D.needs_z else None
+    flipped = z.flip(1) if short == "mask" else z
+    for t in (0, 1, D.T):
+        there = D(x, t, z)
+        assert there.shape == x.shape
+        assert torch.equal(there, x) is (t == 0)
+        assert torch.allclose(tall(x.mT, t, flipped).mT, there, atol=1e-12)
+    mixed = D(x, torch.tensor([0, D.T]), z)
+    assert torch.equal(mixed[:1], x[:1])
+    assert torch.allclose(mixed[1], D(x, D.T, z)[1], atol=1e-12)
+    back = D.inverse(D(x, 1, z), 1, z=z)
+    assert rms(D(back, 1, z) - D(x, 1, z)) < 0.05
+    with pytest.raises(ColdlabError, match=r"\(B, C, 24, 40\)"):
+        D(x.mT.contiguous(), 1, flipped)
+
+
+@pytest.mark.parametrize("padding", ["circular", "reflect"])
+def test_large_blurs_by_waves_are_the_small_ones_by_matrices(padding, monkeypatch):
+    x = torch.rand(2, 3, 24, 40, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 2 - 1
+    options = dict(T=6, kernel=7, std=2.0, padding=padding)
+    by_matrices = Blur((24, 40), **options)
+    monkeypatch.setattr("coldlab.degradations.family.LARGE", 16)
+    by_waves = Blur((24, 40), **options)
+    assert by_waves.waves
+    assert not by_matrices.waves
+    for t in (0, 1, 6, torch.tensor([0, 3])):
+        assert torch.allclose(by_waves(x, t), by_matrices(x, t), atol=1e-12)
+    assert torch.equal(by_waves(x, 0), x)
+    assert torch.equal(by_waves(x, torch.tensor([0, 3]))[0], x[0])
+    back = by_waves.inverse(by_matrices(x, 1), 1)
+    assert (back - by_matrices.inverse(by_matrices(x, 1), 1))[
+        ..., 6:-6, 6:-6
+    ].abs().max() < 0.01  # at a mirror the two damp otherwise
+    assert rms(by_waves(back, 1) - by_matrices(x, 1)) < 1e-3
+
+
+def test_a_large_blur_keeps_no_table_of_matrices():
+    D = Blur((300, 420), T=50, schedule="special_6", padding="reflect")
+    kept = sum(table.numel() for table in D.exact.values())
+    assert kept < 3 * (300**2 + 420**2)
+
+
+def test_the_hole_of_a_rectangle_is_found():
+    x = torch.rand(20, 3, 24, 40, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    D = Mask((24, 40))
+    z = D.draw(x, torch.Generator().manual_seed(1))
+    assert z[:, 0].max() < 24 <= z[:, 1].max()
+    assert torch.equal(D.infer(D(x, D.T, z), None, D.T), z)
+
+
+def test_snow_is_square_and_says_so():
+    with pytest.raises(ColdlabError, match="squares"):
+        Snow((24, 40))

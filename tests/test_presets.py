@@ -5,7 +5,8 @@ import torch
 from helpers import images
 
 from coldlab import ColdlabError
-from coldlab.degradations import Animorph, Blur, Desaturate, Fade, Mask, Noise, Pixelate, Snow, parse
+from coldlab.degradations import Animorph, Blur, Desaturate, Fade, Mask, Noise, Pixelate, Snow
+from coldlab.lab.cli import parse
 from coldlab.lab.runs import prepare
 from coldlab.presets import PRESETS, preset
 from coldlab.training import Config

@@ -4,9 +4,9 @@
 """
 
 from .base import EIGHT_BITS, FLOAT32, REGISTRY, Degradation, Separable, each, leaves, register
-from .family import Animorph, Blur, Compose, Desaturate, Noise, Pixelate, make, parse
+from .family import Animorph, Blur, Compose, Desaturate, Noise, Pixelate, make
 from .holes import Fade, Mask
 from .snow import Snow
 
 __all__ = ["EIGHT_BITS", "FLOAT32", "REGISTRY", "Animorph", "Blur", "Compose", "Degradation", "Desaturate", "Fade"]
-__all__ += ["Mask", "Noise", "Pixelate", "Separable", "Snow", "each", "leaves", "make", "parse", "register"]
+__all__ += ["Mask", "Noise", "Pixelate", "Separable", "Snow", "each", "leaves", "make", "register"]

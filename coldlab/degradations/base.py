@@ -35,7 +35,7 @@ class Degradation(nn.Module):
     `degrade`; those with randomness set `needs_z` and implement `draw`.
     """
 
-    size = None  # None: any size
+    size = None  # the side of its images, or (height, width), in pixels; None: any
     needs_z = False
     blind = False  # whether `infer` reads z off the degraded image alone, as it does for holes and fades
 
@@ -43,6 +43,11 @@ class Degradation(nn.Module):
         super().__init__()
         if not isinstance(self.T, int) or self.T < 1:
             raise ColdlabError(f"{type(self).__name__} got T = {self.T!r}; it needs a whole number, 1 or more.")
+
+    @property
+    def shape(self):
+        """(height, width) of its images in pixels; None where any will do."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
 
     def draw(self, x0, generator=None):
         """All the randomness of D for the batch x0, one entry per image (None where D has none)."""
@@ -84,9 +89,9 @@ class Degradation(nn.Module):
         if not torch.is_tensor(x0) or not x0.is_floating_point():
             kind = x0.dtype if torch.is_tensor(x0) else type(x0).__name__
             raise ColdlabError(f"{name} got images as {kind}; it needs floats in [-1, 1]: use coldlab.data.to_float.")
-        if x0.ndim != 4 or (self.size is not None and x0.shape[-2:] != (self.size, self.size)):
-            n = self.size or "any"
-            raise ColdlabError(f"{name} got images of shape {tuple(x0.shape)}; it needs (B, C, {n}, {n}): resize them.")
+        if x0.ndim != 4 or (self.shape is not None and x0.shape[-2:] != self.shape):
+            h, w = self.shape or ("any", "any")
+            raise ColdlabError(f"{name} got images of shape {tuple(x0.shape)}; it needs (B, C, {h}, {w}): resize them.")
         if torch.is_tensor(t):
             if t.shape != x0.shape[:1] or t.dtype not in (torch.int64, torch.int32):
                 raise ColdlabError(f"{name} got t {tuple(t.shape)}, {t.dtype}; it needs an int or a ({len(x0)},) long.")
@@ -175,24 +180,39 @@ def each(fn, z):
 
 
 class Separable(Degradation):
-    """D(x, t) = A_t x A_t^T, one matrix A_t (size, size) per severity, A_0 = I (paper, section 5.1)."""
+    """D(x, t) = A_t x B_t^T: one matrix per severity for either axis, A_0 = I (paper, section 5.1).
+
+    A_t (height, height) mixes rows and B_t (width, width) columns; for squares they are the same and kept once.
+    """
 
     def chain(self, steps):
-        """Fill the table from the T one-step matrices: A_t = steps[t-1] ... steps[0]."""
-        A = [torch.eye(self.size, dtype=torch.float64)]
-        for step in steps:
-            A.append(step @ A[-1])
-        if getattr(self, "discrete", False):
-            A[-1] = torch.full_like(A[0], 1 / self.size)  # the spatial mean of rows and columns
-        self.table("A", torch.stack(A))
+        """Fill the tables from the T one-step matrices of an axis of n pixels, steps(n): A_t = step_t ... step_1."""
+        for axis, n in self.axes:
+            A = [torch.eye(n, dtype=torch.float64)]
+            for step in steps(n):
+                A.append(step @ A[-1])
+            if getattr(self, "discrete", False):
+                A[-1] = torch.full_like(A[0], 1 / n)  # the spatial mean of rows and columns
+            self.table("A" + axis, torch.stack(A))
+
+    @property
+    def axes(self):
+        """(what its tables' names end in, its pixels) of each axis that has tables of its own."""
+        height, width = self.shape
+        return [("", height)] if height == width else [("", height), ("_across", width)]
+
+    def both(self, name, t, x):
+        """Entry t of a table for rows, and of that for columns, as `at` gives them."""
+        tables = [self.at(name + axis, t, x) for axis, _ in self.axes]
+        return tables[0], tables[-1]
 
     def degrade(self, x0, t, z):
-        A = self.at("A", t, x0)
-        return A @ x0 @ A.mT
+        A, B = self.both("A", t, x0)
+        return A @ x0 @ B.mT
 
     @property
     def gains(self):
-        """What is left of each direction: the singular values of A_t, largest first, (T + 1, size), float64."""
+        """What is left of each direction: the singular values of A_t, largest first, (T + 1, height), float64."""
         self.decompose()
         return self.exact["g"]
 
@@ -201,15 +221,19 @@ class Separable(Degradation):
         if "g" in self.exact:
             return
         with torch.inference_mode(False):  # or the tables would be unfit for training ever after
-            self.exact |= dict(zip(("U", "g", "Vt"), torch.linalg.svd(self.exact["A"]), strict=True))
+            for axis, _ in self.axes:
+                parts = torch.linalg.svd(self.exact["A" + axis])
+                self.exact |= dict(zip(("U" + axis, "g" + axis, "Vt" + axis), parts, strict=True))
+
+    def pairs(self, t, x):
+        """The product of the gains of each pair of directions, a row's and a column's, (height, width) or per image."""
+        g, h = (v.squeeze(-2) if torch.is_tensor(t) else v for v in self.both("g", t, x))
+        return g[..., :, None] * h[..., None, :]
 
     def invert(self, x, t, eps, z):
         self.decompose()
-        U, Vt = self.at("U", t, x), self.at("Vt", t, x)
-        g = self.at("g", t, x)
-        g = g.squeeze(-2) if torch.is_tensor(t) else g
-        gain = g[..., :, None] * g[..., None, :]  # what is left of each pair of singular directions
-        return Vt.mT @ (U.mT @ x @ U * regularised(gain, eps)) @ Vt
+        (U, U2), (Vt, Vt2) = self.both("U", t, x), self.both("Vt", t, x)
+        return Vt.mT @ (U.mT @ x @ U2 * regularised(self.pairs(t, x), eps)) @ Vt2
 
 
 def regularised(gain, eps):

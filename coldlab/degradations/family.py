@@ -4,7 +4,6 @@ The idea that holds this file together: a degradation is a table over the severi
 it. `register` lists a class under its name; the tests, the command line and the widgets find it there.
 """
 
-import ast
 from dataclasses import dataclass, fields
 from typing import get_origin, get_type_hints
 
@@ -13,10 +12,14 @@ from torch import nn
 
 from ..errors import ColdlabError, unknown
 from .base import REGISTRY, Degradation, Separable, convolution_matrix, gaussian_taps, register, regularised
+from .waves import LARGE, WAVES
 
 
 def make(name, size, **options):
-    """The degradation `name` for size x size images; "blur+mask" composes. Unknown names and options raise."""
+    """The degradation `name` for images of size x size, or of size = (height, width); "blur+mask" composes.
+
+    Raises ColdlabError for unknown names and options.
+    """
     if "+" in name:
         if options:
             raise ColdlabError(f"{name!r} takes no options; build the parts and use Compose((part, part)).")
@@ -39,20 +42,6 @@ def make(name, size, **options):
     return REGISTRY[name](size, **options)
 
 
-def parse(settings):
-    """("T=40", "std=5.0") -> {"T": 40, "std": 5.0}; anything that is no number, True or False stays text."""
-    values = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals or not key:
-            raise ColdlabError(f"option {setting!r}; write KEY=VALUE, such as T=40.")
-        try:
-            values[key] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            values[key] = value
-    return values
-
-
 # ------------------------------------------------------------------------------ linear and separable: blur, pixelate
 
 
@@ -71,9 +60,12 @@ class Blur(Separable):
 
     schedule: constant (std) | incremental (std (i + 1)) | exponential (e^(std i)) | special_6 (0.35 + i/100, no std).
     padding: circular | reflect | zero. discrete: x_T is the spatial mean of each channel. Defaults: MNIST in the paper.
+
+    Beyond LARGE = 256 pixels T matrices would fill gigabytes. But all blurs of one border share their waves, so that
+    A_t = V diag(g_t) V^-1 with one V: 2 n^2 numbers for an axis of n pixels, not T n^2 (zero and discrete have none).
     """
 
-    size: int
+    size: int | tuple[int, int]
     T: int = 20
     kernel: int = 11
     std: float = 7.0
@@ -85,8 +77,30 @@ class Blur(Separable):
         super().__post_init__()
         if self.schedule not in BLUR_STD:
             raise unknown("blur schedule", self.schedule, BLUR_STD)
-        stds = [BLUR_STD[self.schedule](i, self.std) for i in range(self.T)]
-        self.chain(convolution_matrix(self.size, gaussian_taps(self.kernel, s), self.padding) for s in stds)
+        taps = [gaussian_taps(self.kernel, BLUR_STD[self.schedule](i, self.std)) for i in range(self.T)]
+        self.waves = max(self.shape) > LARGE and self.padding in WAVES and not self.discrete
+        if not self.waves:
+            self.chain(lambda n: (convolution_matrix(n, step, self.padding) for step in taps))
+            return
+        for axis, n in self.axes:
+            V, gains = WAVES[self.padding](n, torch.stack(taps))
+            self.table("V" + axis, V[None]), self.table("W" + axis, torch.linalg.inv(V)[None])
+            self.table("g" + axis, torch.cat([torch.ones(1, n, dtype=torch.float64), gains.cumprod(0)]))
+
+    def degrade(self, x0, t, z):
+        if not self.waves:
+            return super().degrade(x0, t, z)
+        x = self.in_waves(x0, self.pairs(t, x0))
+        clean = (t == 0).to(x.device).reshape(-1, 1, 1, 1) if torch.is_tensor(t) else torch.tensor(t == 0)
+        return torch.where(clean, x0, x)  # there and back would round
+
+    def invert(self, x, t, eps, z):
+        return self.in_waves(x, regularised(self.pairs(t, x), eps)) if self.waves else super().invert(x, t, eps, z)
+
+    def in_waves(self, x, gain):
+        """x taken apart into waves, each multiplied by its gain, and put together again."""
+        (V, V2), (W, W2) = self.both("V", 0, x), self.both("W", 0, x)
+        return V @ (W @ x @ W2.mT * gain) @ V2.mT
 
 
 @register("pixelate")
@@ -97,7 +111,7 @@ class Pixelate(Separable):
     mode: average (mean of the block) | bicubic (a = -3/4, no antialias: the official code's first step).
     """
 
-    size: int
+    size: int | tuple[int, int]
     T: int = 3
     mode: str = "average"
 
@@ -105,18 +119,18 @@ class Pixelate(Separable):
         super().__post_init__()
         if self.mode not in ("average", "bicubic"):
             raise unknown("pixelate mode", self.mode, ("average", "bicubic"))
-        if self.size % 2**self.T:
+        if any(n % 2**self.T for n in self.shape):
             raise ColdlabError(f"size {self.size} cannot be halved T = {self.T} times; use a smaller T or other size.")
-        self.chain(self.halve(2 ** (i + 1)) for i in range(self.T))
+        self.chain(lambda n: (self.halve(n, 2 ** (i + 1)) for i in range(self.T)))
 
-    def halve(self, f):
+    def halve(self, n, f):
         """Shrink by the factor f = 2, 4, ..., copy back. Bicubic reads the four pixels around each block's middle."""
-        blocks = self.size // f
+        blocks = n // f
         taps = {"average": [1 / f] * f, "bicubic": [-3 / 32, 19 / 32, 19 / 32, -3 / 32]}[self.mode]
         taps = torch.tensor(taps, dtype=torch.float64).expand(blocks, -1)
         source = torch.arange(blocks)[:, None] * f + f // 2 + torch.arange(taps.shape[1]) - taps.shape[1] // 2
-        shrink = torch.zeros(blocks, self.size, dtype=torch.float64)
-        return shrink.scatter_add_(1, source.clamp(0, self.size - 1), taps).repeat_interleave(f, dim=0)
+        shrink = torch.zeros(blocks, n, dtype=torch.float64)
+        return shrink.scatter_add_(1, source.clamp(0, n - 1), taps).repeat_interleave(f, dim=0)
 
 
 # --------------------------------------------------------------------------------------- pixelwise: colour

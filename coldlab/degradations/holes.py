@@ -18,21 +18,21 @@ def hole(distance2, std):
     return 1 - torch.exp(-distance2 / (2 * std**2))
 
 
-def holes(offsets, T, kernel_std, initial_mask):
-    """(T + 1, n, n): the product of the first t holes, standard deviations kernel_std (i + initial_mask).
+def holes(rows, columns, T, kernel_std, initial_mask):
+    """(T + 1, h, w): the product of the first t holes, standard deviations kernel_std (i + initial_mask).
 
-    offsets: (n,), how far each row, and each column, lies from the centre.
+    rows (h,), columns (w,): how far each lies from the centre.
     """
     if not (kernel_std > 1e-100 and initial_mask > 0):  # a square of less would be 0
         raise ColdlabError(f"kernel_std = {kernel_std}, initial_mask = {initial_mask}; both must be above 0.")
-    d2 = offsets.double() ** 2
-    steps = [hole(d2[:, None] + d2[None, :], kernel_std * (i + initial_mask)) for i in range(T)]
+    d2 = rows[:, None].double() ** 2 + columns.double() ** 2
+    steps = [hole(d2, kernel_std * (i + initial_mask)) for i in range(T)]
     return torch.stack([torch.ones_like(steps[0]), *steps]).cumprod(0)
 
 
-def from_middle(size):
-    """How far each pixel of a row lies from the official code's centre, size/2 - 1."""
-    return torch.arange(size) - (size // 2 - 1)
+def from_middle(shape):
+    """How far each row and each column lies from the official code's centre, n/2 - 1."""
+    return [torch.arange(n) - (n // 2 - 1) for n in shape]
 
 
 @register("mask")
@@ -40,10 +40,10 @@ def from_middle(size):
 class Mask(Degradation):
     """Inpainting: x_t = x0 F_0 ... F_{t-1}, F_i = 1 - exp(-d^2 / 2 sigma_i^2), sigma_i = kernel_std (i + initial_mask).
 
-    Hidden pixels go to 0, mid-grey. centre: random (z = (B, 2) long: row, column in -1..size-1) | centred (size/2 - 1).
+    Hidden pixels go to 0, mid-grey. centre: random (z = (B, 2) long: row, column in -1..n-1) | centred (n/2 - 1).
     """
 
-    size: int
+    size: int | tuple[int, int]
     T: int = 50
     kernel_std: float = 0.1
     initial_mask: int = 11
@@ -54,25 +54,31 @@ class Mask(Degradation):
         if self.centre not in ("random", "centred"):
             raise unknown("mask centre", self.centre, ("random", "centred"))
         self.needs_z = self.blind = self.centre == "random"
-        # A hole anywhere in -1..size-1 is a window of one canvas of twice the size, whose hole is at size - 1.
-        offsets = torch.arange(2 * self.size) - (self.size - 1) if self.needs_z else from_middle(self.size)
-        self.table("F", holes(offsets, self.T, self.kernel_std, self.initial_mask))
+        # A hole anywhere in -1..n-1 is a window of one canvas of twice the size, whose hole is at n - 1.
+        wide = [torch.arange(2 * n) - (n - 1) for n in self.shape]
+        self.table(
+            "F", holes(*(wide if self.needs_z else from_middle(self.shape)), self.T, self.kernel_std, self.initial_mask)
+        )
 
     def draw(self, x0, generator=None):
-        if self.needs_z:
-            return torch.randint(-1, self.size, (len(x0), 2), generator=generator, device=x0.device)
+        if not self.needs_z:
+            return None
+        how, (h, w) = dict(generator=generator, device=x0.device), self.shape
+        if h == w:  # what the results were measured with
+            return torch.randint(-1, h, (len(x0), 2), **how)
+        return torch.stack([torch.randint(-1, n, (len(x0),), **how) for n in (h, w)], 1)
 
     def left(self, x, t, z):
         F = self.at("F", t, x)
         if not self.needs_z:
-            return F.reshape(-1, 1, self.size, self.size)
+            return F.reshape(-1, 1, *self.shape)
         return self.window(F.expand(len(x), 1, -1, -1), z)
 
     def window(self, canvas, z):
-        """The part of a canvas (B, 1, 2 size, 2 size) that lies over each image, (B, 1, size, size)."""
+        """The part of a canvas (B, 1, 2 h, 2 w) that lies over each image, (B, 1, h, w)."""
         image = torch.arange(len(z), device=z.device)[:, None, None]
-        pixel = torch.arange(self.size, device=z.device) + self.size - 1
-        rows, columns = (pixel - z[:, :1]), (pixel - z[:, 1:])  # where each pixel lies on the canvas, (B, size) each
+        # Where each row and each column lies on the canvas, (B, h) and (B, w).
+        rows, columns = (torch.arange(n, device=z.device) + n - 1 - z[:, i : i + 1] for i, n in enumerate(self.shape))
         return canvas[:, 0][image, rows[:, :, None], columns[:, None, :]].unsqueeze(1)
 
     def degrade(self, x0, t, z):
@@ -90,7 +96,7 @@ class Mask(Degradation):
         return among_neighbours(x, z, lambda z: self.window(canvas.repeat_interleave(9, 0), z))
 
     def likelihood(self, x, t):
-        """(z, p): the likeliest centre (B, 2) of each hole, and the probability of every centre, (B, size+1, size+1).
+        """(z, p): the likeliest centre (B, 2) of each hole, and the probability of every centre, (B, h+1, w+1).
 
         p[:, i, j] belongs to z = (i - 1, j - 1); see `likeliest`. The probabilities take pixels for independent.
         `infer` starts from this z and looks once more at its neighbours.
@@ -99,7 +105,7 @@ class Mask(Degradation):
         return likeliest(x, canvas[:, 0], lambda z: self.window(canvas, z))
 
     def wide(self, x, t):
-        """x and the canvas of each image at its severity, (B, 1, 2 size, 2 size), in float64."""
+        """x and the canvas of each image at its severity, (B, 1, 2 h, 2 w), in float64."""
         return x.double(), self.at("F", t, x).double().expand(len(x), 1, -1, -1)
 
 
@@ -111,7 +117,7 @@ class Fade(Degradation):
     w_t is the product of the first T - t holes of `Mask`, w_T = 1: the picture shrinks to a disc and goes out.
     """
 
-    size: int
+    size: int | tuple[int, int]
     T: int = 750
     kernel_std: float = 0.05
     initial_mask: int = 1
@@ -119,7 +125,7 @@ class Fade(Degradation):
 
     def __post_init__(self):
         super().__post_init__()
-        w = holes(from_middle(self.size), self.T, self.kernel_std, self.initial_mask).flip(0)
+        w = holes(*from_middle(self.shape), self.T, self.kernel_std, self.initial_mask).flip(0)
         w[0] = 0  # the formula is not the identity at t = 0; by definition D_0 is
         self.table("w", w)
 
@@ -131,7 +137,7 @@ class Fade(Degradation):
         return (1 - w) * x0 + w * z[:, :, None, None].to(x0.dtype)
 
     def left(self, x, t, z):
-        return (1 - self.at("w", t, x)).reshape(-1, 1, self.size, self.size)
+        return (1 - self.at("w", t, x)).reshape(-1, 1, *self.shape)
 
     def invert(self, x, t, eps, z):
         w = self.at("w", t, x)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from ..errors import unknown
+from ..errors import ColdlabError, unknown
 from .base import Degradation, convolution_matrix, gaussian_taps, register
 
 
@@ -51,6 +51,8 @@ class Snow(Degradation):
 
     def __post_init__(self):
         super().__post_init__()
+        if not isinstance(self.size, int):
+            raise ColdlabError(f"snow falls on squares here, not on {self.size}; give one size and cut the image.")
         if self.level not in SNOW:
             raise unknown("snow level", self.level, SNOW)
         snow = SNOW[self.level]

@@ -4,6 +4,7 @@ The idea that holds this file together: whatever a user can mend is one sentence
 console of the world.
 """
 
+import ast
 import os
 import sys
 import typing
@@ -12,7 +13,6 @@ import warnings
 import torch
 import tyro
 
-from ..degradations import parse
 from ..errors import ColdlabError
 
 
@@ -35,6 +35,20 @@ def key_values(info):
         is_instance=lambda values: isinstance(values, dict),
         str_from_instance=lambda values: [f"{key}={value}" for key, value in values.items()],
     )
+
+
+def parse(settings):
+    """("T=40", "std=5.0") -> {"T": 40, "std": 5.0}; anything that is no number, True or False stays text."""
+    values = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key:
+            raise ColdlabError(f"option {setting!r}; write KEY=VALUE, such as T=40.")
+        try:
+            values[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            values[key] = value
+    return values
 
 
 def parsed(words):

@@ -125,9 +125,7 @@ def loop(state, D, pool, config, out, options, group, log):
         total=config.steps, initial=state.step, desc=out.name, unit="step", smoothing=0.1, disable=not group.first
     )
     with signals() as stop, bar:
-        for step, loss in train(
-            state, D, pool.images, config, group.rank, group.ranks, pool.among, pool.labels
-        ):
+        for step, loss in train(state, D, pool.images, config, group.rank, group.ranks, pool.among, pool.labels):
             total += loss
             bar.update()
             due = step % options.save_every == 0 or step == config.steps
