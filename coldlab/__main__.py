@@ -19,6 +19,7 @@ import tyro
 from tqdm import tqdm
 
 from . import checkpoints, data, evaluation, generation, metrics, sampling
+from . import whole as photographs
 from .data.files import located
 from .degradations import EIGHT_BITS, FLOAT32, REGISTRY, Separable
 from .errors import ColdlabError, unknown
@@ -62,6 +63,7 @@ def restore(
     pretrained: str = "digits-blur",
     severity: Number = None,
     degrade: bool = False,
+    whole: bool = False,
     sampler: str = "improved",
     weight: Share = None,
     out: Path = Path("restored"),
@@ -75,7 +77,9 @@ def restore(
         images: Files, already degraded to --severity by their owner, or clean with --degrade.
         pretrained: A name that comes with coldlab, a .safetensors file, or the folder of a run.
         severity: How far the files are degraded, 1..T; T by default.
-        degrade: The files are clean: degrade them first.
+        degrade: The files are clean: degrade them first, and say how near the result comes to them.
+        whole: Restore each picture at its own size, in tiles where it is large, in place of making it as small as the
+            images that the network was trained on.
         sampler: improved (Algorithm 2), naive (Algorithm 1) or averaged (Algorithm 2 on the mean of the predictions).
         weight: Of averaged: the weight of the newest prediction, above 0 and up to 1; by default 0.1.
         out: Folder for the results.
@@ -91,17 +95,22 @@ def restore(
     if len({path.stem.casefold() for path in images}) < len(images):
         raise ColdlabError("two of the images have the same name, and so would their results; restore them one by one.")
     shapes = {path: data.read_image(path)[0].shape[1:] for path in images}  # all are read before one is restored
-    R, D = model(pretrained, device)
+    trained, D = model(pretrained, device)
     severity = severity_of(severity, D)
-    side = R.config.size
+    R, side = trained, trained.config.size
     for path, (channels, height, width) in shapes.items():
-        if (channels, height, width) != (R.config.channels, side, side):
+        if not whole and (channels, height, width) != (R.config.channels, side, side):
             found = f"{path} is {width} x {height}, {data.KINDS[channels]}; it is taken as {side} x {side}, "
             found += f"{data.KINDS[R.config.channels]}, as {pretrained} was trained"
             warnings.warn(found + ("." if degrade else ", which changes how degraded it is."), stacklevel=2)
     for path in images:
-        x, bits = data.read_image(path, R.config.channels, R.config.size)
+        x, bits = data.read_image(path, R.config.channels, None if whole else side)
         x = x.to(device_of(R))
+        if whole:
+            x = photographs.fitting(D, x)
+            R = photographs.resized(trained, *x.shape[-2:])
+            D = R.D
+        x0 = x if degrade else None
         z = D.draw(x, torch.Generator(x.device).manual_seed(0)) if D.needs_z else None
         if degrade:
             x, bits = D(x, severity, z), 24
@@ -116,10 +125,13 @@ def restore(
         warn_of_rounding(path, x, bits, severity)
         if not warn_of_detail(path, x, D, severity, eps, z):
             tell_where(path, x, D, severity, z)
-        states = [(severity, x)]
+        states, degraded = [(severity, pictures.small(x))], x
         steps = chosen(told(R, eps=eps, z=z), D, x, z, range(severity, -1, -1))
-        states += [(r, state) for r, state, _ in tqdm(steps, path.name, severity, leave=False, disable=None)]
-        pictures.write_restored(out, path, states, sampler)
+        for r, x, _ in tqdm(steps, path.name, severity, leave=False, disable=None):
+            states.append((r, pictures.small(x)))
+        pictures.write_restored(out, path, x, states, sampler)
+        if degrade:
+            pictures.tell_error(path, x0, {"degraded": degraded, "restored": x})
 
 
 def sample(

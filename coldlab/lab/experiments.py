@@ -91,8 +91,8 @@ EXPERIMENTS = {
     "mnist-pixelate": Experiment("mnist-pixelate", 20_000, LATE),
     "cifar10-blur": Experiment(
         "cifar10-blur",
-        9000,
-        COLOUR,
+        12_000,
+        FACES | dict(timestep_bias=1.5),
         seen="clouds of colour become photographs, soft by every way, by Algorithm 1 speckled; last the originals.",
     ),
     "cifar10-mask": Experiment(

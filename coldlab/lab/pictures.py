@@ -7,21 +7,39 @@ import io
 from contextlib import contextmanager
 
 import torch
+import torch.nn.functional as F
 
-from .. import data, evaluation, generation, storage
+from .. import data, evaluation, generation, metrics, storage
 from ..degradations import each
 from ..errors import ColdlabError
 from ..unet import device_of
 from . import outputs
 
 
-def write_restored(out, path, states, sampler):
+SHOWN = 256  # the longer side of a film's frames, in pixels
+
+
+def small(x):
+    """Images (B, C, H, W) as a film shows them: at most 256 pixels on a side."""
+    factor = max(x.shape[-2:]) / SHOWN
+    return x if factor <= 1 else F.interpolate(x, [round(n / factor) for n in x.shape[-2:]], mode="area")
+
+
+def tell_error(path, x0, rows):
+    """Print how far images in [-1, 1] are from the original."""
+    for name, x in rows.items():
+        x, y = data.to_unit(x.double()), data.to_unit(x0.double())
+        print(f"{path}, {name}: RMSE {metrics.rmse(x, y):.4f}, SSIM {metrics.ssim(x, y):.3f}")
+
+
+def write_restored(out, path, x, states, sampler):
+    """Write the restored image x (1, C, H, W), and a strip and a film of the states (severity, small image)."""
     from PIL import Image
 
     from .. import plots
 
     with results(out):
-        image = data.to_uint8(states[-1][1][0]).cpu()
+        image = data.to_uint8(x[0]).cpu()
         image = image[0] if len(image) == 1 else image.permute(1, 2, 0)
         restored, trajectory, film = outputs.of_image(out, path)
         buffer = io.BytesIO()
