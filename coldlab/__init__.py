@@ -6,10 +6,10 @@
 >>> *_, (_, restored, _) = coldlab.sampling.improved(R, D, D(x0, D.T))  # Algorithm 2
 """
 
-from . import data, degradations, metrics, presets, sampling, training, unet
+from . import data, degradations, further, metrics, presets, sampling, training, unet
 from .checkpoints import load_pretrained
 from .errors import ColdlabError
 
 __version__ = "0.1.0"
-__all__ = ["ColdlabError", "data", "degradations", "load_pretrained", "metrics", "presets", "sampling"]
+__all__ = ["ColdlabError", "data", "degradations", "further", "load_pretrained", "metrics", "presets", "sampling"]
 __all__ += ["training", "unet"]

@@ -143,6 +143,8 @@ def sample(
     sigma: float = 0.0,
     temperature: Share = None,
     steps: Number = None,
+    label: Number = None,
+    guidance: float = 1.0,
     sampler: str = "improved",
     weight: Share = None,
     seed: int = 0,
@@ -165,6 +167,9 @@ def sample(
         temperature: Below 1 the starts keep closer to the middle of their Gaussian: more typical, less varied. By
             default 0.75 for a mixture, otherwise 1.
         steps: Calls of the network per image, 1..T; by default 3 for a mixture, otherwise T.
+        label: The class to make images of, for a network that was trained with --classes: its starts are drawn from
+            what survives of that class, and it is told the class.
+        guidance: How much it goes by the label: 0 not at all, 1 as it was trained, more to exaggerate.
         sampler: improved (Algorithm 2), naive (Algorithm 1) or averaged (Algorithm 2 on the mean of the predictions).
         weight: Of averaged: the weight of the newest prediction, above 0 and up to 1; by default 0.1.
         seed: Of all that is drawn.
@@ -187,10 +192,17 @@ def sample(
     if steps is None:
         steps = min(3, D.T) if mixed else D.T
     severities = sampling.evenly(D.T, steps)
+    if label is None and guidance != 1:
+        raise ColdlabError(f"--guidance {guidance}, and no --label to go by; give one.")
+    if label is not None and start == "test":
+        raise ColdlabError("--start test restores images as they are; leave --label out.")
     images = evaluation.images_for(R, dataset, "test" if start == "test" else "train", skip_unreadable)
     if start == "test":
         pictures.write_comparison(R, D, images[:count], severities, chosen, out)
         return
+    if label is not None:
+        by_label = generation.asked(R, label, guidance)
+        R, images = by_label, images[starts.labels_of(dataset, R.config, skip_unreadable) == label]
     keep, few = (1, 1) if start == "mean" else (None, min(len(images), generation.ENOUGH) // generation.PER_GAUSSIAN)
     prior = generation.prior_of(D, images, keep=keep, components=components or max(1, few), seed=seed)
     if temperature is None:
@@ -225,7 +237,8 @@ def evaluate(
             coldlab[judges]), inception (FID; needs coldlab[fid]), a file of Inception weights, or none. By default the
             dataset's own classifier, if there is one.
         resamples: Draws of the bootstrap over images for the 95 % intervals; 0 for none.
-        sampler: Which samplers; by default all: naive (Algorithm 1), improved (Algorithm 2), averaged.
+        sampler: Which samplers; by default naive (Algorithm 1), improved (Algorithm 2), averaged. There are also
+            polyak, heun and consistent (chapter 10).
         weight: Of averaged: the weight of the newest prediction, above 0 and up to 1; by default 0.1.
         skip_unreadable: Leave out image files of the dataset that cannot be read, where one of them would be an error.
         json_: Print JSON instead of a table.

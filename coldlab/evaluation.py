@@ -29,7 +29,7 @@ def images_for(R, name, split="test", skip_unreadable=False):
 def compare(R, D, x0, z=None, severities=None, rounded=False, samplers=None, tell=True, blind=True):
     """{row: images} of a batch x0 in [-1, 1]: degraded, direct, a row per sampler, last prediction, original.
 
-    z: D's latent for x0, from `latents`. samplers: {name: sampler}, by default all of `sampling.SAMPLERS`; their rows
+    z: D's latent for x0, from `latents`. samplers: {name: sampler}, by default those of `sampling.COURSE`; their rows
     are named by `sampling.TITLES`. "last prediction" is R(x_1, 1) on Algorithm 2's way, which the paper's tables report
     for masks and super-resolution where Algorithm 2's end is meant. severities: as in `sampling.improved`. rounded: x_T
     as an 8-bit file holds it, and R told so; tell=False keeps it from R, which then takes the rounding for an image.
@@ -38,7 +38,7 @@ def compare(R, D, x0, z=None, severities=None, rounded=False, samplers=None, tel
     severities = list(severities or range(D.T, -1, -1))
     R, x, z = begin(R, D, x0, z, severities[0], rounded, tell, blind)
     rows = {"degraded": x, "direct": R(x, severities[0])}
-    for name, sampler in (sampling.SAMPLERS if samplers is None else samplers).items():
+    for name, sampler in (sampling.samplers() if samplers is None else samplers).items():
         if sampling.TITLES.get(name, name) in (*rows, "last prediction", "original"):
             raise ColdlabError(f"a sampler called {name!r} would take that row's place; give it another name.")
         *_, (_, rows[sampling.TITLES.get(name, name)], last) = sampler(R, D, x, z, severities)

@@ -81,6 +81,7 @@ def averaged(R, D, x, z=None, severities=None, weight=0.1):
 
 
 SAMPLERS = {"naive": naive, "improved": improved, "averaged": averaged}
+COURSE = ("naive", "improved", "averaged")  # what is compared where nobody names samplers; `further` adds more
 TITLES = {"naive": "Algorithm 1", "improved": "Algorithm 2"}  # what tables call them; others go by their name
 
 
@@ -102,8 +103,8 @@ def sampler(name, weight=None):
 
 
 def samplers(names=(), weight=None):
-    """{name: sampler} of the names, of all in SAMPLERS where there are none; the weight goes to those that have one."""
-    chosen = {name: sampler(name) for name in names or SAMPLERS}
+    """{name: sampler} of the names, of COURSE where there are none; the weight goes to those that have one."""
+    chosen = {name: sampler(name) for name in names or COURSE}
     weighted = [name for name, f in chosen.items() if "weight" in inspect.signature(f).parameters]
     if weight is not None and not weighted:
         raise ColdlabError(f"{', '.join(chosen)}: none of these samplers has a weight; leave it out, or add averaged.")

@@ -57,7 +57,9 @@ def resized(R, height, width, tile=TILE, margin=MARGIN):
     """
     config, options = R.config, dict(R.config.options)
     if config.attention:
-        raise ColdlabError("this network has attention, which ties it to the size it was trained on; train one without.")
+        raise ColdlabError(
+            "this network has attention, which ties it to the size it was trained on; train one without."
+        )
     if config.degradation == "blur" and options.get("padding", "circular") == "circular":
         options["padding"] = "reflect"
     D = make(config.degradation, (height, width), **options)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from helpers import CASES, case, images, rms
 
-from coldlab import data, metrics
+from coldlab import data, metrics, sampling
 from coldlab.data import eight_bits
 from coldlab.degradations import EIGHT_BITS, Blur, Mask
 from coldlab.evaluation import compare, compared, evaluate, latents, restored, table
@@ -43,7 +43,7 @@ def test_rows_are_what_the_algorithms_give(D):
 
 def test_a_new_sampler_is_a_row_of_its_own(monkeypatch):
     monkeypatch.setitem(SAMPLERS, "mine", lambda R, D, x, z=None, severities=None: iter([(0, x + 1, x)]))
-    rows = compare(Guess(images()), Blur(16, 4, 5, 1.0), images())
+    rows = compare(Guess(images()), Blur(16, 4, 5, 1.0), images(), samplers=sampling.samplers(("naive", "mine")))
     assert torch.equal(rows["mine"], rows["degraded"] + 1)
     only = compare(Guess(images()), Blur(16, 4, 5, 1.0), images(), samplers={"mine": SAMPLERS["mine"]})
     assert list(only) == ["degraded", "direct", "mine", "original"]

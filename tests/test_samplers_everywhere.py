@@ -157,7 +157,7 @@ def test_the_error_law_holds_with_averaged_errors(weight):
 
 def test_samplers_are_found_by_name_with_their_weight():
     assert sampler("naive") is naive
-    assert set(samplers()) == set(SAMPLERS)
+    assert set(samplers()) == {"naive", "improved", "averaged"} < set(SAMPLERS)
     chosen = samplers(("improved", "averaged"), 0.25)
     assert list(chosen) == ["improved", "averaged"]
     assert chosen["averaged"].keywords == {"weight": 0.25}
@@ -184,11 +184,12 @@ def test_an_image_comes_out_the_same_alone_and_in_a_batch(name):
     x0, z = data.to_float(batch), latents(D, batch)
     severities = sampling.evenly(D.T, D.T if D.T <= 20 or os.environ.get("COLDLAB_WHOLE") else 10)
     told, x, seen = begin(R, D, x0, z, D.T, sees_files(R))
-    together = {name: list(f(told, D, x, seen, severities))[-1][1] for name, f in SAMPLERS.items()}
+    able = {n: f for n, f in SAMPLERS.items() if n != "consistent" or D.inverse(x[:1], D.T) is not None}
+    together = {name: list(f(told, D, x, seen, severities))[-1][1] for name, f in able.items()}
     for i in (0, 100, 255):
         alone, x_alone, one = begin(R, D, x0[i : i + 1], each(lambda v, i=i: v[i : i + 1], z), D.T, sees_files(R))
         assert torch.equal(x[i : i + 1], x_alone)
-        for name, f in SAMPLERS.items():
+        for name, f in able.items():
             *_, (_, single, _) = f(alone, D, x_alone, one, severities)
             assert (together[name][i : i + 1] - single).abs().max() < 1e-4, (name, i)
 

@@ -10,6 +10,7 @@ from torch.utils._pytree import tree_leaves
 
 from coldlab.degradations import Blur, Separable
 from coldlab.degradations.base import each
+from coldlab.further import FURTHER
 from coldlab.sampling import SAMPLERS, descending
 
 
@@ -81,15 +82,18 @@ def test_the_count_sees_a_copied_table():
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_trajectory_moves_the_entries_that_it_uses(name, sampler):
     D, x, z = on_meta(name)
+    if sampler == "consistent" and D.inverse(x, D.T) is None:
+        pytest.skip("nothing to be consistent with")
     R, severities = Counted(D), [D.T, D.T // 2, D.T // 4, 0] if D.T >= 8 else None
     steps = list(pairwise(descending(D, severities)))
+    twice = 1 + (sampler in FURTHER)  # heun calls R twice a step, consistent inverts once more
     with Moved() as moved:
         *_, (r, end, _) = SAMPLERS[sampler](R, D, x, z, severities)
     assert r == 0
     assert end.shape == x.shape
     once = entry_bytes(D)  # U, g and V are among them by now, where D has an inverse
     assert moved.largest <= once
-    assert moved.bytes <= once * (4 if D.blind else 3) * len(steps)  # (reading z,) the inverse, D at s, D at r
+    assert moved.bytes <= once * (4 if D.blind else 3) * twice * len(steps)  # (reading z,) the inverse, D at s, D at r
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -64,7 +64,8 @@ def reproduce(
         budget: full, or minutes of training such as 2m or 30m, for a shorter run under a name of its own.
         out: Folder of the run, by default runs/NAME; for a study of generation that of its networks' runs, runs.
         results: Folder of the manifest and the figures; by default results.
-        sampler: Samplers to judge with, by default all: naive (Algorithm 1), improved (Algorithm 2), averaged.
+        sampler: Samplers to judge with, by default naive (Algorithm 1), improved (Algorithm 2), averaged; there are
+            also polyak, heun and consistent (chapter 10).
         weight: Of averaged: the weight of the newest prediction, above 0 and up to 1; by default 0.1.
         device: cpu, cuda, cuda:1, mps; by default a CUDA GPU where there is one, else the CPU.
     """

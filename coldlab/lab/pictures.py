@@ -15,7 +15,6 @@ from ..errors import ColdlabError
 from ..unet import device_of
 from . import outputs
 
-
 SHOWN = 256  # the longer side of a film's frames, in pixels
 
 

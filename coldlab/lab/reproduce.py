@@ -40,7 +40,7 @@ def reproduce(name, budget="full", device=None, out=None, folder=None, samplers=
     budget: "full", or the time to train each network as 2m or 30m; the name gets it as a suffix. out: the run's folder,
     runs/NAME by default, for a study the folder of its networks' runs, runs. folder: where NAME.json and NAME.png go;
     by default the results of this checkout, else ./results. samplers: {name: sampler} that an experiment is judged
-    with, by default all of `sampling.SAMPLERS`. A finished run is only judged again. judge_only: so are the weights
+    with, by default those of `sampling.COURSE`. A finished run is only judged again. judge_only: so are the weights
     that ship, without a run (`rejudge`).
     """
     known = experiments.EXPERIMENTS | STUDIES | {INVERSE: None}
@@ -111,7 +111,7 @@ def judged(R, training, path, command, device=None, samplers=None):
     config, device, began = R.config, pick_device(device), time.perf_counter()
     images, labels = data.load(config.dataset, "test", config.size, config.zoom)
     rounded = evaluation.sees_files(R)
-    samplers = sampling.SAMPLERS if samplers is None else samplers
+    samplers = sampling.samplers() if samplers is None else samplers
     rows = evaluation.restored(R, R.D, images, rounded=rounded, samplers=samplers)
     manifest = {
         "config": dataclasses.asdict(config),

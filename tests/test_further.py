@@ -1,0 +1,99 @@
+"""The samplers beside the paper's: what each does with R's guesses, and the severities that are computed."""
+
+import itertools
+
+import pytest
+import torch
+from helpers import images, rms
+
+from coldlab import ColdlabError, further, sampling
+from coldlab.degradations import Blur, Mask, Noise, Snow
+from coldlab.further import FURTHER, best_severities, consistent, heun, polyak
+from coldlab.linear_proof import white_fraction
+
+D = Blur(16, T=6, kernel=5, std=1.0)
+
+
+def end(steps):
+    *_, (r, x, _) = steps
+    assert r == 0
+    return x
+
+
+def crooked(x, s):
+    """An R that errs: it darkens, and the more the later."""
+    return 0.8 * x - 0.02 * s
+
+
+@pytest.mark.parametrize("name", FURTHER)
+@pytest.mark.parametrize("severities", [None, [6, 4, 1, 0], [6, 0]])
+def test_an_oracle_leads_back(name, severities):
+    x0 = images().double()
+    assert rms(end(FURTHER[name](lambda x, s: x0, D, D(x0, D.T), severities=severities)) - x0) < 1e-5
+    assert sampling.sampler(name) is FURTHER[name]
+
+
+def test_polyak_averages_all_predictions_alike():
+    x = D(images().double(), D.T)
+    said, R = [], lambda x, s: said.append(crooked(x, s)) or said[-1]
+    for k, (_, _, mean) in enumerate(polyak(R, D, x), 1):
+        assert torch.allclose(mean, sum(said) / k, atol=1e-12)
+    assert k == 6
+
+
+def test_heun_takes_the_mean_of_both_ends_of_a_step():
+    x = D(images().double(), D.T)
+    (_, x3, _), (_, x0, last) = heun(crooked, D, x, severities=[6, 3, 0])
+    moved = lambda guess: D(guess, 3) - D(guess, 6)  # noqa: E731
+    first = moved(crooked(x, 6))
+    assert torch.allclose(x3, x + (first + moved(crooked(x + first, 3))) / 2, atol=1e-12)
+    assert torch.allclose(last, crooked(x3, 3))  # the last step is Algorithm 2's
+    assert torch.allclose(x0, x3 - D(last, 3) + last, atol=1e-12)
+
+
+def test_heun_follows_the_equation_more_closely_than_euler():
+    """dx/ds = dD/ds (R(x, s), s) with steps of one and of three severities: Heun's coarse end is nearer to the fine one."""
+    D = Blur(16, T=60, kernel=5, std=0.4)
+    x = D(images().double(), D.T)
+    fine, coarse = list(range(60, -1, -1)), list(range(60, -1, -6))
+    truth = end(heun(crooked, D, x, severities=fine))
+    assert rms(end(heun(crooked, D, x, severities=coarse)) - truth) < 0.5 * rms(
+        end(sampling.improved(crooked, D, x, severities=coarse)) - truth
+    )
+
+
+@pytest.mark.parametrize("kind", ["blur", "mask"])
+def test_what_is_consistent_degrades_to_what_was_observed(kind):
+    D, x0 = (Blur(16, T=3, kernel=5, std=0.7) if kind == "blur" else Mask(16, 5)), images().double()
+    z = D.draw(x0, torch.Generator().manual_seed(0))
+    x = D(x0, D.T, z)
+    for _, _, guess in consistent(crooked, D, x, z):
+        assert rms(D(guess, D.T, z) - x) < 0.02 * rms(D(crooked(x, 1), D.T, z) - x)
+    if kind == "mask":  # and where the hole is, is read off
+        assert torch.equal(
+            end(consistent(crooked, D, x, D.infer)), end(consistent(crooked, D, x, D.infer(x, None, D.T)))
+        )
+
+
+def test_without_an_inverse_nothing_is_consistent():
+    for D in (Noise(16, T=4), Snow(16, T=4)):
+        x = images()
+        z = D.draw(x)
+        with pytest.raises(ColdlabError, match=f"{type(D).__name__} has no inverse"):
+            end(consistent(crooked, D, x, z))
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3, 4, 6])
+def test_the_best_severities_are_the_best(calls):
+    found = best_severities(D, calls)
+    every = ([6, *reversed(between), 0] for between in itertools.combinations(range(1, 6), calls - 1))
+    assert white_fraction(D, (1, 16, 16), found) == pytest.approx(min(white_fraction(D, (1, 16, 16), s) for s in every))
+    assert len(found) == calls + 1
+
+
+def test_best_severities_of_what_has_none():
+    with pytest.raises(ColdlabError, match=r"has 1\.\.6"):
+        best_severities(D, 7)
+    with pytest.raises(ColdlabError, match="Mask here has none"):
+        best_severities(Mask(16, 5), 2)
+    assert further.best_severities(D, 6) == [6, 5, 4, 3, 2, 1, 0]
