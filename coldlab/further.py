@@ -75,8 +75,8 @@ def best_severities(D, calls):
     """The `calls` + 1 severities from T to 0 by which Algorithm 2 keeps least of white errors (chapter 5).
 
     A step s -> r keeps ||B_r - B_s||_F^2 = <B_r, B_r> + <B_s, B_s> - 2 <B_r, B_s> of them, whatever the other steps
-    are, so that the best way is a shortest path. Returns descending ints. Raises ColdlabError for a D that is no blur or
-    pixelation of squares, and for a number of calls that is not 1..T.
+    are, so that the best way is a shortest path. Returns descending ints. Raises ColdlabError for a D that is no blur
+    or pixelation of squares, and for a number of calls that is not 1..T.
     """
     if not isinstance(D, Separable) or "A" not in D.exact:
         raise ColdlabError(f"the best severities are computed from D's matrices, and {type(D).__name__} here has none.")
