@@ -179,9 +179,8 @@ def asked(R, label, guidance=1.0):
     if not classes:
         raise ColdlabError("this network knows no classes; train one with --classes, or take mnist-blur-classes.")
     if not 0 <= label < classes or guidance < 0:
-        raise ColdlabError(
-            f"label {label}, guidance {guidance}; the labels are 0..{classes - 1}, guidance is 0 or more."
-        )
+        found = f"label {label}, guidance {guidance}"
+        raise ColdlabError(f"{found}; the labels are 0..{classes - 1}, guidance is 0 or more.")
 
     def guided(x, t):
         told = R(x, t, torch.full((len(x),), label, device=x.device))

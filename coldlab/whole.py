@@ -1,7 +1,7 @@
 """Pictures larger than those a network was trained on, whole: D for their size, R as it is, tile by tile if need be.
 
-The idea that holds this file together: a convolutional network has no size. What it learnt on thumbnails it does to each
-part of a photograph, if D leaves there what it would leave of a thumbnail; only the tables of D are made anew.
+The idea that holds this file together: a convolutional network has no size. What it learnt on thumbnails it does to
+each part of a photograph, if D leaves there what it would leave of a thumbnail; only the tables of D are made anew.
 """
 
 import torch

@@ -52,7 +52,7 @@ def test_heun_takes_the_mean_of_both_ends_of_a_step():
 
 
 def test_heun_follows_the_equation_more_closely_than_euler():
-    """dx/ds = dD/ds (R(x, s), s) with steps of one and of three severities: Heun's coarse end is nearer to the fine one."""
+    """dx/ds = dD/ds (R(x, s), s) in steps of one and of six severities: Heun's end is nearer."""
     D = Blur(16, T=60, kernel=5, std=0.4)
     x = D(images().double(), D.T)
     fine, coarse = list(range(60, -1, -1)), list(range(60, -1, -6))
