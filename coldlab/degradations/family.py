@@ -99,8 +99,9 @@ class Blur(Separable):
 
     def in_waves(self, x, gain):
         """x taken apart into waves, each multiplied by its gain, and put together again."""
-        (V, V2), (W, W2) = self.both("V", 0, x), self.both("W", 0, x)
-        return V @ (W @ x @ W2.mT * gain) @ V2.mT
+        wide = x if x.device.type == "mps" else x.double()  # long sums: float32 would lose what the inverse lives on
+        (V, V2), (W, W2) = self.both("V", 0, wide), self.both("W", 0, wide)
+        return (V @ (W @ wide @ W2.mT * gain) @ V2.mT).to(x.dtype)
 
 
 @register("pixelate")

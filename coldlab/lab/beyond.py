@@ -20,7 +20,7 @@ CALLS = (3, 5, 10, None)  # None: T, one for each severity
 WEIGHTS = (0.05, 0.1, 0.2, 0.3, 0.5)  # of `averaged`; which is best, training images say
 TRIED = 200  # of them
 RESAMPLES = 500
-PER_CLASS = 200
+PER_CLASS, PICTURED = 200, 10
 TELLER = "mnist-blur-classes"
 
 
@@ -72,6 +72,8 @@ def classes(runs, path, command, device=None):
     runs: {TELLER: the run's folder}. Every row has PER_CLASS digits of each class, three calls, the same seeds; the
     classifier reads them. "prior": whether the starts are drawn from the class's own mixture.
     """
+    from .. import plots
+
     began, device = time.perf_counter(), pick_device(device)
     R = checkpoints.load_weights(runs[TELLER] / "model.safetensors", device)
     c, D = R.config, R.D
@@ -95,6 +97,11 @@ def classes(runs, path, command, device=None):
         row = {"prior": by_prior, "guidance": guidance, "read_as_asked": right, "least": min(right)}
         row |= {"frechet": metrics.frechet(seen, real).item(), "precision": precision.item(), "recall": recall.item()}
         report["rows"].append(row)
+        if by_prior and guidance == 1:
+            asked = {str(k): x[:PICTURED] * 2 - 1 for k, x in drawn.items()}
+            plots.rows(asked, "Ten rows of generated digits, one for each class that was asked for.").save(
+                path.with_suffix(".png")
+            )
     return results.save(path, command, {"classes": report, "seconds": time.perf_counter() - began}, device)
 
 

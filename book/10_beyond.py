@@ -1,0 +1,488 @@
+# %% [markdown]
+# # Beyond the paper
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/coldlab/blob/main/book/10_beyond.ipynb)
+#
+# **After this chapter you can** restore a photograph at its own size with a network that has seen thumbnails, say when that is honest, ask a network for a digit of your choice, get more out of fewer calls, write a better sampler, and place cold diffusion among its relatives.
+#
+# **You need** chapters 1, 4 and 5: D, Algorithm 2, and what it forgives. Chapter 6 for the part on classes. **It takes** 30 minutes to read; the cells run in about 60 s on one core of a recent CPU, measured.
+
+# %% tags=["colab", "hide-cell"]
+# This cell does nothing where coldlab is installed. In Colab or a bare kernel it
+# installs coldlab and whatever coldlab still needs; torch, torchvision and numpy
+# stay at the versions you have.
+import importlib
+import subprocess
+import sys
+from importlib import metadata, util
+
+if util.find_spec("coldlab") is None:
+    held = ("torch", "torchvision", "numpy")
+    held = [f"{n}=={metadata.version(n)}" for n in held if util.find_spec(n)]
+    wanted = ["coldlab @ git+https://github.com/OWNER/coldlab", *held]
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-color", *wanted]
+    pip = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    if pip.returncode:
+        told = [line.strip() for line in pip.stderr.splitlines() if line.strip()]
+        reasons = [line for line in told if line.startswith(("fatal:", "ERROR:"))]
+        reasons = [line for line in reasons if "Ignored" not in line]
+        reason = (reasons or told[-1:] or [""])[0][:200]
+        sys.exit(
+            f"coldlab could not be installed. {reason} Is there a network? "
+            "Then run this cell again."
+        )
+    importlib.invalidate_caches()
+
+# %%
+import torch
+
+import coldlab
+from coldlab import data, further, metrics, plots, sampling, whole, widgets
+from coldlab.lab import results
+from coldlab.linear_proof import white_fraction
+
+DATASET = "digits"  # or "mnist", or the path of a folder of your own images
+NETWORK = "digits-blur"  # for another dataset: the folder of a run trained on it
+
+R = coldlab.load_pretrained(NETWORK)
+D = R.D
+test = data.load(DATASET, "test", R.config.size, R.config.zoom)[0]
+x0 = data.to_float(test[:200])
+x_T = D(x0, D.T)
+unit = data.to_unit
+print("test images:", tuple(x0.shape), "  D:", D)
+
+# %% [markdown]
+# ## A puzzle first
+#
+# `cifar10-blur` was trained on the 50,000 photographs of CIFAR-10. Each has 32 x 32 pixels: a thumbnail in which a frog is a green patch. Here is a photograph of 213 x 320 pixels, blurred by the very same $D$.
+#
+# What will the network make of it? Nothing, because it does not fit? A mosaic of frogs and trucks? Or the photograph? **Write it down.**
+
+# %%
+from sklearn.datasets import load_sample_image
+
+pixels = torch.from_numpy(load_sample_image("china.jpg").copy())
+photo = data.to_float(pixels.permute(2, 0, 1)[None, :, ::2, ::2])  # (1, 3, 214, 320)
+colour = coldlab.load_pretrained("cifar10-blur")
+large = whole.resized(colour, *photo.shape[-2:])  # the same weights, D made anew
+blurred = large.D(photo, large.D.T)
+*_, (_, restored, _) = sampling.averaged(large, large.D, blurred)
+
+# %% tags=["hide-input", "plot", "nbval-ignore-output"]
+plots.rows(
+    {"blurred": blurred, "restored": restored, "original": photo},
+    alt="Three photographs of a Chinese temple above each other. The first is a blur "
+    "in which the roofs are bands of colour. In the second windows, railings and the "
+    "corners of the roofs are back. The third is the original, sharper still.",
+)
+
+# %% [markdown]
+# The photograph. No frog.
+#
+# ## Your own photograph, whole
+#
+# Two things made that possible, and neither is in the weights.
+#
+# **The network has no size.** It consists of convolutions: small windows that are moved over whatever is there, 8 patches wide in training, 80 here. (Attention would look at all patches at once, and how many there are would matter. Ours has none.)
+#
+# **D can be made for any size.** `Blur(32)` has one $32 \times 32$ matrix per severity. For a photograph it has one for its rows and one for its columns, $x_t = A_t\, x_0\, B_t^\top$. From 256 pixels on that would be many large matrices. But all blurs with the same border have the same waves: cosines, if the border is a mirror. One table of waves and $T + 1$ gains per wave do instead, and the inverse costs nothing more.
+#
+# So `whole.resized(R, height, width)` keeps the network and makes a new $D$. On the command line:
+#
+#     python -m coldlab restore photo.jpg --degrade --whole --pretrained cifar10-blur
+#
+# How much of this is the network's work? Chapter 2 asked that of thumbnails. The inverse of the blur, regularised, needs no network at all:
+
+# %% tags=["nbval-ignore-output"]
+def compare(rows, original):
+    """{name: (RMSE, SSIM)} of images against the original, printed."""
+    found = {}
+    for name, x in rows.items():
+        x, y = unit(x.double()), unit(original.double())
+        found[name] = metrics.rmse(x, y).item(), metrics.ssim(x, y).item()
+        print(f"{name:10s} RMSE {found[name][0]:.3f}   SSIM {found[name][1]:.2f}")
+    return found
+
+
+ways = {
+    "blurred": blurred,
+    "inverse": large.D.inverse(blurred.double(), large.D.T),
+    "direct": large(blurred, large.D.T),
+    "averaged": restored,
+}
+exact = compare(ways, photo)
+
+# %% [markdown]
+# Nearly all of it is arithmetic. A photograph of this size is smooth where a thumbnail is full of edges, so the blur takes less from it, and what it takes can be divided back. And once more, that is a property of *numbers with seven digits*. Nobody has such photographs. Save the blurred one as a PNG, 256 levels, and open it again. **How much of the line "averaged" will survive?**
+
+# %% tags=["nbval-ignore-output"]
+from coldlab.degradations import EIGHT_BITS
+from coldlab.unet import told
+
+png = data.eight_bits(blurred)
+knows = told(large, eps=EIGHT_BITS)  # R is told how precise the pixels are
+*_, (_, from_png, _) = sampling.averaged(knows, large.D, png)
+rounded = compare(
+    {
+        "blurred": png,
+        "inverse": large.D.inverse(png.double(), large.D.T, EIGHT_BITS),
+        "direct": knows(png, large.D.T),
+        "averaged": from_png,
+    },
+    photo,
+)
+
+# %% tags=["hide-input", "plot", "nbval-ignore-output"]
+plots.rows(
+    {"from floats": restored, "from a PNG": from_png},
+    alt="Two restorations of the temple. From floats it is nearly sharp. From a PNG "
+    "a fine weave of coloured lines lies over all of it.",
+)
+
+# %% tags=["hide-cell", "check"]
+assert exact["averaged"][0] < 0.9 * exact["blurred"][0]
+assert abs(exact["averaged"][0] - exact["inverse"][0]) < 0.01
+assert rounded["averaged"][0] > exact["averaged"][0] + 0.01
+assert rounded["averaged"][1] < exact["averaged"][1] - 0.1
+
+# %% [markdown]
+# The weave is what rounding adds, brought to full contrast by the inverse, and walked down by a network that was never shown a rounded file. A network for files has to see files (`--rounded`, as our networks for holes did). This is the most common disappointment with methods of this kind, so look at it twice: **a restoration that works on a tensor says nothing about one that works on a file.**
+#
+# ### In tiles
+#
+# A photograph of twelve megapixels does not fit into the memory of a laptop as activations of a network. Then the network sees one tile after another, each with a margin around it, and only the middles are kept. D itself is never cut: the tiles share one $x_t$. How wide must the margin be, so that nobody sees the seams? At least as wide as the network can look.
+
+# %% tags=["nbval-ignore-output"]
+seamless = large(blurred, large.D.T)
+apart = {}
+for margin in (0, 32, 64, 128, 192):
+    tiled = whole.resized(colour, *photo.shape[-2:], tile=64, margin=margin)
+    apart[margin] = (tiled(blurred, large.D.T) - seamless).abs().max().item()
+    print(f"margin {margin:3d} pixels: at most {apart[margin]:.0e} apart")
+
+# %% tags=["hide-cell", "check"]
+assert apart[0] > 0.05
+assert apart[192] < 1e-4
+assert list(apart.values()) == sorted(apart.values(), reverse=True)
+
+# %% [markdown]
+# Without a margin the tiles show. With 192 pixels they agree to a ten thousandth, far below one level of a file. `--whole` takes 256.
+#
+# ## What you may expect, and what not
+#
+# Restoration, super-resolution, inpainting: the pictures of this course suggest that a network can bring back what was lost. It cannot. It brings back *something that fits*. Here are digits that a classifier reads with more than 90 % certainty, and wrongly: restored from a blur in which, at a look, nothing is left.
+
+# %% tags=["nbval-ignore-output"]
+labels = data.load(DATASET, "test", R.config.size, R.config.zoom)[1]
+every = data.to_float(test)
+*_, (_, back, _) = sampling.averaged(R, D, D(every, D.T))
+reader = metrics.classifier("digits")
+p = metrics.predict(reader, unit(back))
+certain, says = p.max(1)
+false = (certain > 0.9) & (says != labels)
+print(f"{int(false.sum())} of {len(every)} digits: certain, and false")
+print("read as ", says[false][:8].tolist())
+print("but were", labels[false][:8].tolist())
+
+# %% tags=["hide-input", "plot", "nbval-ignore-output"]
+plots.rows(
+    {
+        "what one sees": D(every[false][:8], D.T),
+        "restored": back[false][:8],
+        "original": every[false][:8],
+    },
+    alt="Up to eight digits. Above, plain grey squares. In the middle clean, "
+    "plausible digits. Below the true ones, which are others.",
+)
+
+# %% tags=["hide-cell", "check"]
+if DATASET == "digits":
+    assert 3 <= int(false.sum()) <= 60
+
+# %% [markdown]
+# Each of them is a good digit. Nothing in it says that it is the wrong one, and no second look at it will. A blurred number plate, a tumour in a coarse scan, a face behind a mask: the same network would answer as readily. Whoever needs to know *what was there* needs the set of all answers that fit, with their probabilities, or a sharper picture. A single plausible one is worse than the blur, which at least looks like ignorance.
+#
+# ## A digit that one asks for
+#
+# Chapter 6 took what came. To ask for a seven, there are two places to say so: the *start*, drawn from a mixture fitted to sevens alone, and the *network*, told the class as it is told the severity. In training the class is hidden from it once in ten times, so that it knows both questions; then $R(x_t, t) + w\,\bigl(R(x_t, t, c) - R(x_t, t)\bigr)$ goes from one to the other and, for $w > 1$, beyond. That is **classifier-free guidance** [Ho and Salimans 2022](https://arxiv.org/abs/2207.12598).
+#
+# Which of the two will matter more? On MNIST, 200 digits of each class, three calls, read by a classifier that is right about 99.6 % of the test digits:
+
+# %%
+asked = results.load("classes")["classes"]
+print("starts     told the class   read as asked   least   Fréchet")
+for row in asked["rows"]:
+    share = sum(row["read_as_asked"]) / len(row["read_as_asked"])
+    begin = "class" if row["prior"] else "any"
+    tell = f"w = {row['guidance']:g}" if row["guidance"] else "no"
+    numbers = f"{share:13.1%}   {row['least']:5.1%}   {row['frechet']:7.2f}"
+    print(f"{begin:10s} {tell:14s} {numbers}")
+
+# %% tags=["hide-input", "plot"]
+from IPython.display import Image
+
+Image(
+    results.picture("classes"),
+    width=700,
+    alt="Ten rows of ten generated digits. The row for each class shows that digit, "
+    "in ten different hands.",
+)
+
+# %% tags=["hide-cell", "check"]
+by = {(row["prior"], row["guidance"]): row for row in asked["rows"]}
+pass
+
+# %% [markdown]
+# TODO
+#
+# To try it: `python -m coldlab sample --pretrained mnist-blur-classes --label 7`.
+#
+# ## Fewer calls, other walks
+#
+# A call of R costs time, and the same calls can be used in several ways. Five samplers, each a few lines of `coldlab/further.py` and `sampling.py`:
+#
+# | name | what it does with R's guesses | in the field |
+# |---|---|---|
+# | `improved` | takes the newest for true | Algorithm 2; the momentum sampler of Soft Diffusion without its noise [Daras et al. 2023](https://arxiv.org/abs/2209.05442) |
+# | `averaged` | a running mean, weight $w$ of the newest | ours; exponential averaging |
+# | `polyak` | the plain mean of all so far | Polyak's average |
+# | `heun` | looks where the step would lead, takes the mean of both ends; two calls a step | Heun's method, as in EDM [Karras et al. 2022](https://arxiv.org/abs/2206.00364) |
+# | `consistent` | corrects each guess until it degrades to $x_T$ | data consistency, DDNM [Wang et al. 2023](https://arxiv.org/abs/2212.00490) |
+#
+# Move the slider. Which row is the first to have the digit? Which one gets worse as it gets longer?
+
+# %% tags=["hide-input", "plot", "nbval-ignore-output"]
+names = ("improved", "averaged", "polyak", "heun", "consistent")
+budgets = (1, 2, 3, 5, 10, 20)
+
+
+def by_calls(name, calls, x):
+    """What a sampler makes of x with so many calls of R."""
+    steps = (calls + 1) // 2 if name == "heun" else calls
+    walk = sampling.SAMPLERS[name](R, D, x, None, sampling.evenly(D.T, steps))
+    *_, (_, x, _) = walk
+    return x
+
+
+rows = {}
+for calls in budgets:
+    for name in names:
+        rows[name, calls] = by_calls(name, calls, x_T)
+widgets.slider(
+    [torch.cat([rows[name, calls][:8] for name in names]) for calls in budgets],
+    [f"{calls} call{'s' * (calls > 1)} of R" for calls in budgets],
+    alt="Five rows of eight restored digits, from above: improved, averaged, polyak, "
+    "heun, consistent. With one call all rows are alike. With more, the first and "
+    "the last two get rougher; the second and third stay clean.",
+    start=5,
+)
+
+# %% tags=["nbval-ignore-output"]
+errors = {key: metrics.rmse(unit(x), unit(x0)).item() for key, x in rows.items()}
+print(" " * 12 + "".join(f"{calls:>7d}" for calls in budgets) + "  calls")
+for name in names:
+    print(f"{name:12s}" + "".join(f"{errors[name, n]:7.3f}" for n in budgets))
+
+# %% tags=["hide-cell", "check"]
+if DATASET == "digits":
+    assert errors["averaged", 20] < errors["improved", 20]
+    assert errors["polyak", 20] < errors["improved", 20]
+    assert errors["improved", 20] > errors["improved", 3]
+
+# %% [markdown]
+# On these digits averaging is worth more than any cleverness about the step. That is what chapter 5 predicts: the end of Algorithm 2 is $x_0$ plus a weighted sum of R's errors, and a mean of errors is smaller than the errors. Heun's method follows the *equation* more closely than Euler's, but the equation is not where the error comes from. R is.
+#
+# The same, measured on the test images of three sets. In brackets: beats one call (-), is beaten by it (+), or cannot be told from it (=), by the 95 % interval of the paired difference of RMSE.
+
+# %%
+walks = results.load("walks")["walks"]
+for name, found in walks.items():
+    direct = found["direct"]
+    print(f"\n{name}, {found['images']} images: direct {direct['rmse']:.4f}")
+    for calls in sorted({row["calls"] for row in found["rows"]}):
+        told_of = []
+        for row in found["rows"]:
+            even = sampling.evenly(row["severities"][0], len(row["severities"]) - 1)
+            if row["calls"] != calls or row["severities"] != even:
+                continue
+            low, high = row["minus_direct"]
+            mark = "-" if high < 0 else "+" if low > 0 else "="
+            told_of.append(f"{row['sampler']} {row['rmse']:.4f} ({mark})")
+        print(f"{calls:4d} calls: " + ", ".join(told_of))
+
+# %% tags=["hide-cell", "check"]
+table = {
+    (name, row["calls"], row["sampler"]): row
+    for name, found in walks.items()
+    for row in found["rows"]
+    if row["severities"]
+    == sampling.evenly(row["severities"][0], len(row["severities"]) - 1)
+}
+pass
+
+# %% [markdown]
+# TODO
+#
+# ### Which severities?
+#
+# With three calls, which three? The samplers above take them evenly. Chapter 5 gives a better answer, if R's errors are *white*, independent from pixel to pixel and from step to step: then Algorithm 2 keeps $\sum_s \lVert B_{r} - B_s \rVert^2$ of them, a sum in which each step has its own price, whatever the others are. The cheapest way from $T$ to 0 is a shortest path, found in an instant. Guess first: does it take its steps early, while all is grey, or late?
+
+# %%
+for calls in (2, 3, 5, 10):
+    best, even = further.best_severities(D, calls), sampling.evenly(D.T, calls)
+    kept = white_fraction(D, (1, 32, 32), best), white_fraction(D, (1, 32, 32), even)
+    print(f"{calls:2d} calls: {best}")
+    print(f"          white errors kept: {kept[0]:.4f}, evenly {kept[1]:.4f}")
+
+# %% tags=["hide-cell", "check"]
+assert further.best_severities(D, 3) == [20, 5, 2, 0]
+
+# %% [markdown]
+# Late: one long leap through the grey, then small steps where there is something to see. But look at the second number. For this blur the best way keeps 99.4 % of white errors and the even one 99.8 %: the first step to be taken or left decides almost nothing. Does practice agree?
+
+# %%
+for name, found in walks.items():
+    for row in found["rows"]:
+        even = sampling.evenly(row["severities"][0], len(row["severities"]) - 1)
+        if row["severities"] == even:
+            continue
+        plain = table[name, row["calls"], "improved"]
+        print(
+            f"{name:15s} {row['calls']:2d} calls: best {row['rmse']:.4f}, "
+            f"evenly {plain['rmse']:.4f}"
+        )
+
+# %% tags=["hide-cell", "check"]
+late = {
+    (name, row["calls"]): row["rmse"]
+    for name, found in walks.items()
+    for row in found["rows"]
+    if (name, row["calls"], "improved") in table
+    and row["severities"] != table[name, row["calls"], "improved"]["severities"]
+    and row["sampler"] == "improved"
+}
+pass
+
+# %% [markdown]
+# TODO
+#
+# ## A map of the field
+#
+# Cold diffusion is one of a family that walks from a ruined image to a clean one. What each of them takes for the ruin, and how it walks:
+#
+# | | the ruin | noise | the walk | in the letters of this course |
+# |---|---|---|---|---|
+# | Cold diffusion [Bansal et al. 2023](https://arxiv.org/abs/2208.09392) | anything | none | Algorithm 2 | $x_r = x_s - D(\hat x_0, s) + D(\hat x_0, r)$ |
+# | DDIM [Song et al. 2021](https://arxiv.org/abs/2010.02502) | Gaussian noise | it *is* the ruin | the same line, with $z$ estimated at each step | `improved(R, D, x, D.infer)`, chapter 4 |
+# | Inverse heat dissipation [Rissanen et al. 2023](https://arxiv.org/abs/2206.13397) | blur | a trace, in every step | one blur less, each time, plus noise | $x_r = R(x_s, s) + \delta z$, R predicts $x_r$ |
+# | Blurring diffusion [Hoogeboom and Salimans 2023](https://arxiv.org/abs/2209.05557) | blur and noise together | grows with $t$ | a Gaussian diffusion per frequency | each wave of chapter 6 has its own schedule |
+# | Soft Diffusion [Daras et al. 2023](https://arxiv.org/abs/2209.05442) | any linear $D$ and noise | some | momentum sampler | Algorithm 2, plus noise |
+# | InDI [Delbracio and Milanfar 2023](https://arxiv.org/abs/2303.11435) | a straight line between the clean and the ruined image | none, or little | small steps along the line | $D(x_0, t) = (1 - t)\, x_0 + t\, y$: `Blend` with other weights |
+# | Flow matching, bridges [Lipman et al. 2023](https://arxiv.org/abs/2210.02747), [Liu et al. 2023](https://arxiv.org/abs/2209.03003) | a straight line between *any* two sets | none in the walk | an equation for the velocity | the velocity is $y - x_0$; Algorithm 2 is Euler's step |
+# | DDNM [Wang et al. 2023](https://arxiv.org/abs/2212.00490) | noise, to restore from any linear $D$ | it is the ruin | DDIM with every guess made consistent | `consistent`, with a network for noise |
+#
+# **What cold diffusion got right.** The noise is not needed for the *walk*. Later work on straight lines between sets says the same with more theory, and with better pictures. And its Algorithm 2 is a good idea under several names: the momentum sampler, DDIM, Euler's step of an equation.
+#
+# **What later work corrected.** A blur, undone without noise, has one answer per start, and a network trained for the median of all answers paints their middle. All successors put some noise back, or learn the distribution and not its middle. The argument that Algorithm 2 works "regardless of R" (chapter 5) has not been used again. And the comparison was not on equal terms: chapter 9 puts it there.
+#
+# ## What goes wrong
+#
+# **The wrong blur.** `--whole` undoes the blur that the network was trained for, at the severity that it is told. Here the photograph was blurred only half as often, and nobody said so:
+
+# %% tags=["nbval-ignore-output"]
+milder = large.D(photo, large.D.T // 2)
+wrong = large(milder, large.D.T)
+mistaken = compare({"blurred": milder, "restored": wrong.clamp(-1, 1)}, photo)
+knowing = compare({"told so": large(milder, large.D.T // 2)}, photo)
+
+# %% tags=["hide-input", "plot", "nbval-ignore-output"]
+plots.rows(
+    {"blurred 25 times": milder, "50 times undone": wrong.clamp(-1, 1)},
+    alt="The temple slightly soft; and the same, so over-sharpened that only a "
+    "pattern of glaring stripes is left.",
+)
+
+# %% tags=["hide-cell", "check"]
+assert mistaken["restored"][0] > 1.5 * mistaken["blurred"][0]
+assert knowing["told so"][0] < mistaken["blurred"][0]
+
+# %% [markdown]
+# **A D that has no inverse cannot be obeyed.** Consistency needs to know which part of a guess was observed. Snow hides that:
+
+# %%
+snow = coldlab.degradations.Snow(32)
+z = snow.draw(x0[:2])
+try:
+    list(further.consistent(R, snow, snow(x0[:2], snow.T, z), z))
+except coldlab.ColdlabError as message:
+    print(message)
+
+# %% [markdown]
+# ## Exercises
+#
+# > **Exercise 1.** Write a sampler of your own: Algorithm 2 whose guess is the mean of the *last two*. Enter it in `SAMPLERS`, and compare it with `improved` at 20 calls. Guess first whether two are enough.
+
+# %% tags=["hide-cell", "solution", "nbval-ignore-output"]
+def pairs(R, D, x, z=None, severities=None):
+    """Algorithm 2 with the mean of the last two predictions."""
+    before = None
+    steps = sampling.descending(D, severities)
+    for s, r in zip(steps, steps[1:], strict=False):
+        newest = R(x, s)
+        guess = newest if before is None else (newest + before) / 2
+        before = newest
+        x = x - D(guess, s, z) + D(guess, r, z)
+        yield r, x, guess
+
+
+sampling.SAMPLERS["pairs"] = pairs
+*_, (_, mine, _) = pairs(R, D, x_T.double())
+mine = metrics.rmse(unit(mine), unit(x0)).item()
+print(f"pairs {mine:.3f}, improved {errors['improved', 20]:.3f}")
+if DATASET == "digits":
+    assert errors["averaged", 20] < mine < errors["improved", 20]
+del sampling.SAMPLERS["pairs"]
+
+# %% [markdown]
+# > **Exercise 2.** A blurred photograph in a file has 256 levels. At which severity does `cifar10-blur` still restore from it something nearer to the original than the file itself? Try every tenth severity.
+
+# %% tags=["hide-cell", "solution", "nbval-ignore-output"]
+gain = {}
+for t in range(10, large.D.T + 1, 10):
+    file = data.eight_bits(large.D(photo, t))
+    answer = knows(file, t)
+    before = metrics.rmse(unit(file.double()), unit(photo.double())).item()
+    after = metrics.rmse(unit(answer.double()), unit(photo.double())).item()
+    gain[t] = before - after
+    print(f"t = {t}: the file {before:.3f}, restored {after:.3f}")
+assert gain[10] > 0
+
+# %% [markdown]
+# > **Exercise 3.** Make a hole in the photograph with `Mask` for its size, and let `cifar10-mask` find and fill it: `whole.resized` again. Where is the hole, and is it found to the pixel?
+
+# %% tags=["hide-cell", "solution", "nbval-ignore-output"]
+filler = whole.resized(coldlab.load_pretrained("cifar10-mask"), *photo.shape[-2:])
+hole = filler.D
+z = torch.tensor([[70, 160]])
+holed = hole(photo, hole.T, z)
+found = hole.infer(holed, None, hole.T)
+print("the hole is at", z[0].tolist(), "and is found at", found[0].tolist())
+*_, (_, filled, _) = sampling.averaged(filler, hole, holed, found)
+inside = hole.left(photo, hole.T, z).expand_as(photo) < 0.5
+off = lambda x: (x - photo)[inside].square().mean().sqrt().item() / 2
+print(f"RMSE within it: {off(holed):.3f} before, {off(filled):.3f} after")
+assert (found - z).abs().max() <= 1
+assert off(filled) < off(holed)
+
+# %% [markdown]
+# ## Recap
+#
+# - A network of convolutions restores pictures of any size, if $D$ leaves in each part of them what it left in training. `whole.resized` makes that $D$; tiles with a margin as wide as the network looks leave no seam.
+# - What works on a tensor need not work on a file: 8 bits take most of what a blur leaves.
+# - A plausible restoration may be false, and cannot say so.
+# - To ask for a class, the start and the network can both be told.
+# - More calls do not make Algorithm 2 better, averaging its guesses does; where the steps lie matters little for this blur.
+# - The walk without noise was the lasting idea. The middle of all answers was the price.
+#
+# **Further reading.** A. Bansal et al., [Cold Diffusion](https://arxiv.org/abs/2208.09392). G. Daras et al., [Soft Diffusion](https://arxiv.org/abs/2209.05442). M. Delbracio, P. Milanfar, [Inversion by Direct Iteration](https://arxiv.org/abs/2303.11435). Y. Wang, J. Yu, J. Zhang, [Zero-Shot Image Restoration Using Denoising Diffusion Null-Space Model](https://arxiv.org/abs/2212.00490). J. Ho, T. Salimans, [Classifier-Free Diffusion Guidance](https://arxiv.org/abs/2207.12598).
