@@ -424,11 +424,14 @@ except coldlab.ColdlabError as message:
 # > **Exercise 1.** Write a sampler of your own: Algorithm 2 whose guess is the mean of the *last two*. Enter it in `SAMPLERS`, and compare it with `improved` at 20 calls. Guess first whether two are enough.
 
 # %% tags=["hide-cell", "solution", "nbval-ignore-output"]
+from itertools import pairwise
+
+
 def pairs(R, D, x, z=None, severities=None):
     """Algorithm 2 with the mean of the last two predictions."""
     before = None
     steps = sampling.descending(D, severities)
-    for s, r in zip(steps, steps[1:], strict=False):
+    for s, r in pairwise(steps):
         newest = R(x, s)
         guess = newest if before is None else (newest + before) / 2
         before = newest

@@ -18,7 +18,7 @@ import torch
 import tyro
 from tqdm import tqdm
 
-from . import checkpoints, data, evaluation, generation, metrics, sampling
+from . import checkpoints, data, evaluation, further, generation, metrics, sampling
 from . import whole as photographs
 from .data.files import located
 from .degradations import EIGHT_BITS, FLOAT32, REGISTRY, Separable
@@ -201,7 +201,7 @@ def sample(
         pictures.write_comparison(R, D, images[:count], severities, chosen, out)
         return
     if label is not None:
-        by_label = generation.asked(R, label, guidance)
+        by_label = further.asked(R, label, guidance)
         R, images = by_label, images[starts.labels_of(dataset, R.config, skip_unreadable) == label]
     keep, few = (1, 1) if start == "mean" else (None, min(len(images), generation.ENOUGH) // generation.PER_GAUSSIAN)
     prior = generation.prior_of(D, images, keep=keep, components=components or max(1, few), seed=seed)

@@ -1,7 +1,7 @@
-"""Samplers of others and of ours, beside the paper's two: the same network, the same calls, another walk.
+"""Beyond the paper: samplers of others and of ours, the severities to take, and networks asked for a class.
 
-The idea that holds this file together: a sampler decides what it makes of R's guesses before it takes them for true.
-One averages them, one looks where its step would lead, one corrects them by what was observed. Importing coldlab enters
+The idea that holds this file together: the network stays as it is, and what is made of its guesses changes. One sampler
+averages them, one looks where its step would lead, one corrects them by what was observed. Importing coldlab enters
 them in `SAMPLERS`; `evaluate --sampler heun consistent` compares them.
 """
 
@@ -91,3 +91,25 @@ def best_severities(D, calls):
         least[list(by)] = torch.stack([total for total, _ in by.values()])
         path = {s: [s, *path[r]] for s, (_, r) in by.items()}
     return path[D.T]
+
+
+def asked(R, label, guidance=1.0):
+    """R told which class its images are of: (1 - w) R(x, t) + w R(x, t, label), w the guidance.
+
+    label: one class for all. w = 1 is R with the label, w > 1 goes beyond, away from what R restores without. R calls
+    its network twice then. Raises ColdlabError for a network without classes, an unknown one, or w < 0. Source: Ho and
+    Salimans 2022 (classifier-free guidance).
+    """
+    classes = R.config.classes
+    if not classes:
+        raise ColdlabError("this network knows no classes; train one with --classes, or take mnist-blur-classes.")
+    if not 0 <= label < classes or guidance < 0:
+        found = f"label {label}, guidance {guidance}"
+        raise ColdlabError(f"{found}; the labels are 0..{classes - 1}, guidance is 0 or more.")
+
+    def guided(x, t):
+        told = R(x, t, torch.full((len(x),), label, device=x.device))
+        return told if guidance == 1 else told + (guidance - 1) * (told - R(x, t))
+
+    guided.wide, guided.parameters = getattr(R, "wide", False), R.parameters
+    return guided

@@ -168,28 +168,6 @@ class Latent:
         return self.D(torch.zeros_like(x0), self.D.T, z), z
 
 
-def asked(R, label, guidance=1.0):
-    """R told which class its images are of: (1 - w) R(x, t) + w R(x, t, label), w the guidance.
-
-    label: one class for all. w = 1 is R with the label, w > 1 goes beyond, away from what R restores without. R calls
-    its network twice then. Raises ColdlabError for a network without classes, an unknown one, or w < 0. Source: Ho and
-    Salimans 2022 (classifier-free guidance).
-    """
-    classes = R.config.classes
-    if not classes:
-        raise ColdlabError("this network knows no classes; train one with --classes, or take mnist-blur-classes.")
-    if not 0 <= label < classes or guidance < 0:
-        found = f"label {label}, guidance {guidance}"
-        raise ColdlabError(f"{found}; the labels are 0..{classes - 1}, guidance is 0 or more.")
-
-    def guided(x, t):
-        told = R(x, t, torch.full((len(x),), label, device=x.device))
-        return told if guidance == 1 else told + (guidance - 1) * (told - R(x, t))
-
-    guided.wide, guided.parameters = getattr(R, "wide", False), R.parameters
-    return guided
-
-
 def prior_of(D, images, t=None, keep=None, components=COMPONENTS, seed=0):
     """The law of x_T that D has: `fit` for a blur or pixelation, `Latent` where D_T forgets x0; else an error."""
     return fit(D, images, t, keep, components, seed) if isinstance(D, Separable) else Latent(D, images)

@@ -24,8 +24,11 @@ PER_CLASS, PICTURED = 200, 10
 TELLER = "mnist-blur-classes"
 
 
-def walks(path, command, device=None, networks=NETWORKS):
-    """Write the manifest `path`: RMSE and SSIM of shipped networks by sampler and number of calls, with intervals."""
+def walks(runs, path, command, device=None, networks=NETWORKS):
+    """Write the manifest `path`: RMSE and SSIM of shipped networks by sampler and number of calls, with intervals.
+
+    runs: none are needed.
+    """
     began, device = time.perf_counter(), pick_device(device)
     found = {name: walked(checkpoints.load_pretrained(name, device), count) for name, count in networks.items()}
     return results.save(path, command, {"walks": found, "seconds": time.perf_counter() - began}, device)
@@ -90,7 +93,7 @@ def classes(runs, path, command, device=None):
         for k in tqdm(range(c.classes), f"prior {by_prior}, guidance {guidance}", leave=False):
             law = own[k] if by_prior else everything
             how = dict(seed=k, temperature=0.75, severities=few)
-            drawn[k] = data.to_unit(generation.generate(generation.asked(R, k, guidance), law, PER_CLASS, **how))
+            drawn[k] = data.to_unit(generation.generate(further.asked(R, k, guidance), law, PER_CLASS, **how))
         right = [(metrics.predict(net, x).argmax(1).cpu() == k).double().mean().item() for k, x in drawn.items()]
         seen = metrics.extract(net, torch.cat(list(drawn.values())))
         precision, recall = metrics.precision_recall(seen, real[: len(seen)])

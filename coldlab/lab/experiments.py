@@ -89,12 +89,12 @@ EXPERIMENTS = {
     "mnist-blur-seed-2": Experiment("mnist-blur", 20_000, LATE | MOVED | dict(seed=2), brief=True),
     "mnist-blur-classes": Experiment("mnist-blur", 12_000, LATE | MOVED | dict(classes=10), brief=True),
     "mnist-blur-100000": Experiment("mnist-blur", 100_000, ROLLOUT, PROGRESS),
-    "mnist-mask": Experiment("mnist-mask", 12_000, LATE | FILES | PLAIN | FAR | dict(rollout=0.5)),
+    "mnist-mask": Experiment("mnist-mask", 9000, LATE | FILES | PLAIN),
     "mnist-pixelate": Experiment("mnist-pixelate", 20_000, LATE),
     "cifar10-blur": Experiment(
         "cifar10-blur",
-        12_000,
-        FACES | dict(timestep_bias=1.5),
+        9000,
+        COLOUR,
         seen="clouds of colour become photographs, soft by every way, by Algorithm 1 speckled; last the originals.",
     ),
     "cifar10-mask": Experiment(

@@ -13,9 +13,8 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from .. import checkpoints, data, evaluation, metrics, presets, sampling
-from ..data import eight_bits
-from ..degradations import EIGHT_BITS, Separable
+from .. import checkpoints, data, evaluation, metrics, sampling
+from ..degradations import Separable
 from ..errors import unknown
 from ..metrics import judges
 from ..metrics.artefacts import excess, ring
@@ -23,27 +22,27 @@ from . import experiments, results, studies
 from .baselines import baselines
 from .experiments import suffixed, trained
 from .machine import machine, pick_device
+from .measurements import MEASUREMENTS
 from .studies import STUDIES
 
 RESAMPLES = 1000  # bootstrap draws behind every interval
 FEW = 1000  # images for what is slow to measure
 DIGITS = ("digits", "mnist")  # whose strokes may stand elsewhere
 PICTURED = 8  # test images in the figure
-INVERSE = "inverse"
 
 
 def reproduce(name, budget="full", device=None, out=None, folder=None, samplers=None, judge_only=False):
     """Make the result `name` again, training what it needs or going on with it; returns the manifest's path.
 
-    name: an experiment, judged on the test images; a study of generation, whose networks are trained one by one; or
-    "inverse", which needs no network.
+    name: an experiment, judged on the test images; a study of generation or another of `measurements`, whose networks,
+    if they need any, are trained one by one.
     budget: "full", or the time to train each network as 2m or 30m; the name gets it as a suffix. out: the run's folder,
     runs/NAME by default, for a study the folder of its networks' runs, runs. folder: where NAME.json and NAME.png go;
     by default the results of this checkout, else ./results. samplers: {name: sampler} that an experiment is judged
     with, by default those of `sampling.COURSE`. A finished run is only judged again. judge_only: so are the weights
     that ship, without a run (`rejudge`).
     """
-    known = experiments.EXPERIMENTS | STUDIES | {INVERSE: None}
+    known = experiments.EXPERIMENTS | STUDIES | MEASUREMENTS
     if name not in known:
         raise unknown("result", name, known)
     folder = place(folder)
@@ -51,12 +50,12 @@ def reproduce(name, budget="full", device=None, out=None, folder=None, samplers=
         return rejudge(name, folder, device, samplers)
     command = f"reproduce {name}" + ("" if budget == "full" else f" --budget {budget}")
     called = suffixed(name, budget)
-    if name == INVERSE:
-        return judge_inverse(folder)
     if name in experiments.EXPERIMENTS:
         return judge(called, trained(name, budget, device, out), folder, device, command, samplers)
-    networks = STUDIES[name].networks.items()
-    runs = {role: trained(n, budget, device, Path(out or "runs") / suffixed(n, budget)) for role, n in networks}
+    networks = {n: n for n in MEASUREMENTS[name].networks} if name in MEASUREMENTS else STUDIES[name].networks
+    runs = {role: trained(n, budget, device, Path(out or "runs") / suffixed(n, budget)) for role, n in networks.items()}
+    if name in MEASUREMENTS:
+        return MEASUREMENTS[name].measure(runs, folder / f"{called}.json", f"python -m coldlab {command}", device)
     return studies.measure(STUDIES[name], runs, folder / f"{called}.json", command, device)
 
 
@@ -207,34 +206,6 @@ def holes(R, images, rounded, samplers):
     return found
 
 
-def judge_inverse(folder):
-    """FOLDER/inverse.json and .png: what D's regularised inverse alone restores from x_T, in float32 and in 8 bits."""
-    from .. import plots
-
-    began, found, drawn = time.perf_counter(), {}, None
-    for name in dict.fromkeys(what.preset for what in experiments.EXPERIMENTS.values()):
-        preset = presets.preset(name)
-        D, (images, _) = preset.build(), data.load(preset.dataset, "test", preset.size, preset.zoom)
-        if D.inverse(data.to_float(images[:1]), D.T) is None:
-            continue
-        rows = {"degraded": [], "float32": [], "8 bits": [], "original": []}
-        for chunk in tqdm(images.split(256), name, leave=False):
-            x0 = data.to_float(chunk)
-            x = D(x0, D.T)
-            files = D.inverse(eight_bits(x), D.T, EIGHT_BITS)
-            for row, part in zip(rows, (x, D.inverse(x, D.T), files, x0), strict=True):
-                rows[row].append(data.to_unit(part))
-        rows = {row: torch.cat(parts) for row, parts in rows.items()}
-        values, intervals = evaluation.table(rows, None, RESAMPLES)
-        found[name] = {"test_images": len(images), "metrics": values, "intervals": intervals}
-        if name == "cifar10-blur" or drawn is None:
-            drawn = plots.rows({row: x[:PICTURED] * 2 - 1 for row, x in rows.items()}, f"{name}: the inverse alone.")
-    manifest = {"seconds": time.perf_counter() - began, "experiments": found}
-    path = results.save(folder / f"{INVERSE}.json", f"python -m coldlab reproduce {INVERSE}", manifest)
-    drawn.save(path.with_suffix(".png"))
-    return path
-
-
 def fewer(R, images, net, rounded, calls, samplers):
     """{row: measures} of what each sampler but Algorithm 1 comes to with so many calls of R, evenly spread."""
     samplers = {name: sampler for name, sampler in samplers.items() if name != "naive"}
@@ -317,15 +288,15 @@ def listing():
     for name, study in STUDIES.items():
         yield f"{name:20s} {len(list(study.plan(20)))} ways to generate, with {', '.join(study.networks.values())}"
         yield f"{'':20s} " + ("run" if name in results.names() else "not run yet")
-    yield f"{INVERSE:20s} D's regularised inverse of x_T, without a network"
-    yield f"{'':20s} " + ("run" if INVERSE in results.names() else "not run yet")
+    for name, what in MEASUREMENTS.items():
+        yield f"{name:20s} {what.told}"
+        yield f"{'':20s} " + ("run" if name in results.names() else "not run yet")
 
 
 def lines(manifest):
     """The lines of a table of what a manifest says, whatever it is of."""
     if "attempts" in manifest:
         return studies.lines(manifest)
-    if "experiments" not in manifest:
+    if "metrics" in manifest:
         return evaluation.lines(manifest["metrics"], manifest["intervals"])
-    tables = ([name, *evaluation.lines(v["metrics"], v["intervals"])] for name, v in manifest["experiments"].items())
-    return (line for table in tables for line in table)
+    return next(what.lines(manifest) for name, what in MEASUREMENTS.items() if manifest["name"].startswith(name))
