@@ -231,10 +231,14 @@ Image(
 
 # %% tags=["hide-cell", "check"]
 by = {(row["prior"], row["guidance"]): row for row in asked["rows"]}
-pass
+mean = lambda row: sum(row["read_as_asked"]) / len(row["read_as_asked"])
+assert by[True, 1.0]["least"] >= 0.97 and by[True, 2.0]["least"] >= 0.99
+assert 0.84 < mean(by[True, 0.0]) < 0.88 and by[True, 0.0]["least"] < 0.7
+assert 0.45 < mean(by[False, 1.0]) < 0.6 and by[False, 1.0]["frechet"] > 4
+assert by[True, 2.0]["frechet"] < by[True, 1.0]["frechet"] < by[True, 0.0]["frechet"]
 
 # %% [markdown]
-# TODO
+# The start matters more, and neither is enough. A start drawn from sevens, given to a network that knows nothing of it, is read as asked in 86 of 100 cases, and of the worst class in two of three. A network that is told "seven" and shown a square that says "four" believes the square about every other time; and what it makes then is no good digit of either kind, as the Fréchet distance shows. Told *and* shown the same, it is read as asked in 99 of 100 cases, of the worst class in 98. Exaggerating ($w = 2$) helps a little more, and costs a second call.
 #
 # To try it: `python -m coldlab sample --pretrained mnist-blur-classes --label 7`.
 #

@@ -184,6 +184,10 @@ def sample(
     R, D = model(pretrained, device)
     dataset = dataset or starts.images_of(R, pretrained)
     outputs.spare(outputs.of_samples(out), outputs.images(dataset))
+    if label is None and guidance != 1:
+        raise ColdlabError(f"--guidance {guidance}, and no --label to go by; give one.")
+    if label is not None and start == "test":
+        raise ColdlabError("--start test restores images as they are; leave --label out.")
     mixed = start == "mixture" and isinstance(D, Separable)
     if components is not None and (start == "test" or not isinstance(D, Separable)):
         raise ColdlabError(f"--components {components}, and no mixture is drawn from here; leave it out.")
@@ -192,10 +196,6 @@ def sample(
     if steps is None:
         steps = min(3, D.T) if mixed else D.T
     severities = sampling.evenly(D.T, steps)
-    if label is None and guidance != 1:
-        raise ColdlabError(f"--guidance {guidance}, and no --label to go by; give one.")
-    if label is not None and start == "test":
-        raise ColdlabError("--start test restores images as they are; leave --label out.")
     images = evaluation.images_for(R, dataset, "test" if start == "test" else "train", skip_unreadable)
     if start == "test":
         pictures.write_comparison(R, D, images[:count], severities, chosen, out)

@@ -5,11 +5,14 @@ import itertools
 import pytest
 import torch
 from helpers import images, rms
+from PIL import Image
 
-from coldlab import ColdlabError, further, sampling
+from coldlab import ColdlabError, further, load_pretrained, sampling
+from coldlab.__main__ import main
 from coldlab.degradations import Blur, Mask, Noise, Snow
 from coldlab.further import FURTHER, best_severities, consistent, heun, polyak
 from coldlab.linear_proof import white_fraction
+from coldlab.training import Config, start, train
 
 D = Blur(16, T=6, kernel=5, std=1.0)
 
@@ -97,3 +100,66 @@ def test_best_severities_of_what_has_none():
     with pytest.raises(ColdlabError, match="Mask here has none"):
         best_severities(Mask(16, 5), 2)
     assert further.best_severities(D, 6) == [6, 5, 4, 3, 2, 1, 0]
+
+
+# ------------------------------------------------------------------------------------------- images of a class
+
+
+def labelled(tmp_path):
+    """A run of a few steps on the digits, told their classes."""
+    small = ["--classes", "10", "--steps", "3", "--batch", "16", "--width", "8", "--mults", "1", "--device", "cpu"]
+    assert main(["train", *small, "--out", str(tmp_path / "run")]) == 0
+    return tmp_path / "run"
+
+
+def test_a_network_is_asked_for_a_class(tmp_path, capsys):
+    R = load_pretrained(labelled(tmp_path))
+    x = torch.rand(2, 1, 32, 32)
+    label = torch.full((len(x),), 7)
+    told, untold = R(x, 3, label), R(x, 3)
+    assert rms(told - untold) > 0
+    assert torch.equal(further.asked(R, 7)(x, 3), told)
+    assert torch.allclose(further.asked(R, 7, 0.0)(x, 3), untold, atol=1e-6)
+    assert torch.allclose(further.asked(R, 7, 3.0)(x, 3), untold + 3 * (told - untold), atol=1e-5)
+    for label, guidance in ((10, 1.0), (-1, 1.0), (3, -0.5)):
+        with pytest.raises(ColdlabError, match=r"labels are 0\.\.9"):
+            further.asked(R, label, guidance)
+    with pytest.raises(ColdlabError, match="knows no classes"):
+        further.asked(load_pretrained("digits-blur"), 7)
+    there = ["--pretrained", str(tmp_path / "run"), "--out", str(tmp_path / "samples"), "--device", "cpu"]
+    there += ["--count", "4", "--components", "2"]
+    assert main(["sample", *there, "--label", "3", "--guidance", "2"]) == 0
+    assert (tmp_path / "samples" / "samples.png").exists()
+    for words, sentence in (
+        (["--guidance", "2"], "no --label"),
+        (["--label", "12"], "labels are 0..9"),
+        (["--label", "3", "--start", "test"], "leave --label out"),
+    ):
+        capsys.readouterr()
+        assert main(["sample", *there, *words]) == 2
+        assert sentence in capsys.readouterr().err
+
+
+def test_classes_that_the_data_has_not_are_refused(tmp_path, capsys):
+    assert main(["train", "--classes", "3", "--steps", "1", "--out", str(tmp_path / "run"), "--device", "cpu"]) == 2
+    assert "--classes 3, and the images of digits have 10" in capsys.readouterr().err
+    (tmp_path / "images").mkdir()
+    for k in range(12):
+        Image.new("L", (16, 16), 20 * k).save(tmp_path / "images" / f"{k}.png")
+    folder = ["--dataset", str(tmp_path / "images"), "--degradation", "blur", "--classes", "3"]
+    assert main(["train", *folder, "--steps", "1", "--out", str(tmp_path / "run"), "--device", "cpu"]) == 2
+    assert "have no labels" in capsys.readouterr().err
+
+
+def test_training_hides_the_class_of_some_images():
+    config = Config(
+        size=16, channels=1, width=8, mults=(1,), steps=2, batch=400, classes=4, unlabelled=0.25, options=dict(T=3)
+    )
+    D, state = start(config)
+    pixels, labels = torch.randint(0, 256, (64, 1, 16, 16), dtype=torch.uint8), torch.arange(64) % 4
+    seen, forward = [], state.R.forward
+    state.R.forward = lambda x, t, label=None, **known: seen.append(label) or forward(x, t, label, **known)
+    list(train(state, D, pixels, config, labels=labels))
+    hidden = (torch.cat(seen) < 0).double().mean()
+    assert 0.19 < hidden < 0.31
+    assert set(torch.cat(seen).tolist()) == {-1, 0, 1, 2, 3}
