@@ -72,9 +72,10 @@ blurred = large.D(photo, large.D.T)
 # %% tags=["hide-input", "plot", "nbval-ignore-output"]
 plots.rows(
     {"blurred": blurred, "restored": restored, "original": photo},
-    alt="Three photographs of a Chinese temple above each other. The first is a blur "
-    "in which the roofs are bands of colour. In the second windows, railings and the "
-    "corners of the roofs are back. The third is the original, sharper still.",
+    alt="Three photographs of a Chinese temple above each other. The first is a "
+    "blur in which the roofs are bands of colour. In the second windows, railings "
+    "and the corners of the roofs are back. The third is the original, sharper "
+    "still.",
 )
 
 # %% [markdown]
@@ -276,8 +277,8 @@ for calls in budgets:
 widgets.slider(
     [torch.cat([rows[name, calls][:8] for name in names]) for calls in budgets],
     [f"{calls} call{'s' * (calls > 1)} of R" for calls in budgets],
-    alt="Five rows of eight restored digits, from above: improved, averaged, polyak, "
-    "heun, consistent. With one call all rows are alike. With more, the first and "
+    alt="Five rows of eight restored digits, from above: improved, averaged, "
+    "polyak, heun, consistent. With one call all rows are alike. With more, the first and "
     "the last two get rougher; the second and third stay clean.",
     start=5,
 )

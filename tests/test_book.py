@@ -331,6 +331,63 @@ def test_a_chapter_begins_with_every_part_that_a_chapter_has(tmp_path):
     exec("\n".join(code), {})  # and it runs
 
 
+# ---- the numbers of the prose ------------------------------------------------------------------------------------
+
+# Numbers in the prose of chapters 4 to 10 that no cell prints or asserts, and whose they are.
+TOLD = {
+    "the paper's, shown as such": [
+        "80.08",
+        "83.69",
+        "4.69",
+        "5.10",
+        "26.14",
+        "36.37",
+        "97.00",
+        "49.45",
+        "23.11",
+        "700,000",
+    ],
+    "sections of the paper": ["3.2", "3.3"],
+    "images of a set": ["50,000", "60,000", "10,000", "9,999", "2,999", "2,000", "8,100", "16,000", "1,200"],
+    "pixels of a digit": ["1,024"],
+    "results/mnist-classifier.json": ["99.6"],
+    "what eps = 2e-6 lets the inverse do, 1 / (2 eps)": ["250,000"],
+}
+
+
+def untold(notebook) -> list[str]:
+    """Numbers with a point, a thousands' comma or a percent sign in the prose that neither code nor output has."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    texts = [cell.source for cell in code]
+    for cell in code:
+        texts += [o.get("text") or o.get("data", {}).get("text/plain", "") for o in cell.outputs]
+    there = re.findall(r"\d[\d_,]*\.?\d*(?:e-?\d+)?", " ".join(map("".join, texts)))
+    known = {float(number.rstrip(".,").replace("_", "").replace(",", "")) for number in there}
+    found = []
+    for cell in notebook.cells:
+        if cell.cell_type != "markdown":
+            continue
+        prose = re.sub(r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\]\([^)]*\)|<[^>]*>", "", cell.source, flags=re.DOTALL)
+        for number in re.findall(r"(?<![\w.,])(\d+\.\d+|\d{1,3}(?:,\d{3})+|\d+(?= %))", prose):
+            value, digits = float(number.replace(",", "")), len(number.partition(".")[2])
+            half = 0.501 * 10**-digits
+            if not any(abs(k - value) <= half or abs(100 * k - value) <= half for k in known):
+                found.append(number)
+    return found
+
+
+@pytest.mark.parametrize("source", [s for s in SOURCES if s.stem >= "04"], ids=lambda s: s.stem)
+def test_the_numbers_of_the_prose_are_in_cells(source):
+    """Whether each is asserted, readers of the diff must see; here none stands without a cell that has it."""
+    explained = {number for numbers in TOLD.values() for number in numbers}
+    assert set(untold(stored(source))) - explained == set()
+
+
+def test_a_number_out_of_nowhere_is_seen():
+    cells = [nbformat.v4.new_markdown_cell("It is 0.37, or 12 %, of 4,321."), nbformat.v4.new_code_cell("x = 0.366")]
+    assert untold(nbformat.v4.new_notebook(cells=cells)) == ["12", "4,321"]
+
+
 # ---- the words and the letters ------------------------------------------------------------------------------------
 
 # Bold in the prose, and no term: emphasis, a name that lives in one section, a word of everyday.

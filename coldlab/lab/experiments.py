@@ -90,7 +90,12 @@ EXPERIMENTS = {
     "mnist-blur-classes": Experiment("mnist-blur", 12_000, LATE | MOVED | dict(classes=10), brief=True),
     "mnist-blur-100000": Experiment("mnist-blur", 100_000, ROLLOUT, PROGRESS),
     "mnist-mask": Experiment("mnist-mask", 9000, LATE | FILES | PLAIN),
-    "mnist-pixelate": Experiment("mnist-pixelate", 20_000, LATE),
+    "mnist-pixelate": Experiment(
+        "mnist-pixelate",
+        20_000,
+        LATE,
+        seen="4 x 4 grey blocks become digits, clean and much alike by every way; last the originals.",
+    ),
     "cifar10-blur": Experiment(
         "cifar10-blur",
         9000,
