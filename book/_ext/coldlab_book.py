@@ -140,12 +140,24 @@ NAMED = {
 }
 
 
-def name_controls(app, exception) -> None:
-    """Mend the finished pages for those who hear them or have no mouse."""
+ICONS = re.compile(r'<script src="[^"]*fontawesome[^"]*"></script>')  # 1.5 MB; the style sheet draws the same icons
+FORMULAS = re.compile(r'<script[^>]*mathjax[^>]*></script>', re.IGNORECASE)
+LAZY = re.compile(r'<img(?![^>]*loading=)(?=[^>]*src="[^"]*_images/)')
+
+
+def lighten(page: str) -> str:
+    """A page without what it does not need at once: two ways to draw icons, MathJax without formulas, images far below."""
+    page = LAZY.sub('<img loading="lazy"', ICONS.sub("", page))
+    return page if 'class="math' in page else FORMULAS.sub("", page)
+
+
+def mend(app, exception) -> None:
+    """Mend the finished pages: lighter, and fit for those who hear them or have no mouse."""
     if exception or app.builder.format != "html":
         return
     for page in Path(app.outdir).rglob("*.html"):
-        text = mended = page.read_text(encoding="utf-8")
+        text = page.read_text(encoding="utf-8")
+        mended = lighten(text)
         for found, better in NAMED.items():
             mended = mended.replace(found, better)
         if mended != text:
@@ -162,5 +174,5 @@ def setup(app):
     app.connect("autodoc-process-docstring", read_plainly)
     app.connect("html-page-context", add_preview)
     app.connect("html-page-context", save_inline)
-    app.connect("build-finished", name_controls)
+    app.connect("build-finished", mend)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
