@@ -55,7 +55,7 @@ print("test images:", tuple(x0.shape), "  D:", D)
 # %% [markdown]
 # ## A puzzle first
 #
-# `cifar10-blur` was trained on the 50,000 photographs of CIFAR-10. Each has 32 x 32 pixels: a thumbnail in which a frog is a green patch. Here is a photograph of 213 x 320 pixels, blurred by the very same $D$.
+# `cifar10-blur` was trained on the 50,000 photographs of CIFAR-10. Each has 32 x 32 pixels: a thumbnail in which a frog is a green patch. Here is a photograph of 214 x 320 pixels, blurred by the very same $D$.
 #
 # What will the network make of it? Nothing, because it does not fit? A mosaic of frogs and trucks? Or the photograph? **Write it down.**
 

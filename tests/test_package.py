@@ -1,5 +1,8 @@
 """The package as others install it: light to import, whole in its wheel, its version stated once."""
 
+import json
+import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -87,3 +90,17 @@ def test_the_wheel_holds_the_package_its_weights_and_nothing_else(wheel):
     assert {name.partition("/")[0] for name in names} == {"coldlab", f"coldlab-{project()['version']}.dist-info"}
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert size < 31e6  # 30 MB of weights at most, and a little text
+
+
+def test_what_starts_a_container_exists():
+    """The devcontainer and Binder: their commands are targets, extras and files that there are."""
+    container = json.loads((chapters.ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+    target = container["postCreateCommand"].removeprefix("make ")
+    assert re.search(rf"^{target}:", (chapters.ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    script = chapters.ROOT / ".binder" / "postBuild"
+    assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
+    assert os.access(script, os.X_OK)
+    extras = tomllib.loads((chapters.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    assert set(re.search(r'"\.\[(.+)\]"', script.read_text(encoding="utf-8"))[1].split(",")) <= set(extras)
