@@ -350,6 +350,7 @@ TOLD = {
     "sections of the paper": ["3.2", "3.3"],
     "images of a set": ["50,000", "60,000", "10,000", "9,999", "2,999", "2,000", "8,100", "16,000", "1,200"],
     "pixels of a digit": ["1,024"],
+    "what an interval holds": ["95"],
     "results/mnist-classifier.json": ["99.6"],
     "what eps = 2e-6 lets the inverse do, 1 / (2 eps)": ["250,000"],
 }
