@@ -111,7 +111,9 @@ def test_one_call_of_a_network_is_that_of_the_package(page, degraded):
 
 @pytest.mark.parametrize("sampler", sampling.SAMPLERS)
 def test_whole_trajectories_are_those_of_the_package(page, degraded, sampler):
-    name, R, states = degraded
+    """Beside PyTorch in float64: its own float32 is 5e-6 off in a call, of which twenty naive steps make 1e-4."""
+    name, _, states = degraded
+    R = coldlab.load_pretrained(name).double()
     T, x_T, _, z = states[-1]
     severities = sampling.evenly(T, min(T, CALLS))
     latent = None if z is None else z[0].tolist()
