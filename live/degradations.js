@@ -168,6 +168,20 @@ class Mask {
   }
 }
 
+/** x + s e, with one picture e for all images, a ramp from dark to light: the damage that needs no network (chapter 5). */
+export class Drift {
+  constructor(size, T) {
+    Object.assign(this, { size, T, blind: false });
+  }
+
+  apply(x0, t) {
+    const n = this.size;
+    return x0.map((value, at) => value + (t / this.T) * ((2 * (at % n)) / (n - 1) - 1));
+  }
+
+  draw() { return null; }
+}
+
 const REGISTRY = { blur: Blur, pixelate: Pixelate, mask: Mask };
 
 /** The degradation `name` for size x size images, with the settings of a network's config. */
