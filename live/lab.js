@@ -15,7 +15,7 @@ import { Making } from "./making.js";
 import { CALLS, NETWORKS, hasHole } from "./networks.js";
 import { Pad } from "./pad.js";
 import { eightBits, opened, rmse, show } from "./pictures.js";
-import { ANSWERS, LONG, QUESTIONS, SAMPLERS, template } from "./template.js";
+import { ANSWERS, QUESTIONS, SAMPLERS, template } from "./template.js";
 
 const FRAMES = 8; // of a film
 const PHOTOGRAPHS = ["a face", "a flower", "a pagoda"];
@@ -103,6 +103,7 @@ class ColdLab extends HTMLElement {
 
   /** Another network, and the pictures to pick from. */
   async choose(name) {
+    const before = this.settings.kind;
     this.name = name;
     this.stop();
     const { parts, settings } = this;
@@ -124,7 +125,8 @@ class ColdLab extends HTMLElement {
       button.append(canvas);
       return button;
     }));
-    this.pick(kind === "digit" ? 3 : 0);
+    if (this.pad.empty || kind !== before) this.pick(kind === "digit" ? 3 : 0);
+    else this.renew();
   }
 
   pick(k) {
@@ -150,13 +152,14 @@ class ColdLab extends HTMLElement {
       : "Pick one or upload yours; drag it, or use the arrow keys, to cut.";
     parts.pad.setAttribute("aria-label", digit ? "Drawing area. Press a key from 0 to 9 to have that digit written."
       : "The picture. The arrow keys move the cut.");
-    parts["framed-row"].hidden = !digit;
+    parts["framed-row"].hidden = !digit || this.compact;
     parts["zoom-row"].hidden = digit;
+    parts.clear.hidden = !digit;
     parts.file.parentElement.hidden = this.compact;
     parts.question.innerHTML = QUESTIONS[way];
     parts.go.textContent = way === "restore" ? "Restore it" : "Try it";
     const samplers = this.samplers();
-    samplers.forEach((sampler, run) => (parts[`name-${run}`].textContent = LONG[sampler]));
+    samplers.forEach((sampler, run) => (parts[`name-${run}`].textContent = SAMPLERS[sampler]));
     parts["weight-row"].hidden = !samplers.includes("averaged");
     const made = ["mnist-blur", "digits-blur"].includes(this.name);
     if (mode === "make" && !made) {
@@ -191,7 +194,7 @@ class ColdLab extends HTMLElement {
     const { progress, status } = this.parts;
     let shown = false;
     return this.client.ask("load", { network: this.name }, ({ loaded }) => {
-      shown = progress.hidden = loaded === 1 ? true : false;
+      shown = true;
       progress.hidden = loaded === 1;
       progress.value = loaded;
       status.textContent = loaded < 1 ? "The network is on its way (2 MB, once)." : "";
@@ -268,9 +271,12 @@ class ColdLab extends HTMLElement {
     const [x0, x] = [this.x0, this.x];
     this.steps = runs.map(() => [{ x, x0: null, r: t }]);
     parts.results.hidden = false;
-    for (const run of [0, 1]) parts[`film-${run}`].replaceChildren();
+    for (const run of [0, 1]) {
+      parts[`film-${run}`].replaceChildren();
+      show(parts[`truth-${run}`], x0, settings.size);
+    }
     parts.reading.textContent = "";
-    parts.words.innerHTML = ANSWERS[way];
+    parts.words.innerHTML = ANSWERS[this.compact ? "compact" : way];
     const most = Math.max(...runs.map((run) => run.calls));
     this.chart = new Chart(parts.chart, this.samplers().map((sampler) => SAMPLERS[sampler]), most, rmse(x, x0));
     this.set("step", { max: most, value: 0 });
@@ -278,7 +284,6 @@ class ColdLab extends HTMLElement {
     const says = way === "nonsense" ? (parts.says.value === "noise" ? "noise" : this.other()) : null;
     const rounded = way === "eight" && parts.told.checked;
     const asked = { network: name, x, t, z: null, rounded, says, drift: this.drifts, runs };
-    this.place_ = null;
     const walk = this.client.ask("walk", asked, (part) => this.walk === walk && this.step(part, runs));
     this.walk = walk;
     const { cancelled } = await walk;
@@ -338,7 +343,7 @@ class ColdLab extends HTMLElement {
       const best = shares.indexOf(Math.max(...shares));
       return `${settings.classes?.[best] ?? best} (${Math.round(100 * shares[best])} % sure)`;
     });
-    parts.reading.textContent = `A classifier, which never saw your picture either, reads it as ${said[0]}, `
+    parts.reading.textContent = `A classifier of ${settings.classes ? "photographs" : "digits"} reads your picture as ${said[0]}, `
       + `${names[0]}’s result as ${said[1]}, and ${names[1]}’s as ${said[2]}.`;
   }
 

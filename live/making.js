@@ -76,7 +76,7 @@ export class Making {
   }
 
   tell(k, value) {
-    this.sliders[k].nextElementSibling.value = value.toFixed(1).replace("-", "−");
+    this.sliders[k].nextElementSibling.value = (Math.round(10 * value) / 10 + 0).toFixed(1).replace("-", "−");
   }
 
   keep(x) {

@@ -29,19 +29,21 @@ const picture = (part, caption, small = false) =>
    <figcaption data-part="${part}-told">${caption}</figcaption></figure>`;
 
 const column = (run, chosen) =>
-  `<div class="lab-column lab-run-${run}"><p class="lab-name" data-part="name-${run}">${LONG[chosen]}</p>
-   <div class="lab-states">${picture(`state-${run}`, "state")}${picture(`guess-${run}`, "guess", true)}</div>
-   <div class="lab-film" data-part="film-${run}"></div></div>`;
+  `<div class="lab-column lab-run-${run}"><p class="lab-name" data-part="name-${run}">${SAMPLERS[chosen]}</p>
+   <div class="lab-states">${picture(`state-${run}`, "state")}
+   <div>${picture(`truth-${run}`, "yours", true)}${picture(`guess-${run}`, "guess", true)}</div></div>
+   <div class="lab-film" data-part="film-${run}" data-full></div></div>`;
 
 export const QUESTIONS = {
-  restore: "Before you press: both walks start from the same grey and ask the same network. Which one will end nearer to your picture?",
+  restore: "Before you press: both walks start from the same damaged picture and ask the same network. Which one will end nearer to your picture?",
   eight: "Saved as a PNG, the damaged picture keeps 256 levels of brightness, and looks the same to you. Will the network still find the picture in it?",
   severity: "The network and the sampler believe what they are told about the damage. Which is worse for them: to be told too little, or too much?",
   nonsense: "Algorithm 2 is said to forgive the network. So take the network away, and answer with nonsense in every call. Will the picture come back? Try both kinds of damage.",
 };
 
 export const ANSWERS = {
-  restore: "<b>Large:</b> the state, on its way from the damaged picture. <b>Small:</b> what the network believes was there, judging by the state. <b>Below:</b> both, from the first call on the left to the last. <b>The curve:</b> how far the state is from your picture (root mean squared error; black to white is 1).",
+  compact: "<b>Large:</b> the state, on its way from the damaged picture. <b>Guess:</b> what the network believes was there, judging by the state. The error is the root mean squared one; black to white is 1.",
+  restore: "<b>Large:</b> the state, on its way from the damaged picture. <b>Guess:</b> what the network believes was there, judging by the state. <b>Rows:</b> states above guesses, from the first calls to the last. <b>The curve:</b> how far the state is from your picture (root mean squared error; black to white is 1).",
   eight: "Under a strong blur, pixels differ by less than one of 256 levels. What the network needs is in the digits that rounding takes away. If nobody tells it, it takes the rounding for the picture. If it is told, it trusts only what a rounded picture can hold, and makes up the rest.",
   severity: "The network undoes the damage that it is told of. Whatever the true damage did besides stays, and whatever it did not do is undone all the same.",
   nonsense: "Where damage adds the same to every image, Algorithm 2 subtracts it step by step, and any answer of R cancels out: no network was needed. Where damage depends on the image, as a blur or a hole does, the answers stay in the result. That is Theorem 1 of <i>What Algorithm 2 forgives</i> (chapter 5).",
@@ -105,15 +107,15 @@ export function template(uid, network, compact, left, right) {
   <div data-part="results" hidden>
     <div class="lab-two">${column(0, left)}${column(1, right)}</div>
     ${range("step", "Look back at step", 'min="0" value="0"')}
-    <figure class="lab-chart" data-part="chart"></figure>
+    <figure class="lab-chart" data-part="chart" data-full></figure>
     <p class="lab-words" data-part="reading"></p>
     <p class="lab-words" data-part="words"></p>
   </div>
 </section>
-${compact ? "" : making(uid)}`;
+${compact ? "" : making}`;
 }
 
-const making = () => `
+const making = `
 <section aria-label="Make new ones" data-modes="make">
   <p class="lab-question">A picture that is blurred to grey still holds nine numbers. If you choose the nine, there is a grey that nobody blurred, and the network restores a digit that nobody wrote. Before you press: will <i>any</i> nine numbers give a digit?</p>
   <div class="lab-buttons">

@@ -4,6 +4,11 @@ Skipped, saying so, without a browser. The pictures are scikit-learn's digits an
 """
 
 import functools
+import hashlib
+import importlib.util
+import json
+import re
+import shutil
 
 import chapters
 import pytest
@@ -11,11 +16,13 @@ import torch
 from sklearn.datasets import load_sample_images
 
 import coldlab
-from coldlab import checkpoints, data, sampling
+from coldlab import checkpoints, data, generation, sampling, storage
 from coldlab.degradations import EIGHT_BITS, Mask, make
+from coldlab.live import portable
 from coldlab.metrics import features
 from coldlab.unet import told
 
+LIVE = chapters.ROOT / "live"
 NETWORKS = checkpoints.pretrained()
 CALLS = 22  # of R in a trajectory, at most; about as many as the paper's digits need
 
@@ -194,3 +201,265 @@ def test_what_is_no_weights_file_is_refused_in_a_sentence(page, content):
     )
     assert told[0] == "ColdlabError"
     assert "load the page again" in told[1]
+
+
+# ------------------------------------------------------------------------------------------------- what was written
+
+
+@pytest.mark.parametrize("name", json.loads((LIVE / "mixtures.json").read_text(encoding="utf-8")))
+def test_starts_are_made_of_the_numbers_that_the_blur_leaves(page, name):
+    """Written from its own numbers, an image's start is D's: what is missing lies below a gain of 2e-6."""
+    D, x0 = coldlab.load_pretrained(name).D, pictures(name)
+    normals = torch.randn(9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = page.evaluate(
+        """async ({name, x0, normals}) => {
+            const {Mixture} = await import("/live/generation.js");
+            const law = new Mixture((await (await fetch("/live/mixtures.json")).json())[name], 32);
+            const draws = Array.from({length: 4000}, () => law.draw());
+            return {start: Array.from(law.write(law.read(x0))), from: law.from(1, normals),
+                middle: law.middle, spread: law.spread, draws: draws.map((draw) => Array.from(draw))};
+        }""",
+        {"name": name, "x0": flat(x0[0]), "normals": normals.tolist()},
+    )
+    assert difference(found["start"], D(x0[:1], D.T)) < 1e-4
+    law = json.loads((LIVE / "mixtures.json").read_text(encoding="utf-8"))[name]
+    below = torch.tril_indices(9, 9)
+    factor = torch.zeros(9, 9, dtype=torch.float64)
+    factor[below[0], below[1]] = torch.tensor(law["factors"][1], dtype=torch.float64)
+    means = torch.tensor(law["means"], dtype=torch.float64)
+    assert difference(found["from"], means[1] + factor @ normals) < 1e-9
+    middle, spread = (torch.tensor(found[part], dtype=torch.float64) for part in ("middle", "spread"))
+    draws = torch.tensor(found["draws"], dtype=torch.float64)
+    assert ((draws.mean(0) - middle) / spread).abs().max() < 6 / 4000**0.5
+    assert (draws.std(0) / spread - 1).abs().max() < 0.15
+
+
+def test_a_prior_as_numbers_is_the_prior():
+    D = make("blur", 32)
+    prior = generation.fit(D, data.load("digits", "train")[0], components=2)
+    law = portable(prior)
+    k = len(law["gains"])
+    below = torch.tril_indices(k, k)
+    for j, covariance in enumerate(torch.from_numpy(prior.mixture.covariances_)):
+        factor = torch.zeros(k, k, dtype=torch.float64)
+        factor[below[0], below[1]] = torch.tensor(law["factors"][j], dtype=torch.float64)
+        assert torch.allclose(factor @ factor.T, covariance, rtol=1e-5, atol=1e-5 * covariance.abs().max().item())
+    c = torch.from_numpy(prior.mixture.means_[:1])
+    left, gains = torch.tensor(law["left"]), torch.tensor(law["gains"])
+    inner = left[:, law["rows"]] @ torch.diag(c[0].float() * gains) @ left[:, law["columns"]].T
+    assert difference(inner.flatten().tolist(), prior.survivors.write(c[:, None])) < 1e-5
+
+
+def test_nothing_that_was_made_beforehand_is_stale(page):
+    """The table of networks agrees with the files; the still and the mixtures were made with what ships."""
+    table = page.evaluate("import('/live/networks.js').then(({NETWORKS}) => NETWORKS)")
+    assert set(table) == set(NETWORKS)
+    for name, row in table.items():
+        R = coldlab.load_pretrained(name)
+        assert (row["size"], row["channels"], row["T"]) == (R.config.size, R.config.channels, R.D.T)
+        assert row.get("eyes") in (None, R.config.dataset)
+    for hashes in json.loads((LIVE / "made.json").read_text(encoding="utf-8")).values():
+        for name, digest in hashes.items():
+            content = (storage.WEIGHTS / f"{name}.safetensors").read_bytes()
+            assert hashlib.sha256(content).hexdigest() == digest, "run python tools/live.py"
+    for name, law in json.loads((LIVE / "mixtures.json").read_text(encoding="utf-8")).items():
+        R = coldlab.load_pretrained(name)
+        assert (law["options"], law["t"]) == (R.config.options, R.D.T), "run python tools/live.py"
+
+
+# ----------------------------------------------------------------------------------------------- as a reader uses it
+
+STROKES = [(0.3, 0.25), (0.45, 0.17), (0.62, 0.22), (0.66, 0.35), (0.5, 0.47), (0.66, 0.56), (0.7, 0.72), (0.55, 0.84)]
+STROKES += [(0.33, 0.78)]  # a 3, in shares of the pad
+HEAD = '<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+HEAD += '<link rel="icon" href="data:,">'
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory, site):
+    """The address of a small site that has the lab as the book lays it out: book/full.html and book/compact.html."""
+    spec = importlib.util.spec_from_file_location("coldlab_book", chapters.ROOT / "book/_ext/coldlab_book.py")
+    spec.loader.exec_module(extension := importlib.util.module_from_spec(spec))
+    folder = tmp_path_factory.mktemp("site")
+    extension.lay_out_lab(chapters.ROOT, folder / "_static")
+    shutil.copy(chapters.ROOT / "book/static/lab-still.webp", folder / "_static")
+    (folder / "book").mkdir()
+    body = (chapters.ROOT / "book/static/lab.html").read_text(encoding="utf-8")
+    for name, tag in (("full", "<cold-lab>"), ("compact", "<cold-lab compact>")):
+        page = f"{HEAD}<main>{body.replace('<cold-lab>', tag)}</main>"
+        (folder / "book" / f"{name}.html").write_text(page, encoding="utf-8")
+    return site(folder)
+
+
+@pytest.fixture
+def visit(browser, lab):
+    """A function that opens a page of the lab on a phone; nothing may go wrong there, and no other host be asked."""
+    faults, opened = [], []
+
+    def go(name, **settings):
+        context = browser.new_context(viewport={"width": 380, "height": 780}, **settings)
+        page = context.new_page()
+        opened.append(context)
+        page.asked = {}
+
+        def answer(route):
+            if not route.request.url.startswith((lab, "data:", "blob:")):
+                faults.append(f"asked another host, {route.request.url}")
+                return route.abort()
+            return route.continue_()
+
+        def answered(response):
+            page.asked[response.url.removeprefix(lab)] = int(response.headers.get("content-length", 0))
+            if response.status >= 400:
+                faults.append(f"{response.status} for {response.url}")
+
+        context.route("**/*", answer)
+        page.on("response", answered)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+        page.goto(f"{lab}/book/{name}.html")
+        if settings.get("java_script_enabled", True):
+            page.wait_for_selector("cold-lab.lab-ready")
+            page.wait_for_function("document.querySelector('cold-lab').x0")
+        return page
+
+    yield go
+    for context in opened:
+        context.close()
+    assert faults == []
+
+
+def part(page, name):
+    return page.locator(f"[data-part='{name}']")
+
+
+def draw(page, points):
+    box = part(page, "pad").bounding_box()
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=3)
+    page.mouse.up()
+
+
+def restored(page, press=True):
+    """Press the button; what the lab says at the end."""
+    part(page, "status").evaluate("e => e.textContent = ''")
+    if press:
+        part(page, "go").click()
+    page.wait_for_function("document.querySelector('[data-part=status]').textContent.startsWith('Error left')")
+    return part(page, "status").inner_text()
+
+
+def errors(told):
+    return [float(number) for number in re.findall(r"\d\.\d{3}", told)]
+
+
+def where(page):
+    """Of the picture that the network is asked about: the centre of its ink (column, row), and its longer side."""
+    x0 = torch.tensor(page.evaluate("Array.from(document.querySelector('cold-lab').x0)")).reshape(32, 32)
+    ink = (x0 + 1) / 2
+    pixel = torch.arange(32) + 0.5
+    centre = (ink.sum(0) @ pixel / ink.sum()).item(), (ink.sum(1) @ pixel / ink.sum()).item()
+    marked = (ink > 0.3).nonzero()
+    return centre, (marked.amax(0) - marked.amin(0)).max().item() + 1
+
+
+def test_a_visitor_draws_restores_uploads_and_breaks(visit):
+    page = visit("full")
+    draw(page, STROKES)
+    told = restored(page)
+    assert errors(told)[1] < 0.3
+    assert part(page, "step").input_value() == "20"
+    assert page.locator("[data-part='film-0'] > div").count() == page.locator("[data-part='film-1'] > div").count() == 8
+    page.wait_for_function("document.querySelector('[data-part=reading]').textContent")
+    assert "reads your picture as 3" in part(page, "reading").inner_text()
+    part(page, "step").fill("0")
+    assert "t = 20" in part(page, "state-1-told").inner_text()
+
+    part(page, "network").select_option("celeba-64-blur")
+    photograph = next(name for name in load_sample_images().filenames if name.endswith("flower.jpg"))
+    part(page, "file").set_input_files(photograph)
+    part(page, "calls").fill("3")
+    assert errors(restored(page))[1] < 0.3
+
+    part(page, "network").select_option("mnist-blur")
+    page.get_by_text("Break it").click()
+    page.get_by_text("Nonsense for R").click()
+    assert errors(restored(page))[1] > 0.2  # a blur depends on the image: noise stays
+    part(page, "drift").select_option("drift")
+    naive, improved = errors(restored(page))
+    assert naive > 0.2
+    assert improved == 0
+
+
+def test_a_drawing_is_brought_into_the_frame_unless_the_reader_says_no(visit):
+    page = visit("full")
+    draw(page, [(0.1 + x / 4, 0.1 + y / 4) for x, y in STROKES])
+    centre, side = where(page)
+    assert centre == pytest.approx((16, 16), abs=0.3)
+    assert side == pytest.approx(160 / 7, abs=1.6)
+    part(page, "framed").uncheck()
+    (column, row), side = where(page)
+    assert max(column, row, side) < 11
+
+
+def test_the_lab_by_keyboard_alone(visit):
+    page = visit("compact")
+    part(page, "pad").focus()
+    page.keyboard.press("7")
+    part(page, "severity").focus()
+    page.keyboard.press("ArrowLeft")
+    assert part(page, "severity-told").inner_text() == "19 of 20"
+    part(page, "go").focus()
+    page.keyboard.press("Enter")
+    assert errors(restored(page, press=False))[1] < 0.3
+
+
+def test_new_digits_are_made_and_moved(visit):
+    page = visit("full")
+    page.get_by_text("Make new ones").click()
+    part(page, "new").click()
+    page.wait_for_function("document.querySelector('[data-part=new-status]').textContent.includes('reads')")
+    assert page.locator("[data-part='numbers'] input").count() == 9
+    before = part(page, "made").evaluate("e => e.toDataURL()")
+    page.locator("[data-part='numbers'] input").nth(1).fill("3")
+    page.wait_for_function("(was) => document.querySelector('[data-part=made]').toDataURL() !== was", arg=before)
+    assert page.locator("[data-part='gallery'] canvas").count() == 1
+
+
+def test_a_file_that_is_no_picture_is_told(visit, tmp_path):
+    page = visit("full")
+    (tmp_path / "note.png").write_text("no picture", encoding="utf-8")
+    part(page, "file").set_input_files(tmp_path / "note.png")
+    page.wait_for_function("document.querySelector('[data-part=status]').textContent.includes('no picture that')")
+
+
+def test_a_page_with_the_compact_lab_is_light_before_it_is_touched(visit):
+    page = visit("compact")
+    page.wait_for_timeout(500)
+    assert not [url for url in page.asked if "weights" in url or "mixtures" in url]
+    assert 10_000 < sum(page.asked.values()) < 300_000
+    part(page, "clear").click()
+    page.wait_for_function(
+        "document.querySelector('[data-part=damaged-told]').textContent.startsWith('what is left of')"
+    )
+    page.wait_for_function("!document.querySelector('[data-part=damaged-told]').textContent.includes('touch')")
+    assert [url for url in page.asked if "mnist-blur.safetensors" in url]
+
+
+def test_the_lab_is_a_picture_without_javascript(visit):
+    page = visit("full", java_script_enabled=False)
+    assert "handwritten 3" in page.locator("cold-lab img").get_attribute("alt")
+    assert page.locator("cold-lab img").bounding_box()["width"] > 300
+    assert "needs JavaScript" in page.locator("cold-lab noscript").inner_text()
+
+
+def test_every_control_has_a_name(visit):
+    page = visit("full")
+    nameless = """() => [...document.querySelectorAll("cold-lab :is(button, input, select, canvas[tabindex])")]
+        .filter((e) => !(e.getAttribute("aria-label") || e.textContent.trim() ||
+            [...(e.labels ?? [])].some((label) => label.textContent.trim())))
+        .map((e) => e.outerHTML)"""
+    assert page.evaluate(nameless) == []
