@@ -44,8 +44,8 @@ export const QUESTIONS = {
 export const ANSWERS = {
   compact: "<b>Large:</b> the state, on its way from the damaged picture. <b>Guess:</b> what the network believes was there, judging by the state. The error is the root mean squared one; black to white is 1.",
   restore: "<b>Large:</b> the state, on its way from the damaged picture. <b>Guess:</b> what the network believes was there, judging by the state. <b>Rows:</b> states above guesses, from the first calls to the last. <b>The curve:</b> how far the state is from your picture (root mean squared error; black to white is 1).",
-  eight: "Under a strong blur, pixels differ by less than one of 256 levels. What the network needs is in the digits that rounding takes away. If nobody tells it, it takes the rounding for the picture. If it is told, it trusts only what a rounded picture can hold, and makes up the rest.",
-  severity: "The network undoes the damage that it is told of. Whatever the true damage did besides stays, and whatever it did not do is undone all the same.",
+  eight: "Under a strong blur, pixels differ by so little that rounding takes away most of what the network needs. If nobody tells it, it takes the steps of rounding for the picture. If it is told, it trusts only what a rounded picture can hold, and makes up the rest. How well that goes depends on the network: try the small one of the chapters, which met rounded pictures in training.",
+  severity: "The network judges faint differences by the severity that it is told. Told too little, it takes what is left for a faint picture, and finds hardly anything in it. Told too much, it takes it for a strong one, and makes up shapes that nobody drew.",
   nonsense: "Where damage adds the same to every image, Algorithm 2 subtracts it step by step, and any answer of R cancels out: no network was needed. Where damage depends on the image, as a blur or a hole does, the answers stay in the result. That is Theorem 1 of <i>What Algorithm 2 forgives</i> (chapter 5).",
 };
 
