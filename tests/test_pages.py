@@ -4,12 +4,9 @@ The book is built once, as `make book` builds it, and served on localhost. Skipp
 """
 
 import functools
-import http.server
 import re
-import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import chapters
@@ -17,7 +14,6 @@ import nbformat
 import offline
 import pytest
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CDN = "https://cdn.jsdelivr.net/npm/mathjax"  # where Sphinx looks for it without a copy
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGD4DwABBAEAX+XDSwAAAABJRU5ErkJggg=="
 # Something wide in a page that hides what does not fit.
@@ -81,10 +77,6 @@ INSPECT = """() => {
 }"""
 
 
-def browser_path() -> str | None:
-    return next((path for path in map(shutil.which, BROWSERS) if path), None)
-
-
 def build(folder: Path) -> Path:
     """The book, built with warnings as errors; the folder of its pages."""
     script = Path(sys.executable).with_name("jupyter-book")
@@ -105,41 +97,6 @@ def offline_copy() -> bool:
 def pages(tmp_path_factory):
     offline_copy()  # before the build, which looks for it
     return build(tmp_path_factory.mktemp("book"))
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *arguments):
-        pass
-
-
-@pytest.fixture(scope="module")
-def site():
-    """A function that serves a folder on localhost and returns its address."""
-    servers = []
-
-    def serve(folder: Path) -> str:
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}"
-
-    yield serve
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="pages are not opened: playwright is not installed")
-    path = browser_path()
-    if path is None:
-        pytest.skip(f"pages are not opened: none of {', '.join(BROWSERS)} is installed")
-    with sync_api.sync_playwright() as playwright:
-        # As root in a container Chromium has no sandbox; it opens nothing here but pages of this repository.
-        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        yield started
-        started.close()
 
 
 def inspect(browser, base: str, names: list[str], width: int, scheme: str, absent: str | None = None) -> list[str]:

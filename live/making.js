@@ -1,0 +1,95 @@
+/**
+ * "Make new ones": nine numbers, the start that they make, and the digit that a network sees in it.
+ *
+ * The idea that holds this file together: whatever moves the numbers (a draw, a picture, a slider) ends in `run`.
+ */
+
+import { show } from "./pictures.js";
+
+const KEPT = 18; // pictures in the gallery
+const REACH = 3; // standard deviations that a slider goes to either side
+
+export class Making {
+  /** lab: the element, whose network and picture it uses. */
+  constructor(lab) {
+    Object.assign(this, { lab, sliders: [], walk: null, network: null });
+    const { parts } = lab;
+    parts.new.onclick = () => this.run({});
+    parts.mine.onclick = () => this.run({ x0: lab.x0 });
+    parts.zero.onclick = () => this.run({ numbers: this.sliders.map(() => 0) });
+    lab.ranged("new-calls", (value) => (value === "1" ? "1 call" : `${value} calls`));
+  }
+
+  /** Sliders for the numbers of the lab's network, once. */
+  async prepare() {
+    const { name, settings, parts, client } = this.lab;
+    if (this.network === name) return;
+    this.network = name;
+    const patterns = await client.ask("patterns", { network: name, size: settings.size });
+    this.sliders = patterns.map((pattern, k) => {
+      const label = document.createElement("label");
+      label.innerHTML = `<canvas aria-hidden="true"></canvas><span class="lab-hidden">number ${k + 1} of ${patterns.length}</span>
+        <input type="range" min="${-REACH}" max="${REACH}" step="0.05" value="0"><output>0.0</output>`;
+      const most = pattern.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+      show(label.querySelector("canvas"), pattern.map((value) => value / most), settings.size);
+      const slider = label.querySelector("input");
+      slider.oninput = () => this.run({ numbers: this.sliders.map(({ valueAsNumber }) => valueAsNumber) }, false);
+      parts.numbers.append(label);
+      return slider;
+    });
+    parts.gallery.replaceChildren();
+  }
+
+  /** Make a picture of numbers, of an image's, or of drawn ones. keep: put it in the gallery. */
+  run(asked, keep = true) {
+    this.next = { asked, keep };
+    this.busy ??= this.lab.guarded(async () => {
+      while (this.next) {
+        const { asked: latest, keep: kept } = this.next;
+        this.next = null;
+        await this.make(latest, kept);
+      }
+    }, "new-status").finally(() => (this.busy = null));
+  }
+
+  async make(asked, keep) {
+    const { lab } = this;
+    const { parts, settings, client } = lab;
+    await lab.load();
+    await this.prepare();
+    const start = await client.ask("start", { network: lab.name, size: settings.size, ...asked });
+    start.numbers.forEach((value, k) => {
+      if (asked.numbers) return this.tell(k, value);
+      this.sliders[k].value = value;
+      this.tell(k, value);
+    });
+    show(parts.start, visible(start.x), settings.size);
+    let last = null;
+    const run = { sampler: "averaged", weight: 0.1, calls: parts["new-calls"].valueAsNumber };
+    await client.ask("walk", { network: lab.name, x: start.x, t: start.t, z: null, runs: [run] }, ({ x }) => (last = x));
+    show(parts.made, last, settings.size);
+    const [reading] = await client.ask("read", { network: `${settings.eyes}-classifier`, images: [last] });
+    const best = reading.indexOf(Math.max(...reading));
+    parts["new-status"].textContent = `The classifier reads ${best}, and is ${Math.round(100 * reading[best])} % sure.`;
+    parts.made.setAttribute("aria-label", `what the network makes of it; the classifier reads ${best}`);
+    if (keep) this.keep(last);
+  }
+
+  tell(k, value) {
+    this.sliders[k].nextElementSibling.value = (Math.round(10 * value) / 10 + 0).toFixed(1).replace("-", "−");
+  }
+
+  keep(x) {
+    const { gallery } = this.lab.parts;
+    const canvas = document.createElement("canvas");
+    show(canvas, x, this.lab.settings.size);
+    gallery.prepend(canvas);
+    while (gallery.children.length > KEPT) gallery.lastChild.remove();
+  }
+}
+
+/** The faint differences of a start, stretched over all of black to white. */
+function visible(x) {
+  const [low, high] = [Math.min(...x), Math.max(...x)];
+  return x.map((value) => (high > low ? (2 * (value - low)) / (high - low) - 1 : value));
+}
