@@ -12,6 +12,7 @@ const THINGS = ["aeroplane", "car", "bird", "cat", "deer", "dog", "frog", "horse
 
 export const NETWORKS = {
   "mnist-blur": { title: "A digit, blurred", kind: "digit", size: 32, channels: 1, T: 20, box: 160 / 7, eyes: "mnist" },
+  "mnist-pixelate": { title: "A digit, in coarse pixels", kind: "digit", size: 32, channels: 1, T: 3, box: 160 / 7, eyes: "mnist" },
   "mnist-mask": { title: "A digit with a hole", kind: "digit", size: 32, channels: 1, T: 50, box: 160 / 7, eyes: "mnist" },
   "digits-blur": { title: "A digit, blurred, for the small network of the chapters", kind: "digit", size: 32, channels: 1,
     T: 20, box: 24, eyes: "digits" },

@@ -73,6 +73,7 @@ export class UNet {
     this.last = block("last");
     this.out = filters(find("out.weight"), find("out.bias"));
     this.time = [linear(find, "time.mlp.0"), linear(find, "time.mlp.2")];
+    this.label = find("label.weight", null); // the last row means "any"
     this.refine = this.refine && [0, 2].map((k) => filters(find(`refine.${k}.weight`), find(`refine.${k}.bias`)));
     const multiple = this.patch * 2 ** (levels - 1);
     if (this.size % multiple) throw new ColdlabError(`The page runs networks whose size is a multiple of ${multiple}.`);
@@ -109,13 +110,18 @@ export class UNet {
     return channelsFirst(h);
   }
 
-  /** t as a vector: sines and cosines at width / 2 frequencies from 1 to 1/10000, then a small network. */
+  /** t as a vector: sines and cosines at width / 2 frequencies from 1 to 1/10000, then a small network; no class. */
   embed(t) {
     const half = this.width / 2;
     const phases = Float32Array.from({ length: half }, (_, k) => t * Math.fround(10 ** ((-4 * k) / (half - 1))));
     const waves = new Float32Array(this.width);
     phases.forEach((phase, k) => ((waves[k] = Math.sin(phase)), (waves[half + k] = Math.cos(phase))));
-    return this.time[1](gelu(this.time[0](waves)));
+    const e = this.time[1](gelu(this.time[0](waves)));
+    if (this.label) {
+      const { shape: [rows], data } = this.label;
+      for (let k = 0; k < e.length; k++) e[k] += data[(rows - 1) * e.length + k];
+    }
+    return e;
   }
 }
 
