@@ -4,8 +4,9 @@
  * The idea that holds this file together: the reader's settings are read from the controls when they are needed; what is
  * kept beside them is the picture x0, its hole z, the damaged x, and the steps of the last walk.
  *
- * Attributes: compact (one network, no upload, no modes), network (a name in networks.js), weights (the folder of the
- * weights, by default ../weights/ beside this folder). Nothing but code is loaded before the reader touches it.
+ * Attributes: compact (one network, no upload, no modes), mode (restore, make or break, to begin with), network (a name
+ * in networks.js), weights (their folder, by default ../weights/ beside this one). Nothing but code and pictures is
+ * loaded before the reader touches it.
  */
 
 import { Chart } from "./chart.js";
@@ -34,6 +35,8 @@ class ColdLab extends HTMLElement {
   build() {
     this.name = this.getAttribute("network") ?? "mnist-blur";
     this.innerHTML = template(++labs, this.name, this.compact, "naive", this.compact ? "averaged" : "improved");
+    const mode = this.querySelector(`input[name^="mode-"][value="${this.getAttribute("mode")}"]`);
+    if (mode) mode.checked = true;
     this.classList.add("lab-ready");
     for (const part of this.querySelectorAll("[data-part]")) this.parts[part.dataset.part] = part;
     this.client = new Client(new URL(this.getAttribute("weights") ?? "../weights/", import.meta.url).href);
@@ -159,6 +162,8 @@ class ColdLab extends HTMLElement {
     parts.question.innerHTML = QUESTIONS[way];
     parts.go.textContent = way === "restore" ? "Restore it" : "Try it";
     const samplers = this.samplers();
+    parts.results.hidden = true; // they answered another question
+    parts.status.textContent = "";
     samplers.forEach((sampler, run) => (parts[`name-${run}`].textContent = SAMPLERS[sampler]));
     parts["weight-row"].hidden = !samplers.includes("averaged");
     const made = ["mnist-blur", "digits-blur"].includes(this.name);
@@ -223,6 +228,7 @@ class ColdLab extends HTMLElement {
     const { parts, name, drifts, settings } = this;
     const t = parts.severity.valueAsNumber;
     const x0 = this.x0;
+    await this.load();
     const { x, z } = await this.client.ask("damage", { network: name, x0, t, z: this.z, drift: drifts });
     if (this.x0 !== x0 || this.name !== name) return;
     Object.assign(this, { x, z });
@@ -284,6 +290,7 @@ class ColdLab extends HTMLElement {
     const says = way === "nonsense" ? (parts.says.value === "noise" ? "noise" : this.other()) : null;
     const rounded = way === "eight" && parts.told.checked;
     const asked = { network: name, x, t, z: null, rounded, says, drift: this.drifts, runs };
+    parts.status.textContent = "On the way back …"; // the steps themselves would be too much to hear
     const walk = this.client.ask("walk", asked, (part) => this.walk === walk && this.step(part, runs));
     this.walk = walk;
     const { cancelled } = await walk;
@@ -310,7 +317,6 @@ class ColdLab extends HTMLElement {
     const most = Math.max(...this.steps.map((steps) => steps.length - 1));
     this.set("step", { value: most });
     this.look(most);
-    parts.status.textContent = `Step ${most} of ${parts.step.max}.`;
   }
 
   /** Show step k of both walks; a shorter one stays at its end. */

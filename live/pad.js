@@ -72,7 +72,7 @@ export class Pad extends EventTarget {
       for (let c = 0; c < 3; c++) pixels.data[4 * at + c] = (x[(channels === 3 ? c : 0) * size * size + at] + 1) * 127.5;
       pixels.data[4 * at + 3] = 255;
     }
-    const between = new OffscreenCanvas(size, size);
+    const between = Object.assign(document.createElement("canvas"), { width: size, height: size });
     between.getContext("2d").putImageData(pixels, 0, 0);
     context.drawImage(between, 0, 0, VIEW, VIEW);
   }

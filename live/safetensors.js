@@ -46,8 +46,8 @@ function single(bits) {
 
 /** The file at an address; told(share) hears how much of it has come. */
 export async function download(url, told = () => {}) {
-  const answer = await fetch(url);
-  if (!answer.ok) throw new ColdlabError(`${url} could not be loaded (${answer.status}); load the page again.`);
+  const answer = await fetch(url).catch(() => ({ status: "no answer" }));
+  if (!answer.ok) throw new ColdlabError(`${url.split("/").at(-1)} could not be loaded (${answer.status}); try again.`);
   const total = Number(answer.headers.get("content-length"));
   const parts = [];
   let length = 0;

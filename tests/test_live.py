@@ -302,7 +302,7 @@ def lab(tmp_path_factory, site):
     shutil.copy(chapters.ROOT / "book/static/lab-still.webp", folder / "_static")
     (folder / "book").mkdir()
     body = (chapters.ROOT / "book/static/lab.html").read_text(encoding="utf-8")
-    for name, tag in (("full", "<cold-lab>"), ("compact", "<cold-lab compact>")):
+    for name, tag in (("full", "<cold-lab>"), ("compact", "<cold-lab compact>"), ("make", '<cold-lab mode="make">')):
         page = f"{HEAD}<main>{body.replace('<cold-lab>', tag)}</main>"
         (folder / "book" / f"{name}.html").write_text(page, encoding="utf-8")
     return site(folder)
@@ -317,7 +317,7 @@ def visit(browser, lab):
         context = browser.new_context(viewport={"width": 380, "height": 780}, **settings)
         page = context.new_page()
         opened.append(context)
-        page.asked = {}
+        page.asked, page.faults = {}, faults
 
         def answer(route):
             if not route.request.url.startswith((lab, "data:", "blob:")):
@@ -451,6 +451,26 @@ def test_a_file_that_is_no_picture_is_told(visit, tmp_path):
     (tmp_path / "note.png").write_text("no picture", encoding="utf-8")
     part(page, "file").set_input_files(tmp_path / "note.png")
     page.wait_for_function("document.querySelector('[data-part=status]').textContent.includes('no picture that')")
+
+
+def test_a_network_that_does_not_come_is_told_and_asked_for_again(visit):
+    page = visit("compact")
+    page.context.route(
+        "**/*.safetensors", lambda route: route.abort(), times=2
+    )  # at the first touch, and for the damage
+    page.context.set_default_timeout(20_000)
+    part(page, "clear").click()
+    page.wait_for_function("document.querySelector('[data-part=status]').textContent.includes('could not be loaded')")
+    page.faults.clear()  # the browser's own words on it
+    part(page, "pad").focus()
+    page.keyboard.press("3")
+    assert errors(restored(page))[1] < 0.3
+
+
+def test_a_lab_may_begin_with_another_mode(visit):
+    page = visit("make")
+    assert part(page, "new").is_visible()
+    assert not part(page, "pad").is_visible()
 
 
 def test_a_page_with_the_compact_lab_is_light_before_it_is_touched(visit):
