@@ -53,6 +53,7 @@ export class UNet {
   constructor(tensors, config) {
     const known = { mults: [1, 1, 2], attention: [], patch: 4, residual: false, padding: "zeros", refine: 0, ...config };
     if (known.attention.length) throw new ColdlabError("This network has attention, which the page cannot run yet.");
+    if (known.classes) throw new ColdlabError("This network is told a class, which the page cannot do yet.");
     Object.assign(this, known);
     const find = (name, otherwise) => {
       const tensor = tensors[`net.${name}`] ?? tensors[name] ?? otherwise;
@@ -73,7 +74,6 @@ export class UNet {
     this.last = block("last");
     this.out = filters(find("out.weight"), find("out.bias"));
     this.time = [linear(find, "time.mlp.0"), linear(find, "time.mlp.2")];
-    this.label = find("label.weight", null); // the last row means "any"
     this.refine = this.refine && [0, 2].map((k) => filters(find(`refine.${k}.weight`), find(`refine.${k}.bias`)));
     const multiple = this.patch * 2 ** (levels - 1);
     if (this.size % multiple) throw new ColdlabError(`The page runs networks whose size is a multiple of ${multiple}.`);
@@ -110,18 +110,13 @@ export class UNet {
     return channelsFirst(h);
   }
 
-  /** t as a vector: sines and cosines at width / 2 frequencies from 1 to 1/10000, then a small network; no class. */
+  /** t as a vector: sines and cosines at width / 2 frequencies from 1 to 1/10000, then a small network. */
   embed(t) {
     const half = this.width / 2;
     const phases = Float32Array.from({ length: half }, (_, k) => t * Math.fround(10 ** ((-4 * k) / (half - 1))));
     const waves = new Float32Array(this.width);
     phases.forEach((phase, k) => ((waves[k] = Math.sin(phase)), (waves[half + k] = Math.cos(phase))));
-    const e = this.time[1](gelu(this.time[0](waves)));
-    if (this.label) {
-      const { shape: [rows], data } = this.label;
-      for (let k = 0; k < e.length; k++) e[k] += data[(rows - 1) * e.length + k];
-    }
-    return e;
+    return this.time[1](gelu(this.time[0](waves)));
   }
 }
 
