@@ -19,7 +19,7 @@ from ..degradations import EIGHT_BITS, Separable
 from ..errors import unknown
 from ..metrics import judges
 from ..metrics.artefacts import excess, ring
-from . import experiments, results, studies
+from . import experiments, results, studies, transforms
 from .baselines import baselines
 from .experiments import suffixed, trained
 from .machine import machine, pick_device
@@ -35,15 +35,15 @@ INVERSE = "inverse"
 def reproduce(name, budget="full", device=None, out=None, folder=None, samplers=None, judge_only=False):
     """Make the result `name` again, training what it needs or going on with it; returns the manifest's path.
 
-    name: an experiment, judged on the test images; a study of generation, whose networks are trained one by one; or
-    "inverse", which needs no network.
+    name: an experiment, judged on the test images; a study of generation, or "transforms", whose networks are trained
+    one by one; or "inverse", which needs no network.
     budget: "full", or the time to train each network as 2m or 30m; the name gets it as a suffix. out: the run's folder,
     runs/NAME by default, for a study the folder of its networks' runs, runs. folder: where NAME.json and NAME.png go;
     by default the results of this checkout, else ./results. samplers: {name: sampler} that an experiment is judged
     with, by default all of `sampling.SAMPLERS`. A finished run is only judged again. judge_only: so are the weights
     that ship, without a run (`rejudge`).
     """
-    known = experiments.EXPERIMENTS | STUDIES | {INVERSE: None}
+    known = experiments.EXPERIMENTS | STUDIES | dict.fromkeys((INVERSE, transforms.NAME))
     if name not in known:
         raise unknown("result", name, known)
     folder = place(folder)
@@ -55,8 +55,10 @@ def reproduce(name, budget="full", device=None, out=None, folder=None, samplers=
         return judge_inverse(folder)
     if name in experiments.EXPERIMENTS:
         return judge(called, trained(name, budget, device, out), folder, device, command, samplers)
-    networks = STUDIES[name].networks.items()
-    runs = {role: trained(n, budget, device, Path(out or "runs") / suffixed(n, budget)) for role, n in networks}
+    roles = {n: n for n in experiments.TRANSFORMS} if name == transforms.NAME else STUDIES[name].networks
+    runs = {role: trained(n, budget, device, Path(out or "runs") / suffixed(n, budget)) for role, n in roles.items()}
+    if name == transforms.NAME:
+        return transforms.measure(runs, folder / f"{called}.json", command, device)
     return studies.measure(STUDIES[name], runs, folder / f"{called}.json", command, device)
 
 
@@ -319,12 +321,16 @@ def listing():
         yield f"{'':20s} " + ("run" if name in results.names() else "not run yet")
     yield f"{INVERSE:20s} D's regularised inverse of x_T, without a network"
     yield f"{'':20s} " + ("run" if INVERSE in results.names() else "not run yet")
+    yield f"{transforms.NAME:20s} {transforms.listing()}"
+    yield f"{'':20s} " + ("run" if transforms.NAME in results.names() else "not run yet")
 
 
 def lines(manifest):
     """The lines of a table of what a manifest says, whatever it is of."""
     if "attempts" in manifest:
         return studies.lines(manifest)
+    if "transforms" in manifest:
+        return transforms.lines(manifest)
     if "experiments" not in manifest:
         return evaluation.lines(manifest["metrics"], manifest["intervals"])
     tables = ([name, *evaluation.lines(v["metrics"], v["intervals"])] for name, v in manifest["experiments"].items())
