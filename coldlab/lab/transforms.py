@@ -72,13 +72,11 @@ def measure(folders, path, command, device=None):
     return path
 
 
-def begun(R, images):
-    """The severity at which R's D has moved uint8 images (N, C, H, W) by an RMSE nearest to DAMAGE."""
+def begun(R, images, damage=DAMAGE):
+    """The severity at which R's D has moved uint8 images (N, C, H, W) by an RMSE nearest to `damage`."""
     x0, z = placed(R, images)
-    off = [
-        abs(metrics.rmse(data.to_unit(R.D(x0, t, z)), data.to_unit(x0)).item() - DAMAGE) for t in range(1, R.D.T + 1)
-    ]
-    return 1 + off.index(min(off))
+    moved = [metrics.rmse(data.to_unit(R.D(x0, t, z)), data.to_unit(x0)).item() for t in range(1, R.D.T + 1)]
+    return 1 + min(range(R.D.T), key=lambda i: abs(moved[i] - damage))
 
 
 def placed(R, images):
