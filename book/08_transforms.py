@@ -94,7 +94,7 @@ print(inspect.getsource(transforms.begun).rstrip())
 # where a hole is. No transform gets a head start.
 
 # %%
-SMALL = dict(width=16, mults=(1, 2), steps=250, batch=32, lr=5e-3)
+SMALL = dict(width=16, mults=(1, 2), steps=200, batch=32, lr=5e-3)
 SMALL |= dict(residual=True, precondition=False)
 
 
@@ -169,10 +169,10 @@ plots.rows(
 if DATASET == "digits":
     one_call = {name: of["direct"] for name, of in error.items()}
     assert min(one_call, key=one_call.get) == "fade"
-    assert list(sorted(gain, key=gain.get))[-3:] == ["snow", "animorph", "noise"]
+    assert sorted(gain, key=gain.get)[-3:] == ["snow", "animorph", "noise"]
     assert gain["noise"] > 5 and gain["animorph"] > 2 and gain["snow"] > 1.5
     assert 0.9 < gain["blur"] < 1.1 and gain["pixelate"] < 1 and gain["fade"] < 0.7
-    for name, of in error.items():
+    for of in error.values():
         assert of["Algorithm 1"] > of["Algorithm 2"] - 0.005
 
 # %% [markdown]
@@ -189,13 +189,13 @@ if DATASET == "digits":
 # %% tags=["hide-input", "plot", "nbval-ignore-output"]
 for name, R in networks.items():
     t, z = start[name], evaluation.latents(R.D, test_images[:8])
-    _, x, z = evaluation.begin(R, R.D, x0[:8], z, t)
-    path = sampling.evenly(t, min(t, 10))
-    states, s, frames = [x], t, {}
-    for r, x, guess in sampling.improved(R, R.D, x, z, path):
-        frames[f"{name}: t = {s} of {R.D.T}"] = torch.cat([states[-1], guess])
-        states, s = [*states, x], r
-    frames[f"{name}: t = 0, the end"] = torch.cat([states[-1], x0[:8]])
+    _, state, z = evaluation.begin(R, R.D, x0[:8], z, t)
+    s, frames = t, {}
+    steps = sampling.improved(R, R.D, state, z, sampling.evenly(t, min(t, 10)))
+    for r, reached, guess in steps:
+        frames[f"{name}: t = {s} of {R.D.T}"] = torch.cat([state, guess])
+        s, state = r, reached
+    frames[f"{name}: t = 0, the end"] = torch.cat([state, x0[:8]])
     slide = widgets.slider(
         list(frames.values()),
         list(frames),
@@ -247,8 +247,17 @@ for name in sorted(deviation, key=deviation.get):
     d = deviation[name]
     print(f"{name:13s} {kinds[name]:8s} d = {d:.2f}  says {1 / d:5.2f}", end="")
     print(f"  found {gain[name]:5.2f}")
-rank = spearmanr([1 / deviation[name] for name in gain], list(gain.values()))[0]
-print(f"rank correlation of prediction and gain: {rank:.2f}")
+
+
+def agreement(predicted, names=FAMILY):
+    """Rank correlation of 1/d and the gain: 1 for the same order, 0 for none."""
+    pairs = [(1 / predicted[name], gain[name]) for name in names]
+    return spearmanr(*zip(*pairs, strict=True))[0]
+
+
+rest = [name for name in FAMILY if name != "fade"]
+print(f"rank correlation: {agreement(deviation):.2f},", end=" ")
+print(f"without fade {agreement(deviation, rest):.2f}")
 
 # %% tags=["hide-cell", "check"]
 assert [name for name in kinds if kinds[name] == "neither"] == [
@@ -256,7 +265,10 @@ assert [name for name in kinds if kinds[name] == "neither"] == [
     "pixelate+snow",
 ]
 if DATASET == "digits":
-    assert min(deviation, key=deviation.get) == "noise"
+    assert sorted(deviation, key=deviation.get)[:2] == ["fade", "noise"]
+    assert agreement(deviation) < 0.5 and agreement(deviation, rest) > 0.8
+    smaller = [name for name in FAMILY if gain[name] < 1 / deviation[name]]
+    assert len(smaller) >= 6
 
 
 # %% tags=["hide-input", "plot", "nbval-ignore-output"]
@@ -288,7 +300,38 @@ scatter(
 )
 
 # %% [markdown]
-# DIGITSREADING
+# Take fade away, and the order is almost right. Where D moves all digits nearly alike, Algorithm 2 gains; where it moves
+# each in its own way, it does not. Two things are wrong with the prediction all the same. Most gains are smaller than
+# $1/d$. And under fade, of which $d$ says the most, Algorithm 2 is *worse* than one call.
+#
+# The first has a simple cause. $d$ was measured between two digits. R's errors are something else. They sit where D has
+# acted: a mask leaves half of the difference of two digits alone, but R does not err where nothing was hidden. So measure
+# $d$ between each digit and what one call makes of it. That costs one call of R, still without any sampler.
+
+# %% tags=["nbval-ignore-output"]
+own = {}
+for name, R in networks.items():
+    found = transforms.deviations(R, restored[name], test_images, start[name])
+    own[name] = found["errors"]  # between a digit and what one call makes of it
+for name in sorted(own, key=own.get):
+    print(f"{name:13s} d = {own[name]:.2f}  says {1 / own[name]:5.2f}", end="")
+    print(f"  found {gain[name]:5.2f}")
+print(f"rank correlation: {agreement(own):.2f}")
+
+# %% tags=["hide-cell", "check"]
+if DATASET == "digits":
+    ratio = {name: gain[name] * own[name] for name in FAMILY}
+    assert sum(2 / 3 < value < 1.5 for value in ratio.values()) >= 6
+    assert all(abs(ratio[name] - 1) < 0.1 for name in ("mask", "blur"))
+    assert 1.5 < 1 / own["fade"] < 2.6 and gain["fade"] < 0.8
+
+# %% [markdown]
+# Now the numbers agree, not only their order: under six of the eight the gain is within a third of the prediction, and
+# for the mask and the blur it is met to a few percent. No wonder: chapter 5's lemma says that for *one* step of
+# Algorithm 2 this is no prediction, it is exact. What is left open is only what the other steps add.
+#
+# Fade remains. Its gain should be about 2, and it is below 1. Something breaks there that $d$ does not know of. Keep it in
+# mind, we shall find it.
 
 # %% [markdown]
 # ## What the sampler knows
@@ -377,12 +420,40 @@ if DATASET == "digits":
     miss = {name: metrics.rmse(to_unit(x), to_unit(x0)).item() for name, x in holes.items()}
     assert (off <= 1).float().mean() > 0.98
     assert abs(miss["read"] - miss["told"]) < 0.003
-    assert miss["8 pixels off"] > 1.5 * miss["told"]
+    assert miss["8 pixels off"] > 1.3 * miss["told"]
+    assert miss["8 pixels off"] > error["mask"]["direct"]
 
 # %% [markdown]
-# Read is as good as told. A hole eight pixels off costs more than everything that R gets wrong. (R itself was never told
+# Read is as good as told. A hole eight pixels off makes the sampler worse than one call. (R itself was never told
 # anything: it sees $x_t$ alone. A network that is *shown* the place does better still, and `cifar10-mask`, which ships,
 # is one.)
+#
+# A fade's $z$ is its colour, and `D.infer` reads that off the rim, where hardly anything else is left. So fade should
+# have been easy. Compare, for one step of Algorithm 2:
+
+# %% tags=["nbval-ignore-output"]
+R = networks["fade"]
+t, z_fade = start["fade"], evaluation.latents(R.D, test_images)
+faded = R.D(x0, t, z_fade)
+colour = R.D.infer(faded, None, t)
+print(f"the colour is read too dark by {(z_fade - colour).mean():.2f}")
+fades = {}
+for name, tint in {"told": z_fade, "read": colour}.items():
+    *_, (_, x, _) = sampling.improved(R, R.D, faded, tint, severities=[t, 0])
+    wrong = metrics.rmse(to_unit(x), to_unit(x0)).item()
+    fades[name] = error["fade"]["direct"] / wrong
+    print(f"{name}: gain {fades[name]:.2f}, and d says {1 / own['fade']:.2f}")
+
+# %% tags=["hide-cell", "check"]
+if DATASET == "digits":
+    assert 0.08 < (z_fade - colour).mean() < 0.13
+    assert abs(fades["told"] * own["fade"] - 1) < 0.15 and fades["read"] < 1
+
+# %% [markdown]
+# There it is. Told the colour, Algorithm 2 gains as predicted. But the colour is read too dark, by a twentieth of the
+# range, always to the same side. `D.infer` takes what is under the colour for any image, as often bright as dark. The rim
+# of a digit is black. **An error in $z$ is an error in $x_T$** (chapter 5: it is added whole), and no step takes it back.
+# Whoever reads a latent should try how well, on pictures of the kind that are to be restored.
 #
 # How sure can one be of a place? The likelihood gives every place a probability. Slide from a hole of a few pixels to
 # that of $t = T$: the picture below each digit shows the probability of each centre, white for the likeliest.
@@ -516,7 +587,7 @@ if net is not None:
 # %% [markdown]
 # One, and hardly that: nearly the same blot for each, the median of all digits, as chapter 3 explains, with bits of
 # texture where R was unsure. A texture says nothing about which digit to become, and nothing in the sampler throws dice.
-# 250 steps of a small network are not to blame for that part.
+# 200 steps of a small network are not to blame for that part.
 #
 # Half way, on the other hand, both pictures are there, and the digit can be had back. **What does R make of a mixture of
 # two?** Move the slider from the digit to the texture. Below is what one call of R sees.
@@ -565,7 +636,7 @@ def promises(D, x):
         every = D(x, t, z)
         one = [D(x[i : i + 1], int(t[i]), part(i)) for i in range(len(x))]
         mixed = (every - torch.cat(one)).abs().max().item() < 1e-5
-    except (RuntimeError, TypeError):
+    except (RuntimeError, ValueError):
         mixed = False
     return {
         "the shape stays": D(x, D.T, z).shape == x.shape,
@@ -586,7 +657,8 @@ class Beginner(Degradation):
 
 class NeverClean(Beginner):
     def degrade(self, x0, t, z):
-        return 0.9 * x0 * (1 - t / self.T)  # 0.9 x0 at t = 0
+        kept = 1 - torch.as_tensor(t).reshape(-1, 1, 1, 1) / self.T
+        return 0.9 * kept * x0  # 0.9 x0 at t = 0
 
 
 class OneForAll(Beginner):
@@ -596,7 +668,8 @@ class OneForAll(Beginner):
 
 class Forgetful(Beginner):
     def degrade(self, x0, t, z):
-        return x0 + 0.01 * int(t) * torch.randn_like(x0)  # dice inside of D
+        size = 0.01 * torch.as_tensor(t).reshape(-1, 1, 1, 1)
+        return x0 + size * torch.randn_like(x0)  # dice inside of D
 
 
 for kind in (NeverClean, OneForAll, Forgetful):
@@ -629,7 +702,8 @@ if DATASET == "digits":
     assert max(at.values()) > 1.3 * min(at.values())
 
 # %% [markdown]
-# SNOWREADING
+# Light snow: nearly everything that falls fits under white, D moves all digits alike, and Algorithm 2 wins clearly. Heavy
+# snow fills the pixels up, and the gain goes. Whoever reports the gain of a sampler has to say where it started.
 #
 # ## Exercises
 #
@@ -661,8 +735,8 @@ class Stripe(Degradation):
         return torch.where(inside[:, None, :, None], self.at("a", t, x0) * x0, x0)
 
     def infer(self, x, x0_hat, t):
-        size_of = x.abs().mean((1, 3))  # (B, size): how far each row is from grey
-        return torch.zeros(len(x), dtype=torch.long)  # <- your line
+        rows = x.abs().mean((1, 3))  # (B, size): how far each row is from grey
+        return rows[:, 0].long()  # <- your line
 
 
 # %% tags=["hide-cell", "check"]
@@ -681,8 +755,8 @@ print(verdict(Stripe))
 # %% tags=["hide-cell", "solution"]
 class Solved(Stripe):
     def infer(self, x, x0_hat, t):
-        size_of = x.abs().mean((1, 3))
-        return size_of.unfold(1, 8, 1).mean(2).argmin(1)  # every place, the greyest
+        rows = x.abs().mean((1, 3))
+        return rows.unfold(1, 8, 1).mean(2).argmin(1)  # every place, the greyest
 
 
 print(verdict(Solved))

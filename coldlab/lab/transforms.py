@@ -11,8 +11,7 @@ import torch
 from .. import checkpoints, data, evaluation, metrics, sampling
 from ..degradations import each
 from ..unet import device_of
-from . import results, studies
-from .experiments import TRANSFORMS
+from . import experiments, results, studies
 from .machine import pick_device
 
 NAME = "transforms"
@@ -56,16 +55,15 @@ def measure(folders, path, command, device=None):
             "differences": differences,
             "network": studies.described(R, folder),
         }
-        shown = [row for row in rows if row not in (UNTOLD, "original")]
-        if config.dataset == "cifar10":
-            gallery[name] = torch.cat([rows[row][[i]] for i in range(PICTURED) for row in (*shown, "original")]) * 2 - 1
+        shown = [row for row in rows if row != UNTOLD]
         if config.options.get("into"):
-            plots.rows(morphed(R, images[:MORPHED]), "Faces into digits and back.").save(
-                path.with_name(f"{path.stem}-morph.png")
-            )
+            morph = plots.rows(morphed(R, images[:MORPHED]), "Faces, on their way into digits, as digits, and back.")
+        else:
+            gallery[name] = torch.cat([rows[row][[i]] for i in range(PICTURED) for row in shown]) * 2 - 1
     content = {"damage": DAMAGE, "calls": CALLS, "test_images": len(images), "transforms": found}
     results.save(path, f"python -m coldlab {command}", content | {"seconds": time.time() - began}, device)
-    title = ", ".join((*shown, "original"))
+    morph.save(path.with_name(f"{path.stem}-morph.png"))
+    title = ", ".join(shown)
     plots.rows(gallery, f"One row for each transform, two test images each: {title}.", title).save(
         path.with_suffix(".png")
     )
@@ -143,7 +141,7 @@ def morphed(R, images):
     (x0, z), D = placed(R, images), R.D
     rows = {"x_0": x0, "half way": D(x0, D.T // 2, z), "x_T": (x := D(x0, D.T, z))}
     for row, way in (("Alg. 2, z kept", z), ("Alg. 2, z estimated", D.infer)):
-        *_, (_, rows[row], _) = sampling.improved(R, D, x, way, sampling.evenly(D.T, CALLS))
+        *_, (_, rows[row], _) = sampling.improved(R, D, x, way, path_from(D.T))
     return rows
 
 
@@ -159,5 +157,5 @@ def lines(manifest):
 
 def listing():
     """What `reproduce --list` says of it."""
-    step = next(iter(TRANSFORMS.values()))
-    return f"{len(TRANSFORMS)} transforms, a network of {step.steps:,} steps for each"
+    steps = next(iter(experiments.TRANSFORMS.values())).steps
+    return f"{len(experiments.TRANSFORMS)} transforms, a network of {steps:,} steps for each"
