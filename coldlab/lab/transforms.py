@@ -63,10 +63,8 @@ def measure(folders, path, command, device=None):
     content = {"damage": DAMAGE, "calls": CALLS, "test_images": len(images), "transforms": found}
     results.save(path, f"python -m coldlab {command}", content | {"seconds": time.time() - began}, device)
     morph.save(path.with_name(f"{path.stem}-morph.png"))
-    title = ", ".join(shown)
-    plots.rows(gallery, f"One row for each transform, two test images each: {title}.", title).save(
-        path.with_suffix(".png")
-    )
+    told = f"One row for each transform; of two test images each: {', '.join(shown)}."
+    plots.rows(gallery, told).save(path.with_suffix(".png"))
     return path
 
 
