@@ -3,11 +3,11 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/coldlab/blob/main/book/08_transforms.ipynb)
 #
-# **After this chapter you can** take any way in which pictures are ruined, write it down as a D, train a network for it,
-# and say beforehand whether a sampler will do better than one call.
+# **After this chapter you can** take any way in which pictures are ruined, write it down as a D, train a network for
+# it, and say beforehand whether a sampler will do better than one call.
 #
-# **You need** [chapter 1](01_degradations.ipynb): what D is; [chapter 3](03_training.ipynb) and
-# [chapter 4](04_sampling.ipynb): R and the samplers. Chapter 5's first theorem is used, and repeated in a sentence.
+# **You need** [chapter 1](01_degradations.ipynb): what D is; [chapter 3](03_training.ipynb) and [chapter
+# 4](04_sampling.ipynb): R and the samplers. Chapter 5's first theorem is used, and repeated in a sentence.
 #
 # **It takes** 30 minutes to read; the cells run in about 80 s on one core of a recent CPU, measured. No GPU.
 
@@ -31,7 +31,10 @@ if util.find_spec("coldlab") is None:
         reasons = [line for line in told if line.startswith(("fatal:", "ERROR:"))]
         reasons = [line for line in reasons if "Ignored" not in line]
         reason = (reasons or told[-1:] or [""])[0][:200]
-        sys.exit(f"coldlab could not be installed. {reason} Is there a network? Then run this cell again.")
+        sys.exit(
+            f"coldlab could not be installed. {reason} Is there a network? "
+            "Then run this cell again."
+        )
     importlib.invalidate_caches()
 
 # %% [markdown]
@@ -57,7 +60,8 @@ from coldlab.data import to_float, to_uint8, to_unit
 from coldlab.degradations import Degradation, each, make, register
 from coldlab.lab import results, transforms
 
-DATASET = "digits"  # or "mnist", "cifar10", or the path of a folder of your own images
+# or "mnist", "cifar10", or the path of a folder of your own images
+DATASET = "digits"
 
 train_images, _ = data.load(DATASET, "train", size=32)
 test_images = data.load(DATASET, "test", size=32)[0][:128]
@@ -101,7 +105,9 @@ SMALL |= dict(residual=True, precondition=False)
 def learn(degradation, options=None, images=train_images, **changes):
     """A small network R for one degradation; R.D is the degradation."""
     kind = dict(size=32, channels=images.shape[1])
-    config = training.Config(DATASET, degradation, options or {}, **(kind | SMALL | changes))
+    config = training.Config(
+        DATASET, degradation, options or {}, **(kind | SMALL | changes)
+    )
     D, state = training.start(config)
     for _ in training.train(state, D, images, config):
         pass
@@ -110,8 +116,14 @@ def learn(degradation, options=None, images=train_images, **changes):
 
 
 networks = {name: learn(name, options) for name, options in FAMILY.items()}
-start = {name: transforms.begun(R, train_images[:200], DAMAGE) for name, R in networks.items()}
-print("it begins at", {name: f"{t} of {networks[name].D.T}" for name, t in start.items()})
+start = {
+    name: transforms.begun(R, train_images[:200], DAMAGE)
+    for name, R in networks.items()
+}
+print(
+    "it begins at",
+    {name: f"{t} of {networks[name].D.T}" for name, t in start.items()},
+)
 
 # %% tags=["hide-input", "plot"]
 ruined = {}
@@ -127,22 +139,29 @@ plots.rows(
 )
 
 # %% tags=["hide-cell", "check"]
-damage = {name: metrics.rmse(to_unit(x), to_unit(x0)).item() for name, x in ruined.items()}
+damage = {
+    name: metrics.rmse(to_unit(x), to_unit(x0)).item() for name, x in ruined.items()
+}
 if DATASET == "digits":
     near = [name for name, value in damage.items() if abs(value - DAMAGE) < 0.02]
-    assert set(FAMILY) - set(near) <= {"pixelate"}  # three severities, none of them near
+    # It has three severities, and none of them is near
+    assert set(FAMILY) - set(near) <= {"pixelate"}
 
 # %% [markdown]
-# Each row is equally far from the first, in RMSE. Now **write down two names**. Which row does one call of its network
+# Each row is equally far from the first, in RMSE. Now *write down two names*. Which row does one call of its network
 # restore best? And under which D does Algorithm 2, with twenty calls, beat that one call by most?
 #
 # (Pixelate has three severities, and of those none is nearer. It gets as many calls as it has severities below.)
 
 # %% tags=["nbval-ignore-output"]
-restored = {name: transforms.restored(R, test_images, start[name]) for name, R in networks.items()}
+restored = {
+    name: transforms.restored(R, test_images, start[name])
+    for name, R in networks.items()
+}
 WAYS = ("degraded", "direct", "Algorithm 1", "Algorithm 2", "averaged")
 error = {
-    name: {row: metrics.rmse(x, rows["original"]).item() for row, x in rows.items()} for name, rows in restored.items()
+    name: {row: metrics.rmse(x, rows["original"]).item() for row, x in rows.items()}
+    for name, rows in restored.items()
 }
 print(f"{'RMSE':13s}" + "".join(f"{row:>13s}" for row in WAYS) + f"{'gain':>7s}")
 gain = {}
@@ -170,7 +189,9 @@ if DATASET == "digits":
     assert min(one_call, key=one_call.get) == "fade"
     assert sorted(gain, key=gain.get)[-3:] == ["snow", "animorph", "noise"]
     assert gain["noise"] > 9 and 2.6 < gain["animorph"] < 3.4
-    assert 1.7 < gain["snow"] < 2.3 and 0.9 < gain["blur"] < 1.1 and gain["fade"] < 0.7
+    assert (
+        1.7 < gain["snow"] < 2.3 and 0.9 < gain["blur"] < 1.1 and gain["fade"] < 0.7
+    )
     assert 16 < gain["noise"] / gain["fade"] < 26
     for of in error.values():
         assert of["Algorithm 1"] > of["Algorithm 2"] - 0.005
@@ -178,13 +199,14 @@ if DATASET == "digits":
 # %% [markdown]
 # *Gain* is the error of one call over that of Algorithm 2: above 1, the twenty calls were worth it.
 #
-# One call does best under fade: most of the digit is untouched, and what covers the rest is one flat grey. The gains span
-# a factor of twenty. Under noise the error of Algorithm 2 is a tenth of one call's, under animorph a third, under snow
-# half. Under the blur it makes no difference, and under fade it does harm. So "does Algorithm 2 help?" has no answer. It
-# has one for each D.
+# One call does best under fade: most of the digit is untouched, and what covers the rest is one flat grey. The gains
+# span a factor of twenty. Under noise the error of Algorithm 2 is a tenth of one call's, under animorph a third, under
+# snow half. Under the blur it makes no difference, and under fade it does harm. So "does Algorithm 2 help?" has no
+# answer. It has one for each D.
 #
 # Here is what the sampler does, a slider for each transform. On the left are four of Algorithm 2's states, on the right
-# what R takes each of them for. **Look for the transforms whose left half gets clean although the right half does not.**
+# what R takes each of them for. **Look for the transforms whose left half gets clean although the right half does
+# not.**
 
 # %% tags=["hide-input", "plot", "nbval-ignore-output"]
 for name, R in networks.items():
@@ -228,12 +250,12 @@ for name, R in networks.items():
 print(inspect.getsource(transforms.deviation).split('"""')[2].strip("\n"))
 
 # %% [markdown]
-# It needs no network, only D and some images. If R errs by $e$ in one call, and D treats $e$ as it treats the difference
-# of two images, then one step of Algorithm 2 leaves an error of $d \lVert e \rVert$. So here is a prediction: **the gain
-# is $1/d$.**
+# It needs no network, only D and some images. If R errs by $e$ in one call, and D treats $e$ as it treats the
+# difference of two images, then one step of Algorithm 2 leaves an error of $d \lVert e \rVert$. So here is a
+# prediction: **the gain is $1/d$.**
 #
-# Which D will have the smallest $d$? Guess before you look. (And is it linear? With $z$ given, all but two are linear or
-# affine. You can name the two.)
+# Which D will have the smallest $d$? Guess before you look. (And is it linear? With $z$ given, all but two are linear
+# or affine. You can name the two.)
 
 # %% tags=["nbval-ignore-output"]
 deviation, kinds = {}, {}
@@ -300,13 +322,13 @@ scatter(
 )
 
 # %% [markdown]
-# Take fade away, and the order is almost right. Where D moves all digits nearly alike, Algorithm 2 gains; where it moves
-# each in its own way, it does not. Two things are wrong with the prediction all the same. Most gains are smaller than
-# $1/d$. And under fade, of which $d$ says the most, Algorithm 2 is *worse* than one call.
+# Take fade away, and the order is almost right. Where D moves all digits nearly alike, Algorithm 2 gains; where it
+# moves each in its own way, it does not. Two things are wrong with the prediction all the same. Most gains are smaller
+# than $1/d$. And under fade, of which $d$ says the most, Algorithm 2 is *worse* than one call.
 #
 # The first has a simple cause. $d$ was measured between two digits. R's errors are something else. They sit where D has
-# acted: a mask leaves half of the difference of two digits alone, but R does not err where nothing was hidden. So measure
-# $d$ between each digit and what one call makes of it. That costs one call of R, still without any sampler.
+# acted: a mask leaves half of the difference of two digits alone, but R does not err where nothing was hidden. So
+# measure $d$ between each digit and what one call makes of it. That costs one call of R, still without any sampler.
 
 # %% tags=["nbval-ignore-output"]
 own = {}
@@ -326,12 +348,12 @@ if DATASET == "digits":
     assert 1.6 < 1 / own["fade"] < 2.1 and gain["fade"] < 0.8
 
 # %% [markdown]
-# Now the numbers agree, not only their order: under seven of the eight the gain is within about a third of the prediction, and
-# for the mask and the blur it is met within a tenth. No wonder: chapter 5's lemma says that for *one* step of
-# Algorithm 2 this is no prediction, it is exact. What is left open is only what the other steps add.
+# Now the numbers agree, not only their order: under seven of the eight the gain is within about a third of the
+# prediction, and for the mask and the blur it is met within a tenth. No wonder: chapter 5's lemma says that for *one*
+# step of Algorithm 2 this is no prediction, it is exact. What is left open is only what the other steps add.
 #
-# Fade remains. Its gain should be nearly 2, and it is below 1. Something breaks there that $d$ does not know of. Keep it in
-# mind, we shall find it.
+# Fade remains. Its gain should be nearly 2, and it is below 1. Something breaks there that $d$ does not know of. Keep
+# it in mind, we shall find it.
 
 # %% [markdown]
 # ## What the sampler knows
@@ -341,9 +363,9 @@ if DATASET == "digits":
 # the flakes. One call of R was told nothing. With $z$ in hand nobody needs a network for noise (chapter 1, exercise 5):
 # $x_0 = (x_t - b_t z) / a_t$. This is corollary 2 again. *Where R hardly matters, it is hardly needed.*
 #
-# What is left of the gain if the sampler is not told? Noise and animorph can *estimate* $z$ from the state and the guess,
-# in every step (`D.infer`; that is DDIM). For snow there is no such formula. There we do what somebody with a snowy
-# photograph and no forecast would have to do: let other flakes fall. **Guess the three gains.**
+# What is left of the gain if the sampler is not told? Noise and animorph can *estimate* $z$ from the state and the
+# guess, in every step (`D.infer`; that is DDIM). For snow there is no such formula. There we do what somebody with a
+# snowy photograph and no forecast would have to do: let other flakes fall. **Guess the three gains.**
 
 # %% tags=["nbval-ignore-output"]
 told = [name for name, R in networks.items() if transforms.latent(R.D) == "told"]
@@ -351,7 +373,9 @@ blind_gain = {}
 for name in told:
     blind = error[name][transforms.UNTOLD]
     blind_gain[name] = error[name]["direct"] / blind
-    print(f"{name:13s} gain with z {gain[name]:5.2f}, without {blind_gain[name]:.2f}")
+    print(
+        f"{name:13s} gain with z {gain[name]:5.2f}, without {blind_gain[name]:.2f}"
+    )
 
 # %% tags=["hide-input", "plot"]
 rows = restored["snow"]
@@ -365,7 +389,7 @@ plots.rows(
     },
     alt="Five rows of eight digits in snow: degraded; direct, a little streaky; by "
     "Algorithm 2 with the flakes that fell, clean; with other flakes, the first "
-    "snow is still there and black streaks of the other flakes beside it; originals.",
+    "snow is still there, beside black streaks of the other flakes; originals.",
 )
 
 # %% tags=["hide-cell", "check"]
@@ -383,11 +407,11 @@ if DATASET == "digits":
 # %% [markdown]
 # ## Latents that need not be told
 #
-# A hole shows where it is. The mask's $z$ is the place of its centre, and `D.infer` reads it off the damaged picture: it
-# tries every place at which the hole could be and takes the one under which the picture is most likely (`likelihood.py`
-# has the formula; it costs two correlations). A fade shows its colour where nothing else is left. So we compare three
-# samplers under the mask: one is told $z$, one reads it, one believes that the hole is eight pixels further down.
-# **How often is the place read exactly? And what does a wrong place cost?**
+# A hole shows where it is. The mask's $z$ is the place of its centre, and `D.infer` reads it off the damaged picture:
+# it tries every place at which the hole could be and takes the one under which the picture is most likely
+# (`likelihood.py` has the formula; it costs two correlations). A fade shows its colour where nothing else is left. So
+# we compare three samplers under the mask: one is told $z$, one reads it, one believes that the hole is eight pixels
+# further down. **How often is the place read exactly? And what does a wrong place cost?**
 
 # %% tags=["nbval-ignore-output"]
 R = networks["mask"]
@@ -408,7 +432,9 @@ for name, place in {"told": z, "read": read, "8 pixels off": below}.items():
 
 # %% tags=["hide-input", "plot"]
 plots.rows(
-    {"masked": xt[:8]} | {name: x[:8] for name, x in holes.items()} | {"original": x0[:8]},
+    {"masked": xt[:8]}
+    | {name: x[:8] for name, x in holes.items()}
+    | {"original": x0[:8]},
     alt="Five rows of eight digits: with a grey disc each; restored with the place "
     "told and with the place read, both nearly the originals; with a wrong place, "
     "where a grey spot is left and another spot is too bright or too dark; "
@@ -417,7 +443,10 @@ plots.rows(
 
 # %% tags=["hide-cell", "check"]
 if DATASET == "digits":
-    miss = {name: metrics.rmse(to_unit(x), to_unit(x0)).item() for name, x in holes.items()}
+    miss = {
+        name: metrics.rmse(to_unit(x), to_unit(x0)).item()
+        for name, x in holes.items()
+    }
     assert (off <= 1).float().mean() > 0.98
     assert abs(miss["read"] - miss["told"]) < 0.003
     assert miss["8 pixels off"] > 1.3 * miss["told"]
@@ -451,18 +480,19 @@ if DATASET == "digits":
 
 # %% [markdown]
 # There it is. Told the colour, Algorithm 2 gains as predicted. But the colour is read too dark, by a twentieth of the
-# range, always to the same side. `D.infer` takes what is under the colour for any image, as often bright as dark. The rim
-# of a digit is black. **An error in $z$ is an error in $x_T$** (chapter 5: it is added whole), and no step takes it back.
-# Whoever reads a latent should try how well, on pictures of the kind that are to be restored.
+# range, always to the same side. `D.infer` takes what is under the colour for any image, as often bright as dark. The
+# rim of a digit is black. **An error in $z$ is an error in $x_T$** (chapter 5: it is added whole), and no step takes it
+# back. Whoever reads a latent should try how well, on pictures of the kind that are to be restored.
 #
 # Digits are an easy case for holes: next to black, grey is seen at once. Photographs have grey places of their own. How
-# well is a hole read there? The manifest of `cifar10-mask` has it, with the measured RMSE of that network's Algorithm 2:
+# well is a hole read there? The manifest of `cifar10-mask` has it, with the measured RMSE of that network's Algorithm
+# 2:
 
 # %%
-holes_there = results.load("cifar10-mask")["holes"]
-ways = [holes_there[way]["Algorithm 2"]["rmse"] for way in ("told", "read")]
-print(f"of {holes_there['test_images']:,} holes read exactly", end=" ")
-print(f"{holes_there['exact']:.0%}, within a pixel {holes_there['within_a_pixel']:.1%};")
+there_too = results.load("cifar10-mask")["holes"]
+ways = [there_too[way]["Algorithm 2"]["rmse"] for way in ("told", "read")]
+print(f"of {there_too['test_images']:,} holes read exactly", end=" ")
+print(f"{there_too['exact']:.0%}, within a pixel {there_too['within_a_pixel']:.0%};")
 print(f"RMSE with the place told {ways[0]:.4f}, read {ways[1]:.4f}")
 
 # %% tags=["hide-cell", "check"]
@@ -480,7 +510,9 @@ assert 0 < ways[1] - ways[0] < 0.015 * ways[0]
 
 # %%
 run = results.load("transforms")
-measured = {name: of for name, of in run["transforms"].items() if of["dataset"] == "cifar10"}
+measured = {
+    name: of for name, of in run["transforms"].items() if of["dataset"] == "cifar10"
+}
 one = measured["blur"]["network"]
 print(f"{one['steps']:,} steps, {one['images_seen']:,} images seen, ", end="")
 print(f"{run['test_images']:,} test images, at most {run['calls']} calls")
@@ -494,10 +526,22 @@ for name, of in measured.items():
     print("".join(f"{value[row]:12.3f}" for row in WAYS))
 
 # %%
-Image(results.picture("transforms"), width=700, alt="GALLERYALT")
+Image(
+    results.picture("transforms"),
+    width=700,
+    alt="Nine rows, one for "
+    "each transform, of a cat and a ship: degraded, direct, Algorithm 1, Algorithm "
+    "2, averaged, original. Blur and pixelate stay soft, the hole of the mask stays "
+    "grey, desaturate becomes a pale brown. Fade and snow are nearly undone by one "
+    "call and by Algorithm 2. Algorithm 1 gives glaring colours under fade, snow, "
+    "noise and animorph. Algorithm 2 gives the originals under noise and animorph.",
+)
 
 # %% [markdown]
-# MEASUREDREADING
+# From left to right, for a cat and a ship: degraded, direct, Algorithm 1, Algorithm 2, averaged, original. These are
+# small networks, and one sees it: what the blur and the blocks took stays soft, holes are hardly filled, and of the
+# lost colours R only dares a pale brown. Algorithm 1 is the worst of the four under every D, and under all with a
+# latent it is far worse than doing nothing.
 
 # %% tags=["hide-input", "plot"]
 scatter(says, found, "SCATTERALT")
@@ -536,7 +580,7 @@ assert True
 def cuts(count, left, right, seed, size=32):
     """Grey cuts of the two photographs, (count, 1, size, size), in [-1, 1].
 
-    left, right: the part of each photograph that they are from, in shares of its width.
+    left, right: what part of each photograph they are from, as shares of its width.
     """
     dice, found = torch.Generator().manual_seed(seed), []
     for file in sorted(load_sample_images().filenames):
@@ -559,8 +603,8 @@ morph = learn("animorph", dict(T=50, into=place.name))
 rows = transforms.morphed(morph, test_images[:8])
 
 # %% [markdown]
-# At $T$ nothing of the digit is left. So the way back starts from a texture, and ends at *some* digit: it is generation,
-# as in chapter 6. **How many different digits will the eight textures become?**
+# At $T$ nothing of the digit is left. So the way back starts from a texture, and ends at *some* digit: it is
+# generation, as in chapter 6. **How many different digits will the eight textures become?**
 
 # %% tags=["hide-input", "plot"]
 plots.rows(
@@ -578,15 +622,17 @@ if net is not None:
     counts = seen.bincount(minlength=10)
     sure = metrics.recognised(metrics.predict(net, to_unit(many["Alg. 2, z kept"])))
     assert sure < 0.4
-    assert (many["x_T"] - evaluation.latents(morph.D, test_images)).abs().max() < 0.01
+    assert (
+        many["x_T"] - evaluation.latents(morph.D, test_images)
+    ).abs().max() < 0.01
 
 # %% [markdown]
 # One, and hardly that: nearly the same blot for each, the median of all digits, as chapter 3 explains, with bits of
-# texture where R was unsure. A texture says nothing about which digit to become, and nothing in the sampler throws dice.
-# 200 steps of a small network are not to blame for that part.
+# texture where R was unsure. A texture says nothing about which digit to become, and nothing in the sampler throws
+# dice. 200 steps of a small network are not to blame for that part.
 #
-# Half way, on the other hand, both pictures are there, and the digit can be had back. **What does R make of a mixture of
-# two?** Move the slider from the digit to the texture. Below is what one call of R sees.
+# Half way, on the other hand, both pictures are there, and the digit can be had back. **What does R make of a mixture
+# of two?** Move the slider from the digit to the texture. Below is what one call of R sees.
 
 # %% tags=["hide-input", "plot", "nbval-ignore-output"]
 z = evaluation.latents(morph.D, test_images[:8])
@@ -609,17 +655,25 @@ widgets.slider(
 # Faces into digits, and back, measured: CelebA's faces at 32 pixels, the same recipe as for CIFAR-10.
 
 # %%
-Image(results.picture("transforms-morph"), width=560, alt="MORPHALT")
+Image(
+    results.picture("transforms-morph"),
+    width=560,
+    alt="Five rows of eight: "
+    "faces; faces with a digit shining through; digits; what Algorithm 2 makes of "
+    "each with z kept, and with z estimated: the same soft brown face each time, "
+    "with the lines of the digit left in it.",
+)
 
 # %% [markdown]
-# MORPHREADING
+# From each digit comes the same soft face, with the digit still in it as a ghost. It is the digits' blot again: the
+# median of all faces. To get different faces, their differences have to be drawn into $x_T$ (chapter 6).
 
 # %% [markdown]
 # ## What goes wrong
 #
-# **A broken promise.** Chapter 1 names four: the shape stays, $D_0$ is the identity, one $t$ per image, the same $z$ the
-# same picture. Training runs with a broken one, too, and the loss falls. Then the sampler fails, and one looks for the
-# fault in the network. So test D first. Here is a test, and three beginners' classes that fail it.
+# **A broken promise.** Chapter 1 names four: the shape stays, $D_0$ is the identity, one $t$ per image, the same $z$
+# the same picture. Training runs with a broken one, too, and the loss falls. Then the sampler fails, and one looks for
+# the fault in the network. So test D first. Here is a test, and three beginners' classes that fail it.
 
 
 # %%
@@ -698,14 +752,15 @@ if DATASET == "digits":
     assert max(at.values()) > 1.3 * min(at.values())
 
 # %% [markdown]
-# Light snow: nearly everything that falls fits under white, D moves all digits alike, and Algorithm 2 wins clearly. Heavy
-# snow fills the pixels up, and the gain goes. Whoever reports the gain of a sampler has to say where it started.
+# Light snow: nearly everything that falls fits under white, D moves all digits alike, and Algorithm 2 wins clearly.
+# Heavy snow fills the pixels up, and the gain goes. Whoever reports the gain of a sampler has to say where it started.
 #
 # ## Exercises
 #
-# > **Exercise 1.** Latents that can be read. `Stripe` hides eight rows of the picture: at $T$ they are grey, 0. Its $z$ is
-# > the first of them. Write the line of `infer` that reads $z$ off the picture, for severities near $T$. (In a hidden row
-# > the pixels are near 0. In all other rows of a digit they are not: black is $-1$.) A cell says right or not yet.
+# > **Exercise 1.** Latents that can be read. `Stripe` hides eight rows of the picture: at $T$ they are grey, 0. Its $z$
+# > is the first of them. Write the line of `infer` that reads $z$ off the picture, for severities near $T$. (In a
+# > hidden row the pixels are near 0. In all other rows of a digit they are not: black is $-1$.) A cell says right or
+# > not yet.
 
 
 # %%
@@ -774,7 +829,7 @@ for k in (0, 1, 2, 4, 8):
     print(f"{k} pixels off: RMSE {costs[k]:.3f}")
 print(f"one call:     RMSE {error['mask']['direct']:.3f}")
 if DATASET == "digits":
-    # A pixel costs little, since a hole has soft edges. Four are worse than one call.
+    # A pixel costs little, for a hole has soft edges. Four are worse than one call.
     assert costs[1] < error["mask"]["direct"] < costs[4] < costs[8]
 
 # %% [markdown]
@@ -782,17 +837,18 @@ if DATASET == "digits":
 # >
 # > 1. *An idea in one sentence*: "ink bleeds into the paper", "rain on a window". What is there at $T$? What is random,
 # >    and is it one thing per image? That is $z$.
-# > 2. *The class.* Copy `Stripe` from exercise 1 and change its name, the table, `draw` and `degrade`. Leave `infer` out.
-# >    Without anything random, leave out `needs_z` and `draw`, too. Mind the range: black is $-1$, grey is 0. Write what
-# >    changes as a difference, $x_0 - (1 - a_t)(x_0 + 1)$ rather than $a_t (x_0 + 1) - 1$: then $D_0$ is exact.
+# > 2. *The class.* Copy `Stripe` from exercise 1 and change its name, the table, `draw` and `degrade`. Leave `infer`
+# >    out. Without anything random, leave out `needs_z` and `draw`, too. Mind the range: black is $-1$, grey is 0.
+# >    Write what changes as a difference, $x_0 - (1 - a_t)(x_0 + 1)$ rather than $a_t (x_0 + 1) - 1$: then $D_0$ is
+# >    exact.
 # > 3. *Look, then test*: `widgets.explore(make("yours", 32), x0[:8])`, and `promises(make("yours", 32), x0[:5])`.
-# > 4. *Predict.* Let `D = make("yours", 32)`, choose a start $t$, such as `D.T`, and draw
-# >    `z = evaluation.latents(D, test_images)`. `transforms.deviation(D, x0, x0.roll(1, 0), t, z)` is $d$. Write down:
-# >    which will win, one call or Algorithm 2?
-# > 5. *Train and look*: `R = learn("yours")`, `rows = transforms.restored(R, test_images, t)`. The rows are in $[0, 1]$:
-# >    `plots.rows({name: x[:8] * 2 - 1 for name, x in rows.items()}, alt="...")` draws them, and
-# >    `metrics.rmse(rows["direct"], rows["original"])` measures. If the picture is
-# >    hardly better than it was, train for longer, `learn("yours", steps=600)`, or start lower.
+# > 4. *Predict.* Let `D = make("yours", 32)`, choose a start $t$, such as `D.T`, and draw `z = evaluation.latents(D,
+# >    test_images)`. `transforms.deviation(D, x0, x0.roll(1, 0), t, z)` is $d$. Write down: which will win, one call or
+# >    Algorithm 2?
+# > 5. *Train and look*: `R = learn("yours")`, `rows = transforms.restored(R, test_images, t)`. The rows are in $[0,
+# >    1]$: `plots.rows({name: x[:8] * 2 - 1 for name, x in rows.items()}, alt="...")` draws them, and
+# >    `metrics.rmse(rows["direct"], rows["original"])` measures. If the picture is hardly better than it was, train for
+# >    longer, `learn("yours", steps=600)`, or start lower.
 # >
 # > Two ideas are worked out below. Try yours first. A network learns in a few seconds what you can undo by looking.
 # >
@@ -804,7 +860,7 @@ if DATASET == "digits":
 @register("ink")
 @dataclass(eq=False)
 class Ink(Degradation):
-    """White spreads by `reach` pixels; x_t lies between two whole numbers of them."""
+    """White spreads by up to `reach` pixels; between whole numbers it is a mixture."""
 
     size: int
     T: int = 12
@@ -814,7 +870,8 @@ class Ink(Degradation):
         super().__post_init__()
         pixels = torch.arange(self.T + 1, dtype=torch.float64) * self.reach / self.T
         off = (pixels[:, None] - torch.arange(self.reach + 1)).abs()
-        self.table("w", (1 - off).clamp(min=0))  # (T + 1, reach + 1), rows add up to 1
+        # (T + 1, reach + 1), rows add up to 1
+        self.table("w", (1 - off).clamp(min=0))
 
     def degrade(self, x0, t, z):
         spread = [x0]
@@ -899,11 +956,13 @@ d, off = tried(
     coffee.D.T,
     "Seven rows of eight cuts of photographs. Degraded: with a dark ring. Direct: "
     "the ring is hardly paler. Algorithm 1: black rings and specks. Algorithm 2 and "
-    "averaged: a thin grey ring is left. Algorithm 2 with z not told: the ring, and bright "
+    "averaged: a thin grey ring is left. Algorithm 2 with z not told: the ring, and "
+    "bright "
     "spots where another cup was believed. Originals.",
 )
-# d is small: coffee leaves most of the picture alone. So Algorithm 2 gains, if somebody tells it where the cup stood. If
-# nobody does, there is no gain: write `infer`, as in exercise 1, and it comes back.
+# d is small: coffee leaves most of the picture alone. So Algorithm 2 gains, if somebody
+# tells it where the cup stood. If nobody does, there is no gain: write `infer`, as in
+# exercise 1, and it comes back.
 assert d < 0.4 and off["Algorithm 2"] < 0.7 * off["direct"]
 assert off[transforms.UNTOLD] > off["direct"]
 
@@ -941,7 +1000,6 @@ assert sizes[1] < 0.6 * sizes[0]
 # **Further reading.** A. Bansal et al., [Cold Diffusion](https://arxiv.org/abs/2208.09392), sections 4 and 5: the
 # transforms. G. Daras et al., [Soft Diffusion](https://arxiv.org/abs/2209.05442): other linear corruptions, a little
 # noise. B. Kawar et al., [Denoising Diffusion Restoration Models](https://arxiv.org/abs/2201.11793): any linear D with
-# one network, if D is known. H. Chung et al.,
-# [Parallel Diffusion Models of Operator and Image](https://arxiv.org/abs/2211.10656): where D's latent is not told.
-# D. Hendrycks, T. Dietterich, [Common Corruptions](https://arxiv.org/abs/1903.12261): fifteen more ways to ruin a
-# photograph, ready to be tried.
+# one network, if D is known. H. Chung et al., [Parallel Diffusion Models of Operator and
+# Image](https://arxiv.org/abs/2211.10656): where D's latent is not told. D. Hendrycks, T. Dietterich, [Common
+# Corruptions](https://arxiv.org/abs/1903.12261): fifteen more ways to ruin a photograph, ready to be tried.
