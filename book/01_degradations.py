@@ -62,7 +62,7 @@ from coldlab import (
     sampling,
     widgets,
 )
-from coldlab.degradations import base
+from coldlab.degradations import base, kernels
 from coldlab.data import to_float, to_uint8, to_unit
 from coldlab.degradations import make
 
@@ -449,7 +449,7 @@ print(inspect.getsource(base.Separable.degrade).rstrip())
 # Is it really the same as $t$ convolutions in a row? Here they are, done the slow way in float64.
 
 # %%
-taps = base.gaussian_taps(kernel=11, std=7.0)  # (11,), sum 1
+taps = kernels.gaussian_taps(kernel=11, std=7.0)  # (11,), sum 1
 kernel = torch.outer(taps, taps)[None, None]  # (1, 1, 11, 11)
 
 

@@ -25,7 +25,7 @@ import tyro
 from coldlab import ColdlabError
 from coldlab.__main__ import KEY_VALUES, answered
 from coldlab.degradations import Blur
-from coldlab.degradations.base import gaussian_taps
+from coldlab.degradations.kernels import gaussian_taps
 from coldlab.lab import bench
 from coldlab.lab.machine import pick_device
 from coldlab.training import Config

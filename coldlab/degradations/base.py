@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch import nn
 
-from ..errors import ColdlabError, unknown
+from ..errors import ColdlabError
 
 FLOAT32, EIGHT_BITS = 2e-6, 4e-3  # the eps of `Degradation.inverse`: how wrong the pixels of x_t may be, relatively
 
@@ -241,35 +241,3 @@ def regularised(gain, eps):
     if torch.is_tensor(eps):
         eps = eps.reshape(-1, 1, 1, 1)
     return gain / (gain**2 + eps**2)
-
-
-def gaussian_taps(kernel, std):
-    """`kernel` weights exp(-(j - kernel//2)^2 / 2 std^2), normalised to sum 1 after the cut."""
-    if kernel % 2 == 0 or kernel < 1:
-        raise ColdlabError(f"kernel = {kernel}; a blur needs an odd kernel, so that it has a middle.")
-    if std <= 0:
-        raise ColdlabError(f"std = {std}; a Gaussian needs a standard deviation above 0.")
-    j = torch.arange(kernel, dtype=torch.float64) - kernel // 2
-    taps = torch.exp(-(j**2) / (2 * std**2))
-    if not taps.isfinite().all():
-        raise ColdlabError(f"std = {std} is too small to compute with; use one of some pixels, such as 0.5.")
-    return taps / taps.sum()
-
-
-def convolution_matrix(size, taps, padding):
-    """The (size, size) band matrix of a 1-D convolution with circular, reflect or zero borders."""
-    half = len(taps) // 2
-    if padding not in ("circular", "reflect", "zero"):
-        raise unknown("padding", padding, ("circular", "reflect", "zero"))
-    if padding == "reflect" and half >= size:
-        raise ColdlabError(f"kernel = {len(taps)} is too wide to reflect at size {size}; use one below {2 * size}.")
-    source = torch.arange(size)[:, None] + torch.arange(-half, half + 1)  # (size, kernel): the pixel each tap reads
-    weights = taps.expand(size, -1)
-    if padding == "circular":
-        source = source % size
-    elif padding == "reflect":
-        source = (size - 1) - ((size - 1) - source.abs()).abs()
-    else:
-        weights = weights * ((source >= 0) & (source < size))
-        source = source.clamp(0, size - 1)
-    return torch.zeros(size, size, dtype=torch.float64).scatter_add_(1, source, weights)

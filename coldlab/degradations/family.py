@@ -4,15 +4,17 @@ The idea that holds this file together: a degradation is a table over the severi
 it. `register` lists a class under its name; the tests, the command line and the widgets find it there.
 """
 
+import functools
 from dataclasses import dataclass, fields
 from typing import get_origin, get_type_hints
 
 import torch
 from torch import nn
 
+from ..data import load, to_float
 from ..errors import ColdlabError, unknown
-from .base import REGISTRY, Degradation, Separable, convolution_matrix, gaussian_taps, register, regularised
-from .waves import LARGE, WAVES
+from .base import REGISTRY, Degradation, Separable, register, regularised
+from .kernels import LARGE, WAVES, convolution_matrix, gaussian_taps
 
 
 def make(name, size, **options):
@@ -207,16 +209,31 @@ class Noise(Blend):
 @register("animorph")
 @dataclass(eq=False)
 class Animorph(Blend):
-    """Morph into another image z, such as an animal's. `draw` pairs each image with another one of its batch."""
+    """Morph into another image z, such as an animal's. `draw` pairs each image with another one of its batch.
+
+    into: a dataset or folder, as in data.load; `draw` then takes z from its training images, in the colours of x0.
+    """
 
     size: int | None = None
     T: int = 200
+    into: str = ""
 
     def draw(self, x0, generator=None):
+        if self.into:
+            others = images_of(self.into, x0.shape[-1])
+            chosen = torch.randint(len(others), (len(x0),), generator=generator, device=x0.device).cpu()
+            z = to_float(others[chosen]).to(x0)
+            return z.mean(1, keepdim=True) if x0.shape[1] == 1 else z.expand_as(x0)
         if len(x0) < 2:
             raise ColdlabError("Animorph cannot pair a batch of 1 with another image of it; pass z, the target image.")
         shift = torch.randint(1, len(x0), (1,), generator=generator, device=x0.device)
         return x0[(torch.arange(len(x0), device=x0.device) + shift) % len(x0)]
+
+
+@functools.lru_cache(maxsize=4)
+def images_of(name, size):
+    """The training images of a set that others morph into, uint8 (N, C, size, size), read once."""
+    return load(name, "train", size)[0]
 
 
 # ------------------------------------------------------------------------------------------------------ compositions

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import ColdlabError, unknown
-from .base import Degradation, convolution_matrix, gaussian_taps, register
+from .base import Degradation, register
+from .kernels import convolution_matrix, gaussian_taps
 
 
 @dataclass(frozen=True)

@@ -140,10 +140,28 @@ GENERATORS = {
     "celeba-64-flatblur": Experiment("celeba-64-flatblur", 4000, dict(flip=True, residual=True, precondition=False)),
 }
 
+# One network for each transform of chapter 8, all by one recipe; R sees x_t alone, so that no D has a head start.
+ALIKE = dict(precondition=False, residual=True, flip=True, refine=16)
+TRANSFORMS = {
+    f"transforms-{name}": Experiment(preset, 1500, ALIKE)
+    for name, preset in {
+        "blur": "cifar10-blur",
+        "pixelate": "cifar10-pixelate",
+        "mask": "cifar10-mask",
+        "fade": "cifar10-fade",
+        "desaturate": "cifar10-desaturate",
+        "snow": "cifar10-snow",
+        "desaturate+snow": "cifar10-desaturate+snow",
+        "noise": "cifar10-noise",
+        "animorph": "cifar10-animorph",
+        "faces-into-digits": "celeba-32-animorph",
+    }.items()
+}
+
 
 def experiment(name):
     """The experiment called `name`; an unknown one raises with the list."""
-    known = EXPERIMENTS | GENERATORS
+    known = EXPERIMENTS | GENERATORS | TRANSFORMS
     if name not in known:
         raise unknown("experiment", name, known)
     return known[name]

@@ -52,7 +52,7 @@ def reproduce(name, budget="full", device=None, out=None, folder=None, samplers=
     called = suffixed(name, budget)
     if name in experiments.EXPERIMENTS:
         return judge(called, trained(name, budget, device, out), folder, device, command, samplers)
-    networks = {n: n for n in MEASUREMENTS[name].networks} if name in MEASUREMENTS else STUDIES[name].networks
+    networks = {n: n for n in MEASUREMENTS[name].networks()} if name in MEASUREMENTS else STUDIES[name].networks
     runs = {role: trained(n, budget, device, Path(out or "runs") / suffixed(n, budget)) for role, n in networks.items()}
     if name in MEASUREMENTS:
         return MEASUREMENTS[name].measure(runs, folder / f"{called}.json", f"python -m coldlab {command}", device)
