@@ -287,6 +287,8 @@ class ColdLab extends HTMLElement {
     this.chart = new Chart(parts.chart, this.samplers().map((sampler) => SAMPLERS[sampler]), most, rmse(x, x0));
     this.set("step", { max: most, value: 0 });
     this.look(0);
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    this.querySelector(".lab-two").scrollIntoView({ block: "nearest", behavior: still ? "auto" : "smooth" });
     const says = way === "nonsense" ? (parts.says.value === "noise" ? "noise" : this.other()) : null;
     const rounded = way === "eight" && parts.told.checked;
     const asked = { network: name, x, t, z: null, rounded, says, drift: this.drifts, runs };
