@@ -30,8 +30,12 @@ export class Chart {
     this.draw();
   }
 
-  x(k) { return LEFT + (k / this.calls) * (WIDTH - LEFT - RIGHT); }
-  y(error) { return HEIGHT - BOTTOM - (error / (1.08 * this.most)) * (HEIGHT - TOP - BOTTOM); }
+  x(k) {
+    return LEFT + (k / this.calls) * (WIDTH - LEFT - RIGHT);
+  }
+  y(error) {
+    return HEIGHT - BOTTOM - (error / (1.08 * this.most)) * (HEIGHT - TOP - BOTTOM);
+  }
 
   draw() {
     const floor = HEIGHT - BOTTOM;
@@ -44,13 +48,16 @@ export class Chart {
       element("text", { x: LEFT, y: HEIGHT - 3 }, "calls of the network, and the error left"),
     ];
     const ends = this.errors.map((errors) => this.y(errors.at(-1)));
-    if (ends.length > 1 && Math.abs(ends[0] - ends[1]) < 14) { // keep the names apart
+    if (ends.length > 1 && Math.abs(ends[0] - ends[1]) < 14) {
+      // keep the names apart
       const middle = Math.min(floor - 8, Math.max(TOP + 8, (ends[0] + ends[1]) / 2));
       const up = ends[0] <= ends[1] ? 0 : 1;
       [ends[up], ends[1 - up]] = [middle - 7, middle + 7];
     }
     this.errors.forEach((errors, run) => {
-      const d = errors.map((error, k) => `${k ? "L" : "M"}${this.x(k).toFixed(1)} ${this.y(error).toFixed(1)}`).join("");
+      const d = errors
+        .map((error, k) => `${k ? "L" : "M"}${this.x(k).toFixed(1)} ${this.y(error).toFixed(1)}`)
+        .join("");
       const end = [this.x(errors.length - 1), this.y(errors.at(-1))];
       parts.push(
         element("path", { class: `run run-${run}`, d }),

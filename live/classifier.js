@@ -11,17 +11,22 @@ import { blank, convolve, filters, multiply } from "./convolution.js";
 export function classifier({ metadata, tensors }) {
   const { channels, classes } = JSON.parse(metadata.classifier);
   const layers = [0, 1, 3, 4, 6].map((k) => {
-    const [scale, shift, mean, variance] = ["weight", "bias", "running_mean", "running_var"]
-      .map((name) => tensors[`layers.${k}.1.${name}`].data);
+    const [scale, shift, mean, variance] = ["weight", "bias", "running_mean", "running_var"].map(
+      (name) => tensors[`layers.${k}.1.${name}`].data,
+    );
     const gain = scale.map((value, c) => value / Math.sqrt(variance[c] + 1e-5));
     const layer = filters(tensors[`layers.${k}.0.weight`]);
-    layer.weights = layer.weights.map((value, at) => value * gain[Math.floor(at / (layer.weights.length / layer.count))]);
+    layer.weights = layer.weights.map(
+      (value, at) => value * gain[Math.floor(at / (layer.weights.length / layer.count))],
+    );
     layer.bias = shift.map((value, c) => value - mean[c] * gain[c]);
     return { layer, stride: layer.side === 4 ? 2 : 1, pool: k === 3 || k === 6 }; // pooled before the layer
   });
   return (x) => {
     let h = blank(32, 32, channels);
-    h.data.forEach((_, at) => (h.data[at] = Math.min(1, Math.max(-1, x[(at % channels) * 1024 + Math.floor(at / channels)]))));
+    h.data.forEach(
+      (_, at) => (h.data[at] = Math.min(1, Math.max(-1, x[(at % channels) * 1024 + Math.floor(at / channels)]))),
+    );
     for (const { layer, stride, pool } of layers) {
       h = convolve(pool ? pooled(h) : h, layer, { stride, margin: 1 });
       h.data.forEach((value, at) => (h.data[at] = Math.max(0, value)));

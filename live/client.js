@@ -32,7 +32,8 @@ export class Client {
       return error ? question.reject(new ColdlabError(error)) : question.resolve(done);
     };
     worker.onerror = () => {
-      for (const { reject } of this.open.values()) reject(new ColdlabError("The lab could not start; load the page again."));
+      for (const { reject } of this.open.values())
+        reject(new ColdlabError("The lab could not start; load the page again."));
       this.open.clear();
     };
     return worker;

@@ -51,7 +51,11 @@ export function filters({ shape: [count, inputs, side], data }, bias) {
 }
 
 /** A convolution. margin: pixels beyond the border that it sees. */
-export function convolve(map, { count, inputs, side, weights, bias }, { stride = 1, margin = (side - 1) / 2, padding = "zeros" } = {}) {
+export function convolve(
+  map,
+  { count, inputs, side, weights, bias },
+  { stride = 1, margin = (side - 1) / 2, padding = "zeros" } = {},
+) {
   const wide = padded(map, margin, padding);
   const out = blank((wide.height - side) / stride + 1, (wide.width - side) / stride + 1, count);
   const length = side * side * inputs;
@@ -71,7 +75,7 @@ export function convolve(map, { count, inputs, side, weights, bias }, { stride =
   return out;
 }
 
-/** Filters of a transposed convolution, tensor (in, out, 4, 4), stride 2, margin 1: four of 2 x 2, one for each corner. */
+/** Filters of a transposed convolution, (in, out, 4, 4), stride 2, margin 1: four of 2 x 2, one for each corner. */
 export function corners({ shape: [inputs, count], data }, bias) {
   return [0, 1, 2, 3].map((corner) => {
     const [a, b] = [corner >> 1, corner & 1];
@@ -126,7 +130,10 @@ export function look(map, { side, weights, bias }, padding) {
 /** The weights for `look` of a tensor (channels, 1, side, side). */
 export function glasses({ shape: [channels, , side], data }, bias) {
   const taps = side * side;
-  const weights = Float32Array.from({ length: data.length }, (_, at) => data[(at % channels) * taps + Math.floor(at / channels)]);
+  const weights = Float32Array.from(
+    { length: data.length },
+    (_, at) => data[(at % channels) * taps + Math.floor(at / channels)],
+  );
   return { side, weights, bias: bias.data };
 }
 
@@ -137,7 +144,14 @@ export function multiply(A, B, bias, out, rows, length, columns) {
     for (let column = 0; column < columns; column += 2) {
       const b0 = column * length;
       const b1 = Math.min(column + 1, columns - 1) * length;
-      let s00 = 0, s10 = 0, s20 = 0, s30 = 0, s01 = 0, s11 = 0, s21 = 0, s31 = 0;
+      let s00 = 0,
+        s10 = 0,
+        s20 = 0,
+        s30 = 0,
+        s01 = 0,
+        s11 = 0,
+        s21 = 0,
+        s31 = 0;
       for (let k = 0; k < length; k++) {
         const u = B[b0 + k];
         const v = B[b1 + k];
@@ -177,7 +191,8 @@ export function joined(a, b) {
 export function normalise(map, weight, bias) {
   const { channels, data } = map;
   for (let from = 0; from < data.length; from += channels) {
-    let mean = 0, square = 0;
+    let mean = 0,
+      square = 0;
     for (let c = 0; c < channels; c++) mean += data[from + c];
     mean /= channels;
     for (let c = 0; c < channels; c++) square += (data[from + c] - mean) ** 2;
@@ -214,6 +229,8 @@ function normal(x) {
   const k = Math.floor(place);
   const u = place - k;
   const v = 1 - u;
-  return v * v * ((1 + 2 * u) * VALUES[k] + u * STEP * SLOPES[k])
-    + u * u * ((1 + 2 * v) * VALUES[k + 1] - v * STEP * SLOPES[k + 1]);
+  return (
+    v * v * ((1 + 2 * u) * VALUES[k] + u * STEP * SLOPES[k]) +
+    u * u * ((1 + 2 * v) * VALUES[k + 1] - v * STEP * SLOPES[k + 1])
+  );
 }

@@ -27,8 +27,11 @@ class Separable {
   matrix(t) {
     for (let k = this.chain.length; k <= t; k++) {
       const last = this.discrete && k === this.T; // then x_T is the mean
-      this.chain.push(last ? new Float64Array(this.size ** 2).fill(1 / this.size)
-        : product(this.step(k - 1), this.chain[k - 1], this.size));
+      this.chain.push(
+        last
+          ? new Float64Array(this.size ** 2).fill(1 / this.size)
+          : product(this.step(k - 1), this.chain[k - 1], this.size),
+      );
     }
     return this.chain[t];
   }
@@ -54,9 +57,15 @@ class Separable {
     return sandwich(V, inner, V, n).map(clamp);
   }
 
-  draw() { return null; }
-  infer() { return null; }
-  left() { return null; }
+  draw() {
+    return null;
+  }
+  infer() {
+    return null;
+  }
+  left() {
+    return null;
+  }
 }
 
 /** Gaussian blur, one convolution after another. */
@@ -68,8 +77,12 @@ class Blur extends Separable {
 
   /** The standard deviation of step i. */
   width(i) {
-    const widths = { constant: this.std, incremental: this.std * (i + 1), exponential: Math.exp(this.std * i),
-      special_6: 0.35 + i / 100 };
+    const widths = {
+      constant: this.std,
+      incremental: this.std * (i + 1),
+      exponential: Math.exp(this.std * i),
+      special_6: 0.35 + i / 100,
+    };
     if (!(this.schedule in widths)) throw new ColdlabError(`The page knows no blur schedule ${this.schedule}.`);
     return widths[this.schedule];
   }
@@ -130,10 +143,12 @@ class Mask {
     const n = 2 * this.size;
     for (let k = this.canvases.length; k <= t; k++) {
       const spread = 2 * (this.std * (k - 1 + this.first)) ** 2;
-      this.canvases.push(this.canvases[k - 1].map((F, at) => {
-        const d2 = (Math.floor(at / n) - this.size + 1) ** 2 + ((at % n) - this.size + 1) ** 2;
-        return F * (1 - Math.exp(-d2 / spread));
-      }));
+      this.canvases.push(
+        this.canvases[k - 1].map((F, at) => {
+          const d2 = (Math.floor(at / n) - this.size + 1) ** 2 + ((at % n) - this.size + 1) ** 2;
+          return F * (1 - Math.exp(-d2 / spread));
+        }),
+      );
     }
     return this.canvases[t];
   }
@@ -168,7 +183,7 @@ class Mask {
   }
 }
 
-/** x + s e, with one picture e for all images, a ramp from dark to light: the damage that needs no network (chapter 5). */
+/** x + s e, with one picture e for all, a ramp from dark to light: the damage that needs no network (chapter 5). */
 export class Drift {
   constructor(size, T) {
     Object.assign(this, { size, T, blind: false });
@@ -179,7 +194,9 @@ export class Drift {
     return x0.map((value, at) => value + (t / this.T) * ((2 * (at % n)) / (n - 1) - 1));
   }
 
-  draw() { return null; }
+  draw() {
+    return null;
+  }
 }
 
 const REGISTRY = { blur: Blur, pixelate: Pixelate, mask: Mask };

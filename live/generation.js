@@ -16,7 +16,8 @@ export class Mixture {
   average(value) {
     const total = this.weights.reduce((sum, weight) => sum + weight, 0);
     return Array.from({ length: this.K }, (_, k) =>
-      this.weights.reduce((sum, weight, j) => sum + (weight / total) * value(j, k), 0));
+      this.weights.reduce((sum, weight, j) => sum + (weight / total) * value(j, k), 0),
+    );
   }
 
   /** Row k of factor j begins after 1 + 2 + ... + k entries. */
@@ -28,8 +29,14 @@ export class Mixture {
   /** K numbers; random() is uniform in [0, 1). */
   draw(random = Math.random) {
     let left = random() * this.weights.reduce((sum, weight) => sum + weight, 0);
-    const j = Math.max(0, this.weights.findIndex((weight) => (left -= weight) < 0));
-    return this.from(j, Array.from({ length: this.K }, () => normal(random)));
+    const j = Math.max(
+      0,
+      this.weights.findIndex((weight) => (left -= weight) < 0),
+    );
+    return this.from(
+      j,
+      Array.from({ length: this.K }, () => normal(random)),
+    );
   }
 
   /** means_j + factor_j normals. */
@@ -42,7 +49,10 @@ export class Mixture {
 
   /** The x_t (size, size) that an image with these numbers has. */
   write(numbers) {
-    return this.sum(this.left, numbers.map((value, k) => value * this.gains[k]));
+    return this.sum(
+      this.left,
+      numbers.map((value, k) => value * this.gains[k]),
+    );
   }
 
   /** The numbers of an image (size, size). */
@@ -60,7 +70,10 @@ export class Mixture {
 
   /** The picture that number k stands for. */
   pattern(k) {
-    return this.sum(this.right, Array.from({ length: this.K }, (_, other) => (other === k ? 1 : 0)));
+    return this.sum(
+      this.right,
+      Array.from({ length: this.K }, (_, other) => (other === k ? 1 : 0)),
+    );
   }
 
   sum(directions, amounts) {

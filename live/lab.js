@@ -1,24 +1,23 @@
 /**
  * <cold-lab>: draw or upload a picture, damage it, and watch the trained network restore it.
  *
- * The idea that holds this file together: the reader's settings are read from the controls when they are needed; what is
- * kept beside them is the picture x0, its hole z, the damaged x, and the steps of the last walk.
+ * The idea that holds this file together: the reader's settings are read from the controls when they are needed; kept
+ * beside them are the picture x0, its hole z and the damaged x. `walking.js` has the way back, `making.js` new digits.
  *
  * Attributes: compact (one network, no upload, no modes), mode (restore, make or break, to begin with), network (a name
  * in networks.js), weights (their folder, by default ../weights/ beside this one). Nothing but code and pictures is
  * loaded before the reader touches it.
  */
 
-import { Chart } from "./chart.js";
 import { Client } from "./client.js";
 import { ColdlabError } from "./errors.js";
 import { Making } from "./making.js";
 import { CALLS, NETWORKS, hasHole } from "./networks.js";
 import { Pad } from "./pad.js";
-import { eightBits, opened, rmse, show } from "./pictures.js";
-import { ANSWERS, QUESTIONS, SAMPLERS, template } from "./template.js";
+import { eightBits, opened, show } from "./pictures.js";
+import { QUESTIONS, SAMPLERS, template } from "./template.js";
+import { Walking } from "./walking.js";
 
-const FRAMES = 8; // of a film
 const PHOTOGRAPHS = ["a face", "a flower", "a pagoda"];
 const beside = (name) => new URL(name, import.meta.url).href;
 let labs = 0;
@@ -52,24 +51,45 @@ class ColdLab extends HTMLElement {
     parts.framed.onchange = () => this.renew();
     parts.clean.onclick = (event) => this.place(event);
     parts.clean.onkeydown = (event) => this.shift(event);
-    parts.go.onclick = () => this.guarded(() => this.restore());
-    this.ranged("zoom", (value) => `${Number(value).toFixed(1)} ×`, () => this.pad.zoom(parts.zoom.valueAsNumber));
-    this.ranged("severity", (value) => `${value} of ${this.settings.T}`, () => this.harder());
+    parts.go.onclick = () => this.guarded(() => this.walking.run());
+    this.ranged(
+      "zoom",
+      (value) => `${Number(value).toFixed(1)} ×`,
+      () => this.pad.zoom(parts.zoom.valueAsNumber),
+    );
+    this.ranged(
+      "severity",
+      (value) => `${value} of ${this.settings.T}`,
+      () => this.harder(),
+    );
     this.ranged("wrong", (value) => `${value} (it is ${parts.severity.value})`);
     this.ranged("calls", (value) => value);
     this.ranged("weight", (value) => Number(value).toFixed(2));
-    this.ranged("step", (value) => `${value} of ${parts.step.max}`, () => this.look(parts.step.valueAsNumber));
+    this.ranged(
+      "step",
+      (value) => `${value} of ${parts.step.max}`,
+      () => this.walking.look(parts.step.valueAsNumber),
+    );
     for (const run of [0, 1]) parts[`sampler-${run}`].onchange = () => this.arrange();
     for (const radio of this.querySelectorAll("input[type=radio]")) radio.onchange = () => this.arrange();
     for (const control of ["says", "drift", "told"]) parts[control].onchange = () => this.arrange();
+    this.walking = new Walking(this);
     this.making = this.compact ? null : new Making(this);
     this.guarded(() => this.choose(this.name));
   }
 
-  get settings() { return NETWORKS[this.name]; }
-  get mode() { return this.chosen("mode") ?? "restore"; }
-  get way() { return this.mode === "break" ? this.chosen("way") : "restore"; }
-  get drifts() { return this.way === "nonsense" && this.parts.drift.value !== ""; }
+  get settings() {
+    return NETWORKS[this.name];
+  }
+  get mode() {
+    return this.chosen("mode") ?? "restore";
+  }
+  get way() {
+    return this.mode === "break" ? this.chosen("way") : "restore";
+  }
+  get drifts() {
+    return this.way === "nonsense" && this.parts.drift.value !== "";
+  }
 
   chosen(group) {
     return this.querySelector(`input[name^="${group}-"]:checked`)?.value;
@@ -89,8 +109,12 @@ class ColdLab extends HTMLElement {
   set(name, values) {
     Object.assign(this.parts[name], values);
     const { value, max } = this.parts[name];
-    const words = { severity: `${value} of ${max}`, wrong: `${value} (it is ${this.parts.severity.value})`,
-      step: `${value} of ${max}`, zoom: `${Number(value).toFixed(1)} ×` };
+    const words = {
+      severity: `${value} of ${max}`,
+      wrong: `${value} (it is ${this.parts.severity.value})`,
+      step: `${value} of ${max}`,
+      zoom: `${Number(value).toFixed(1)} ×`,
+    };
     this.parts[`${name}-told`].value = words[name] ?? value;
   }
 
@@ -99,7 +123,8 @@ class ColdLab extends HTMLElement {
     try {
       return await work();
     } catch (error) {
-      this.parts[where].textContent = error instanceof ColdlabError ? error.message : `Something went wrong: ${error.message}`;
+      this.parts[where].textContent =
+        error instanceof ColdlabError ? error.message : `Something went wrong: ${error.message}`;
       this.parts.progress.hidden = true;
     }
   }
@@ -108,7 +133,7 @@ class ColdLab extends HTMLElement {
   async choose(name) {
     const before = this.settings.kind;
     this.name = name;
-    this.stop();
+    this.walking.stop();
     const { parts, settings } = this;
     const { T, kind } = settings;
     parts.results.hidden = true;
@@ -120,14 +145,20 @@ class ColdLab extends HTMLElement {
     this.z = null;
     this.arrange();
     this.picks = await pictures(kind);
-    parts.picks.replaceChildren(...this.picks.map(({ picture, title }, k) => {
-      const button = Object.assign(document.createElement("button"), { type: "button", title, onclick: () => this.pick(k) });
-      button.setAttribute("aria-label", title);
-      const canvas = Object.assign(document.createElement("canvas"), { width: 64, height: 64 });
-      canvas.getContext("2d").drawImage(picture, 0, 0, 64, 64);
-      button.append(canvas);
-      return button;
-    }));
+    parts.picks.replaceChildren(
+      ...this.picks.map(({ picture, title }, k) => {
+        const button = Object.assign(document.createElement("button"), {
+          type: "button",
+          title,
+          onclick: () => this.pick(k),
+        });
+        button.setAttribute("aria-label", title);
+        const canvas = Object.assign(document.createElement("canvas"), { width: 64, height: 64 });
+        canvas.getContext("2d").drawImage(picture, 0, 0, 64, 64);
+        button.append(canvas);
+        return button;
+      }),
+    );
     if (this.pad.empty || kind !== before) this.pick(kind === "digit" ? 3 : 0);
     else this.renew();
   }
@@ -148,13 +179,19 @@ class ColdLab extends HTMLElement {
   arrange() {
     const { parts, mode, way, settings } = this;
     for (const part of this.querySelectorAll("[data-full]")) part.hidden = this.compact;
-    for (const part of this.querySelectorAll("[data-modes]")) part.hidden = !part.dataset.modes.split(" ").includes(mode);
+    for (const part of this.querySelectorAll("[data-modes]"))
+      part.hidden = !part.dataset.modes.split(" ").includes(mode);
     for (const part of this.querySelectorAll("[data-ways]")) part.hidden = part.dataset.ways !== way;
     const digit = settings.kind === "digit";
-    parts.hint.textContent = digit ? "Draw a digit with finger, pen or mouse; pick one; or press a key from 0 to 9."
+    parts.hint.textContent = digit
+      ? "Draw a digit with finger, pen or mouse; pick one; or press a key from 0 to 9."
       : "Pick one or upload yours; drag it, or use the arrow keys, to cut.";
-    parts.pad.setAttribute("aria-label", digit ? "Drawing area. Press a key from 0 to 9 to have that digit written."
-      : "The picture. The arrow keys move the cut.");
+    parts.pad.setAttribute(
+      "aria-label",
+      digit
+        ? "Drawing area. Press a key from 0 to 9 to have that digit written."
+        : "The picture. The arrow keys move the cut.",
+    );
     parts["framed-row"].hidden = !digit || this.compact;
     parts["zoom-row"].hidden = digit;
     parts.clear.hidden = !digit;
@@ -198,21 +235,30 @@ class ColdLab extends HTMLElement {
   load() {
     const { progress, status } = this.parts;
     let shown = false;
-    return this.client.ask("load", { network: this.name }, ({ loaded }) => {
-      shown = true;
-      progress.hidden = loaded === 1;
-      progress.value = loaded;
-      status.textContent = loaded < 1 ? "The network is on its way (2 MB, once)." : "";
-    }).then(() => { if (shown) status.textContent = ""; });
+    return this.client
+      .ask("load", { network: this.name }, ({ loaded }) => {
+        shown = true;
+        progress.hidden = loaded === 1;
+        progress.value = loaded;
+        status.textContent = loaded < 1 ? "The network is on its way (2 MB, once)." : "";
+      })
+      .then(() => {
+        if (shown) status.textContent = "";
+      });
   }
 
   /** Damage the picture anew; of many wishes in a row the last is what counts. */
   harder() {
-    this.stop();
+    this.walking.stop();
     if (!this.x0) return;
     this.stale = true;
-    if (!this.client.worker) { // nothing is loaded before the reader touches the lab
-      show(this.parts.damaged, this.x0.map(() => 0), this.settings.size);
+    if (!this.client.worker) {
+      // nothing is loaded before the reader touches the lab
+      show(
+        this.parts.damaged,
+        this.x0.map(() => 0),
+        this.settings.size,
+      );
       this.parts["damaged-told"].textContent = "what is left of it: touch anything to see";
       return;
     }
@@ -245,7 +291,9 @@ class ColdLab extends HTMLElement {
     if (!hasHole(this.name)) return;
     const box = this.parts.clean.getBoundingClientRect();
     const share = [(event.clientY - box.top) / box.height, (event.clientX - box.left) / box.width];
-    this.z = share.map((value) => Math.min(this.settings.size - 1, Math.max(0, Math.floor(value * this.settings.size))));
+    this.z = share.map((value) =>
+      Math.min(this.settings.size - 1, Math.max(0, Math.floor(value * this.settings.size))),
+    );
     this.harder();
   }
 
@@ -256,110 +304,6 @@ class ColdLab extends HTMLElement {
     this.z = this.z.map((value, axis) => Math.min(this.settings.size - 1, Math.max(-1, value + step[axis])));
     this.harder();
   }
-
-  stop() {
-    this.walk?.cancel();
-    this.walk = null;
-  }
-
-  /** Walk back by both samplers, and show every step. */
-  async restore() {
-    const { parts, settings, way, name } = this;
-    this.stop();
-    if (this.pad.empty) throw new ColdlabError("Draw or pick a picture first.");
-    await this.load();
-    this.harder();
-    await this.damaging;
-    const t = way === "severity" ? parts.wrong.valueAsNumber : parts.severity.valueAsNumber;
-    const calls = Math.min(t, parts.calls.valueAsNumber);
-    const runs = this.samplers().map((sampler) => sampler === "single" ? { sampler: "improved", calls: 1 }
-      : { sampler, calls, weight: sampler === "averaged" ? parts.weight.valueAsNumber : undefined });
-    const [x0, x] = [this.x0, this.x];
-    this.steps = runs.map(() => [{ x, x0: null, r: t }]);
-    parts.results.hidden = false;
-    for (const run of [0, 1]) {
-      parts[`film-${run}`].replaceChildren();
-      show(parts[`truth-${run}`], x0, settings.size);
-    }
-    parts.reading.textContent = "";
-    parts.words.innerHTML = ANSWERS[this.compact ? "compact" : way];
-    const most = Math.max(...runs.map((run) => run.calls));
-    this.chart = new Chart(parts.chart, this.samplers().map((sampler) => SAMPLERS[sampler]), most, rmse(x, x0));
-    this.set("step", { max: most, value: 0 });
-    this.look(0);
-    const says = way === "nonsense" ? (parts.says.value === "noise" ? "noise" : this.other()) : null;
-    const rounded = way === "eight" && parts.told.checked;
-    const asked = { network: name, x, t, z: null, rounded, says, drift: this.drifts, runs };
-    parts.status.textContent = "On the way back …"; // the steps themselves would be too much to hear
-    const walk = this.client.ask("walk", asked, (part) => this.walk === walk && this.step(part, runs));
-    this.walk = walk;
-    const { cancelled } = await walk;
-    if (cancelled || this.walk !== walk) return;
-    await this.finish(runs);
-  }
-
-  /** One step of one walk. */
-  step({ run, x, x0, r, calls, place }, runs) {
-    if (place) return (this.found = place);
-    const { parts, settings } = this;
-    this.steps[run].push({ x, x0, r });
-    this.chart.add(run, rmse(x, this.x0));
-    const frame = (k) => Math.floor((k * FRAMES) / runs[run].calls);
-    if (frame(calls) > frame(calls - 1)) {
-      const pair = document.createElement("div");
-      for (const image of [x, x0]) {
-        const canvas = document.createElement("canvas");
-        show(canvas, image, settings.size);
-        pair.append(canvas);
-      }
-      parts[`film-${run}`].append(pair);
-    }
-    const most = Math.max(...this.steps.map((steps) => steps.length - 1));
-    this.set("step", { value: most });
-    this.look(most);
-  }
-
-  /** Show step k of both walks; a shorter one stays at its end. */
-  look(k) {
-    const { parts, settings } = this;
-    this.steps.forEach((steps, run) => {
-      const { x, x0, r } = steps[Math.min(k, steps.length - 1)];
-      show(parts[`state-${run}`], x, settings.size);
-      show(parts[`guess-${run}`], x0 ?? x.map(() => 0), settings.size);
-      const error = rmse(x, this.x0).toFixed(3);
-      parts[`state-${run}-told`].textContent = `state, t = ${r}; error ${error}`;
-      parts[`guess-${run}-told`].textContent = x0 ? "guess" : "no guess yet";
-      parts[`state-${run}`].setAttribute("aria-label", `${parts[`name-${run}`].textContent}, state at t = ${r}, error ${error}`);
-    });
-  }
-
-  async finish(runs) {
-    const { parts, settings } = this;
-    const names = this.samplers().map((sampler) => SAMPLERS[sampler]);
-    const ends = this.steps.map((steps) => steps.at(-1).x);
-    const errors = ends.map((end) => rmse(end, this.x0));
-    const better = Math.abs(errors[0] - errors[1]) < 0.002 ? "They end equally near to your picture."
-      : `${names[errors[0] < errors[1] ? 0 : 1]} ends nearer to your picture.`;
-    const found = hasHole(this.name) && !this.drifts ? ` The hole was found at row ${this.found[0]}, column ${this.found[1]}; it is at ${this.z.join(", ")}.` : "";
-    parts.status.textContent = `Error left: ${names.map((name, run) => `${name} ${errors[run].toFixed(3)}`).join(", ")}. ${better}${found}`;
-    if (!settings.eyes) return;
-    const images = [this.x0, ...ends];
-    const readings = await this.client.ask("read", { network: `${settings.eyes}-classifier`, images });
-    const said = readings.map((shares) => {
-      const best = shares.indexOf(Math.max(...shares));
-      return `${settings.classes?.[best] ?? best} (${Math.round(100 * shares[best])} % sure)`;
-    });
-    parts.reading.textContent = `A classifier of ${settings.classes ? "photographs" : "digits"} reads your picture as ${said[0]}, `
-      + `${names[0]}’s result as ${said[1]}, and ${names[1]}’s as ${said[2]}.`;
-  }
-
-  /** Another picture of the same kind, for nonsense. */
-  other() {
-    const pad = new Pad(document.createElement("canvas"));
-    const digit = this.settings.kind === "digit";
-    pad.take(this.picks[digit ? 5 : 1].picture, { writing: digit, plain: true });
-    return pad.image(this.settings.size, digit ? this.settings.box : null);
-  }
 }
 
 /** The largest difference of two pixels of one channel, at most; black to white is 2. */
@@ -369,10 +313,14 @@ function contrast(x) {
 
 /** The pictures to begin with, [{picture, title}]. */
 async function pictures(kind) {
-  const [file, side, titles] = kind === "digit"
-    ? ["digits.png", 32, Array.from({ length: 10 }, (_, k) => `the digit ${k}`)] : ["photographs.png", 64, PHOTOGRAPHS];
+  const [file, side, titles] =
+    kind === "digit"
+      ? ["digits.png", 32, Array.from({ length: 10 }, (_, k) => `the digit ${k}`)]
+      : ["photographs.png", 64, PHOTOGRAPHS];
   const blob = await (await fetch(beside(file))).blob();
-  return Promise.all(titles.map(async (title, k) => ({ title, picture: await createImageBitmap(blob, k * side, 0, side, side) })));
+  return Promise.all(
+    titles.map(async (title, k) => ({ title, picture: await createImageBitmap(blob, k * side, 0, side, side) })),
+  );
 }
 
 /** The style sheet of the lab, once per page. */
@@ -381,7 +329,9 @@ function styled() {
   const there = document.querySelector(`link[href="${href}"]`);
   const link = there ?? Object.assign(document.createElement("link"), { rel: "stylesheet", href });
   if (!there) document.head.append(link);
-  return link.sheet ? null : new Promise((done) => (link.addEventListener("load", done), link.addEventListener("error", done)));
+  return link.sheet
+    ? null
+    : new Promise((done) => (link.addEventListener("load", done), link.addEventListener("error", done)));
 }
 
 customElements.define("cold-lab", ColdLab);

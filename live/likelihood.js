@@ -21,7 +21,12 @@ export function likeliest(x, canvas, n, left) {
   let z = null;
   for (let round = 0; round < 2; round++) {
     const v = canvas.map((F) => Math.max(scale, TAU2) * F * F + TAU2);
-    z = leastSurprising(v.map((value) => channels * Math.log(value)), v.map((value) => 1 / value), energy, n);
+    z = leastSurprising(
+      v.map((value) => channels * Math.log(value)),
+      v.map((value) => 1 / value),
+      energy,
+      n,
+    );
     const F = left(z);
     const F2 = F.map((value) => value * value);
     scale = sum(energy.map((e, at) => e * F2[at])) / (channels * sum(F2.map((f) => f * f)));
@@ -54,11 +59,19 @@ function amongNeighbours(x, n, z, left) {
     for (const right of [-1, 0, 1]) {
       const candidate = [z[0] + down, z[1] + right].map((p) => Math.min(n - 1, Math.max(-1, p)));
       const F2 = left(candidate).map((F) => F * F);
-      const weights = smoothed(G, F2.map((f) => f * f), n);
+      const weights = smoothed(
+        G,
+        F2.map((f) => f * f),
+        n,
+      );
       let surprise = 0;
       for (let c = 0; c < x.length; c += F2.length) {
         const energy = x.slice(c, c + F2.length).map((value) => value * value);
-        const around = smoothed(G, energy.map((e, at) => e * F2[at]), n);
+        const around = smoothed(
+          G,
+          energy.map((e, at) => e * F2[at]),
+          n,
+        );
         for (let at = 0; at < F2.length; at++) {
           const v = ((around[at] + 1e-3 * anywhere) / (weights[at] + 1e-3)) * F2[at] + TAU2;
           surprise += Math.log(v) + energy[at] / v;

@@ -63,10 +63,12 @@ export function svd(A, n) {
 
 /** Turn rows at p and q of W (and of V) into a right angle; whether they were not at one already. */
 function turn(W, V, p, q, n) {
-  let a = 0, b = 0, dot = 0;
+  let a = 0,
+    b = 0,
+    dot = 0;
   for (let i = 0; i < n; i++) {
     const [u, v] = [W[p + i], W[q + i]];
-    (a += u * u), (b += v * v), (dot += u * v);
+    ((a += u * u), (b += v * v), (dot += u * v));
   }
   if (Math.abs(dot) <= 1e-15 * Math.sqrt(a * b)) return false;
   const half = (b - a) / (2 * dot);

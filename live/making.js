@@ -28,10 +28,15 @@ export class Making {
     const patterns = await client.ask("patterns", { network: name, size: settings.size });
     this.sliders = patterns.map((pattern, k) => {
       const label = document.createElement("label");
-      label.innerHTML = `<canvas aria-hidden="true"></canvas><span class="lab-hidden">number ${k + 1} of ${patterns.length}</span>
+      label.innerHTML = `<canvas aria-hidden="true"></canvas>
+        <span class="lab-hidden">number ${k + 1} of ${patterns.length}</span>
         <input type="range" min="${-REACH}" max="${REACH}" step="0.05" value="0"><output>0.0</output>`;
       const most = pattern.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
-      show(label.querySelector("canvas"), pattern.map((value) => value / most), settings.size);
+      show(
+        label.querySelector("canvas"),
+        pattern.map((value) => value / most),
+        settings.size,
+      );
       const slider = label.querySelector("input");
       slider.oninput = () => this.run({ numbers: this.sliders.map(({ valueAsNumber }) => valueAsNumber) }, false);
       parts.numbers.append(label);
@@ -43,13 +48,15 @@ export class Making {
   /** Make a picture of numbers, of an image's, or of drawn ones. keep: put it in the gallery. */
   run(asked, keep = true) {
     this.next = { asked, keep };
-    this.busy ??= this.lab.guarded(async () => {
-      while (this.next) {
-        const { asked: latest, keep: kept } = this.next;
-        this.next = null;
-        await this.make(latest, kept);
-      }
-    }, "new-status").finally(() => (this.busy = null));
+    this.busy ??= this.lab
+      .guarded(async () => {
+        while (this.next) {
+          const { asked: latest, keep: kept } = this.next;
+          this.next = null;
+          await this.make(latest, kept);
+        }
+      }, "new-status")
+      .finally(() => (this.busy = null));
   }
 
   async make(asked, keep) {
@@ -66,7 +73,11 @@ export class Making {
     show(parts.start, visible(start.x), settings.size);
     let last = null;
     const run = { sampler: "averaged", weight: 0.1, calls: parts["new-calls"].valueAsNumber };
-    await client.ask("walk", { network: lab.name, x: start.x, t: start.t, z: null, runs: [run] }, ({ x }) => (last = x));
+    await client.ask(
+      "walk",
+      { network: lab.name, x: start.x, t: start.t, z: null, runs: [run] },
+      ({ x }) => (last = x),
+    );
     show(parts.made, last, settings.size);
     const [reading] = await client.ask("read", { network: `${settings.eyes}-classifier`, images: [last] });
     const best = reading.indexOf(Math.max(...reading));

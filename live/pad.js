@@ -62,14 +62,21 @@ export class Pad extends EventTarget {
     context.fillStyle = "black";
     context.fillRect(0, 0, VIEW, VIEW);
     if (this.picture) this.put(context, cut(this.picture, this.place, VIEW / 2), VIEW / 2, 3);
-    if (this.ink) this.put(context, this.ink.map((value) => 2 * value - 1), 140, 1);
+    if (this.ink)
+      this.put(
+        context,
+        this.ink.map((value) => 2 * value - 1),
+        140,
+        1,
+      );
     draw(context, this.strokes, PEN);
   }
 
   put(context, x, size, channels) {
     const pixels = new ImageData(size, size);
     for (let at = 0; at < size * size; at++) {
-      for (let c = 0; c < 3; c++) pixels.data[4 * at + c] = (x[(channels === 3 ? c : 0) * size * size + at] + 1) * 127.5;
+      for (let c = 0; c < 3; c++)
+        pixels.data[4 * at + c] = (x[(channels === 3 ? c : 0) * size * size + at] + 1) * 127.5;
       pixels.data[4 * at + 3] = 255;
     }
     const between = Object.assign(document.createElement("canvas"), { width: size, height: size });
@@ -121,13 +128,14 @@ export class Pad extends EventTarget {
     const kept = (middle, length) => Math.min(1 - side / length / 2, Math.max(side / length / 2, middle));
     this.place.x = kept(this.place.x + (right * side) / width, width);
     this.place.y = kept(this.place.y + (down * side) / height, height);
-    if (tell) this.paint(), this.tell();
+    if (tell) (this.paint(), this.tell());
   }
 
   key(event) {
     const arrows = { ArrowLeft: [-0.05, 0], ArrowRight: [0.05, 0], ArrowUp: [0, -0.05], ArrowDown: [0, 0.05] };
     if (this.picture && event.key in arrows) this.pan(...arrows[event.key]);
-    else if (this.drawing && /^[0-9]$/.test(event.key)) this.dispatchEvent(new CustomEvent("key", { detail: Number(event.key) }));
+    else if (this.drawing && /^[0-9]$/.test(event.key))
+      this.dispatchEvent(new CustomEvent("key", { detail: Number(event.key) }));
     else return;
     event.preventDefault();
   }

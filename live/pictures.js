@@ -78,7 +78,12 @@ export function cut(picture, { x, y, zoom }, size, channels = 3) {
 /** Strokes, [[[x, y], ...], ...] from 0 to 1, drawn on a canvas. */
 export function draw(context, strokes, width) {
   const { canvas } = context;
-  Object.assign(context, { lineWidth: width * canvas.width, lineCap: "round", lineJoin: "round", strokeStyle: "white" });
+  Object.assign(context, {
+    lineWidth: width * canvas.width,
+    lineCap: "round",
+    lineJoin: "round",
+    strokeStyle: "white",
+  });
   for (const stroke of strokes) {
     context.beginPath();
     stroke.forEach(([x, y], k) => context[k ? "lineTo" : "moveTo"](x * canvas.width, y * canvas.width));
@@ -142,8 +147,9 @@ export function framed(ink, size, box = null) {
     });
     scale = box / Math.max(...extent);
     const mass = ink.reduce((sum, value) => sum + value, 0);
-    middle = [(at) => at % SIDE, (at) => Math.floor(at / SIDE)].map((place) =>
-      ink.reduce((sum, value, at) => sum + value * (place(at) + 0.5), 0) / mass);
+    middle = [(at) => at % SIDE, (at) => Math.floor(at / SIDE)].map(
+      (place) => ink.reduce((sum, value, at) => sum + value * (place(at) + 0.5), 0) / mass,
+    );
   }
   const FINE = 6; // points a side at which the ink under a pixel is read
   const out = new Float64Array(size * size);
@@ -162,6 +168,8 @@ function between(ink, x, y) {
   const [left, top] = [Math.floor(x), Math.floor(y)];
   const [u, v] = [x - left, y - top];
   const read = (i, j) => (i >= 0 && i < SIDE && j >= 0 && j < SIDE ? ink[j * SIDE + i] : 0);
-  return (1 - v) * ((1 - u) * read(left, top) + u * read(left + 1, top))
-    + v * ((1 - u) * read(left, top + 1) + u * read(left + 1, top + 1));
+  return (
+    (1 - v) * ((1 - u) * read(left, top) + u * read(left + 1, top)) +
+    v * ((1 - u) * read(left, top + 1) + u * read(left + 1, top + 1))
+  );
 }

@@ -18,7 +18,14 @@ export function parse(buffer) {
   }
   const { __metadata__: metadata = {}, ...entries } = header;
   const tensors = {};
-  for (const [name, { dtype, shape, data_offsets: [from, to] }] of Object.entries(entries)) {
+  for (const [
+    name,
+    {
+      dtype,
+      shape,
+      data_offsets: [from, to],
+    },
+  ] of Object.entries(entries)) {
     if (end + to > buffer.byteLength) throw new ColdlabError("These weights were cut short; load the page again.");
     const bytes = buffer.slice(end + from, end + to);
     if (dtype !== "F16" && dtype !== "F32") throw new ColdlabError(`${name} is ${dtype}; the page reads F16 and F32.`);
@@ -51,7 +58,7 @@ export async function download(url, told = () => {}) {
   const total = Number(answer.headers.get("content-length"));
   const parts = [];
   let length = 0;
-  for (const reader = answer.body.getReader(); ; ) {
+  for (const reader = answer.body.getReader(); ;) {
     const { done, value } = await reader.read();
     if (done) break;
     parts.push(value);

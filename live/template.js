@@ -14,39 +14,54 @@ export const SAMPLERS = {
   averaged: "Averaged",
 };
 
-export const LONG = { single: "One call of the network", naive: "Algorithm 1 (naive)", improved: "Algorithm 2 (improved)",
-  averaged: "Averaged (Algorithm 2 by the mean of the guesses)" };
+export const LONG = {
+  single: "One call of the network",
+  naive: "Algorithm 1 (naive)",
+  improved: "Algorithm 2 (improved)",
+  averaged: "Averaged (Algorithm 2 by the mean of the guesses)",
+};
 
-const options = (table, chosen) => Object.entries(table)
-  .map(([value, text]) => `<option value="${value}"${value === chosen ? " selected" : ""}>${text}</option>`).join("");
+const options = (table, chosen) =>
+  Object.entries(table)
+    .map(([value, text]) => `<option value="${value}"${value === chosen ? " selected" : ""}>${text}</option>`)
+    .join("");
 
 const range = (part, text, attributes) =>
   `<label class="lab-range" data-part="${part}-row"><span>${text}</span>
    <input type="range" data-part="${part}" ${attributes}><output data-part="${part}-told"></output></label>`;
 
-const picture = (part, caption, small = false) =>
-  `<figure${small ? ' class="lab-small-picture"' : ""}><canvas data-part="${part}" role="img" aria-label="${caption}" width="32" height="32"></canvas>
+const picture = (part, caption) =>
+  `<figure><canvas data-part="${part}" role="img" aria-label="${caption}" width="32" height="32"></canvas>
    <figcaption data-part="${part}-told">${caption}</figcaption></figure>`;
 
 const column = (run, chosen) =>
   `<div class="lab-column lab-run-${run}"><p class="lab-name" data-part="name-${run}">${SAMPLERS[chosen]}</p>
    <div class="lab-states">${picture(`state-${run}`, "state")}
-   <div>${picture(`truth-${run}`, "yours", true)}${picture(`guess-${run}`, "guess", true)}</div></div>
+   <div>${picture(`truth-${run}`, "yours")}${picture(`guess-${run}`, "guess")}</div></div>
    <div class="lab-film" data-part="film-${run}" data-full></div></div>`;
 
 export const QUESTIONS = {
-  restore: "Before you press: both walks start from the same damaged picture and ask the same network. Which one will end nearer to your picture?",
-  eight: "Saved as a PNG, the damaged picture keeps 256 levels of brightness, and looks the same to you. Will the network still find the picture in it?",
-  severity: "The network and the sampler believe what they are told about the damage. Which is worse for them: to be told too little, or too much?",
-  nonsense: "Algorithm 2 is said to forgive the network. So take the network away, and answer with nonsense in every call. Will the picture come back? Try both kinds of damage.",
+  restore:
+    "Before you press: both walks start from the same damaged picture and ask the same network. Which one will end nearer to your picture?",
+  eight:
+    "Saved as a PNG, the damaged picture keeps 256 levels of brightness, and looks the same to you. Will the network still find the picture in it?",
+  severity:
+    "The network and the sampler believe what they are told about the damage. Which is worse for them: to be told too little, or too much?",
+  nonsense:
+    "Algorithm 2 is said to forgive the network. So take the network away, and answer with nonsense in every call. Will the picture come back? Try both kinds of damage.",
 };
 
 export const ANSWERS = {
-  compact: "<b>Large:</b> the state, on its way from the damaged picture. <b>Guess:</b> what the network believes was there, judging by the state. The error is the root mean squared one; black to white is 1.",
-  restore: "<b>Large:</b> the state, on its way from the damaged picture. <b>Guess:</b> what the network believes was there, judging by the state. <b>Rows:</b> states above guesses, from the first calls to the last. <b>The curve:</b> how far the state is from your picture (root mean squared error; black to white is 1).",
-  eight: "Under a strong blur, pixels differ by so little that rounding takes away most of what the network needs. If nobody tells it, it takes the steps of rounding for the picture. If it is told, it trusts only what a rounded picture can hold, and makes up the rest. How well that goes depends on the network: try the small one of the chapters, which met rounded pictures in training.",
-  severity: "The network judges faint differences by the severity that it is told. Told too little, it takes what is left for a faint picture, and finds hardly anything in it. Told too much, it takes it for a strong one, and makes up shapes that nobody drew.",
-  nonsense: "Where damage adds the same to every image, Algorithm 2 subtracts it step by step, and any answer of R cancels out: no network was needed. Where damage depends on the image, as a blur or a hole does, the answers stay in the result. That is Theorem 1 of <i>What Algorithm 2 forgives</i> (chapter 5).",
+  compact:
+    "<b>Large:</b> the state, on its way from the damaged picture. <b>Guess:</b> what the network believes was there, judging by the state. The error is the root mean squared one; black to white is 1.",
+  restore:
+    "<b>Large:</b> the state, on its way from the damaged picture. <b>Guess:</b> what the network believes was there, judging by the state. <b>Rows:</b> states above guesses, from the first calls to the last. <b>The curve:</b> how far the state is from your picture (root mean squared error; black to white is 1).",
+  eight:
+    "Under a strong blur, pixels differ by so little that rounding takes away most of what the network needs. If nobody tells it, it takes the steps of rounding for the picture. If it is told, it trusts only what a rounded picture can hold, and makes up the rest. How well that goes depends on the network: try the small one of the chapters, which met rounded pictures in training.",
+  severity:
+    "The network judges faint differences by the severity that it is told. Told too little, it takes what is left for a faint picture, and finds hardly anything in it. Told too much, it takes it for a strong one, and makes up shapes that nobody drew.",
+  nonsense:
+    "Where damage adds the same to every image, Algorithm 2 subtracts it step by step, and any answer of R cancels out: no network was needed. Where damage depends on the image, as a blur or a hole does, the answers stay in the result. That is Theorem 1 of <i>What Algorithm 2 forgives</i> (chapter 5).",
 };
 
 /** The lab's HTML. uid: a name for its radio buttons, one per lab on a page. */
@@ -57,7 +72,9 @@ export function template(uid, network, compact, left, right) {
     `<label><input type="radio" name="${group}-${uid}" value="${value}"${checked ? " checked" : ""}><span>${text}</span></label>`;
   return `
 <div class="lab-modes" role="radiogroup" aria-label="What to do" data-full>
-  ${Object.entries(modes).map(([value, text], k) => radio("mode", value, text, k === 0)).join("")}
+  ${Object.entries(modes)
+    .map(([value, text], k) => radio("mode", value, text, k === 0))
+    .join("")}
 </div>
 <label class="lab-choice" data-full><span>The network has learnt to mend</span> <select data-part="network">${options(titles, network)}</select></label>
 <section aria-label="A picture" data-modes="restore break">

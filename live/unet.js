@@ -5,7 +5,19 @@
  * severity (a shift per channel), and thinks (two 3 x 3 convolutions). Layers have the names that they have in Python.
  */
 
-import { blank, convolve, corners, enlarge, filters, gelu, glasses, joined, look, multiply, normalise } from "./convolution.js";
+import {
+  blank,
+  convolve,
+  corners,
+  enlarge,
+  filters,
+  gelu,
+  glasses,
+  joined,
+  look,
+  multiply,
+  normalise,
+} from "./convolution.js";
 import { FLOAT32, make } from "./degradations.js";
 import { ColdlabError } from "./errors.js";
 
@@ -14,7 +26,10 @@ class Block {
     this.padding = padding;
     this.look = glasses(find("look.weight"), find("look.bias"));
     this.hear = find("hear.1.weight", null) && linear(find, "hear.1");
-    this.norm = find("think.0.weight", null) && { weight: find("think.0.weight").data, bias: find("think.0.bias").data };
+    this.norm = find("think.0.weight", null) && {
+      weight: find("think.0.weight").data,
+      bias: find("think.0.bias").data,
+    };
     this.wide = filters(find("think.1.weight"), find("think.1.bias"));
     this.narrow = filters(find("think.3.weight"), find("think.3.bias"));
     this.carry = find("carry.weight", null) && filters(find("carry.weight"), find("carry.bias"));
@@ -39,7 +54,10 @@ class Block {
 
 /** vector -> weight vector + bias. */
 function linear(find, name) {
-  const { shape: [outputs, inputs], data } = find(`${name}.weight`);
+  const {
+    shape: [outputs, inputs],
+    data,
+  } = find(`${name}.weight`);
   const bias = find(`${name}.bias`).data;
   return (vector) => {
     const out = new Float32Array(outputs);
@@ -51,7 +69,15 @@ function linear(find, name) {
 /** The network alone: what it is shown (inputs, size, size) and t -> x0_hat (channels, size, size), Float32Arrays. */
 export class UNet {
   constructor(tensors, config) {
-    const known = { mults: [1, 1, 2], attention: [], patch: 4, residual: false, padding: "zeros", refine: 0, ...config };
+    const known = {
+      mults: [1, 1, 2],
+      attention: [],
+      patch: 4,
+      residual: false,
+      padding: "zeros",
+      refine: 0,
+      ...config,
+    };
     if (known.attention.length) throw new ColdlabError("This network has attention, which the page cannot run yet.");
     if (known.classes) throw new ColdlabError("This network is told a class, which the page cannot do yet.");
     Object.assign(this, known);
@@ -84,13 +110,19 @@ export class UNet {
     const image = channelsLast(seen, this.size);
     let h = folded(image, this.patch);
     const passed = [];
-    for (const { blocks: [first, second], shrink } of this.down) {
+    for (const {
+      blocks: [first, second],
+      shrink,
+    } of this.down) {
       h = second.run(first.run(h, e), e);
       passed.push(h);
       if (shrink) h = convolve(h, shrink, { stride: 2, margin: 1 });
     }
     h = this.middle[1].run(this.middle[0].run(h, e), e);
-    for (const { blocks: [first, second], enlarge: parts } of this.up) {
+    for (const {
+      blocks: [first, second],
+      enlarge: parts,
+    } of this.up) {
       h = enlarge(second.run(first.run(joined(h, passed.pop()), e), e), parts);
     }
     h = unfolded(convolve(this.last.run(h), this.out), this.patch);
@@ -169,7 +201,7 @@ export function restorer({ metadata, tensors }) {
   const net = new UNet(tensors, config);
   const plain = (x, t) => Float64Array.from(net.run(Float32Array.from(x), t));
   const preconditioned = (x, t, { eps = FLOAT32, z = null } = {}) => {
-    const hole = D.blind ? z ?? D.infer(x, t) : null;
+    const hole = D.blind ? (z ?? D.infer(x, t)) : null;
     const [inverse, left] = [D.inverse(x, t, eps, hole), D.left(t, hole)];
     const x0 = Float64Array.from(net.run(Float32Array.from([...x, ...(left ?? []), ...inverse]), t));
     if (!left) return x0;

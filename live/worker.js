@@ -1,7 +1,7 @@
 /**
  * The networks at work, in a thread of their own, so that the page never freezes.
  *
- * The idea that holds this file together: a question {id, job, ...} gets any number of parts {id, part}, then one answer
+ * The idea that holds this file together: a question {id, job, ...} gets any number of parts {id, part}, then an answer,
  * {id, done} or {id, error}. {cancel: id} stops a walk after the call that it is in.
  */
 
@@ -25,8 +25,14 @@ function once(url, make, tell) {
   return kept.get(url);
 }
 
-const weights = (make) => ({ base, network }, tell) =>
-  once(`${base}${network}.safetensors`, (file) => make(parse(file)), (loaded) => tell({ loaded }));
+const weights =
+  (make) =>
+  ({ base, network }, tell) =>
+    once(
+      `${base}${network}.safetensors`,
+      (file) => make(parse(file)),
+      (loaded) => tell({ loaded }),
+    );
 const restoring = weights(restorer);
 const reading = weights(classifier);
 
@@ -42,7 +48,7 @@ const JOBS = {
     await restoring(asked, tell);
   },
 
-  /** {x, z}: x0 at severity t, and where its hole lies. drift: add the ramp of chapter 5 in place of the network's D. */
+  /** {x, z}: x0 at severity t, and where its hole lies. drift: add the ramp of chapter 5 in place of D. */
   async damage({ x0, t, z, drift, ...asked }, tell) {
     const { D } = await restoring(asked, tell);
     const damage = drift ? new Drift(D.size, D.T) : D;
@@ -64,12 +70,13 @@ const JOBS = {
       noise: (state) => state.map(() => 2 * Math.random() - 1),
       picture: () => says,
     }[says === "noise" ? "noise" : says ? "picture" : "network"];
-    const place = damage.blind ? z ?? damage.infer(x, t) : null;
+    const place = damage.blind ? (z ?? damage.infer(x, t)) : null;
     if (damage.blind) tell({ place });
     const walks = runs.map(({ sampler, weight, calls }) =>
-      SAMPLERS[sampler](answer, damage, x, place, evenly(t, Math.min(calls, t)), weight));
+      SAMPLERS[sampler](answer, damage, x, place, evenly(t, Math.min(calls, t)), weight),
+    );
     const calls = runs.map(() => 0);
-    for (let going = true; going; ) {
+    for (let going = true; going;) {
       going = false;
       for (const [run, walk] of walks.entries()) {
         const { done, value } = walk.next();

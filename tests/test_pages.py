@@ -165,6 +165,17 @@ def test_every_control_has_the_name_that_is_seen(pages):
         assert not re.search(r'search-button-field[^>]*aria-label="Search"', text)
 
 
+def test_the_lab_lies_where_its_pages_look_for_it(pages):
+    static = pages / "_static"
+    for folder, laid_out in (("live", "live"), ("coldlab/weights", "weights")):
+        files = [path for path in (chapters.ROOT / folder).iterdir() if path.suffix != ".md"]
+        assert {path.name: (static / laid_out / path.name).read_bytes() for path in files} == {
+            path.name: path.read_bytes() for path in files
+        }
+    for name in ("index", "lab"):
+        assert "../_static/live/lab.js" in (pages / "book" / f"{name}.html").read_text(encoding="utf-8")
+
+
 def test_formulas_were_there_to_be_typeset(pages):
     texts = [(pages / "book" / f"{source.stem}.html").read_text(encoding="utf-8") for source in chapters.sources()]
     assert all('class="math' in text for text in texts)

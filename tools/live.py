@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 import torch
-from landing import face, flower
+from landing import at_one_size, face, flower, strip
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
@@ -65,8 +65,7 @@ def still():
     x_T = R.D(x0, R.D.T)
     severities = sampling.evenly(R.D.T, 4)
     states = [x for _, x, _ in sampling.averaged(R, R.D, x_T, severities=severities)]
-    shown = torch.nn.functional.pad(torch.cat([x0, x_T, *states]), (2, 2, 2, 2), value=1.0)
-    image = sheet(shown).resize((36 * 2 * len(shown), 72), Image.NEAREST)
+    image = strip(at_one_size(torch.cat([x0, x_T, *states])))
     write(ROOT / "book/static/lab-still.webp", image, lossless=True)
     hashes = {STILL: sha256(storage.WEIGHTS / f"{STILL}.safetensors")}
     storage.write_json(LIVE / "made.json", {"lab-still.webp": hashes})

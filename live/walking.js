@@ -1,0 +1,160 @@
+/**
+ * The way back: both walks, a step of each in turn, and what is seen of them.
+ *
+ * The idea that holds this file together: every step is kept, so that the reader can look back; what is on the page is
+ * step k of what is kept. A walk that is no longer the newest is not heard.
+ */
+
+import { Chart } from "./chart.js";
+import { ColdlabError } from "./errors.js";
+import { hasHole } from "./networks.js";
+import { Pad } from "./pad.js";
+import { rmse, show } from "./pictures.js";
+import { ANSWERS, SAMPLERS } from "./template.js";
+
+const FRAMES = 8; // of a film
+const EQUAL = 0.002; // errors that differ by less are called equal
+
+export class Walking {
+  /** lab: the element, whose picture, damage and controls it uses. */
+  constructor(lab) {
+    Object.assign(this, { lab, walk: null, steps: [] });
+  }
+
+  stop() {
+    this.walk?.cancel();
+    this.walk = null;
+  }
+
+  /** What each side runs: {sampler, weight, calls}. */
+  runs(t) {
+    const { lab } = this;
+    const calls = Math.min(t, lab.parts.calls.valueAsNumber);
+    return lab.samplers().map((sampler) => {
+      if (sampler === "single") return { sampler: "improved", calls: 1 };
+      return { sampler, calls, weight: sampler === "averaged" ? lab.parts.weight.valueAsNumber : undefined };
+    });
+  }
+
+  /** Walk back by both samplers. */
+  async run() {
+    const { lab } = this;
+    const { parts, way } = lab;
+    this.stop();
+    if (lab.pad.empty) throw new ColdlabError("Draw or pick a picture first.");
+    await lab.load();
+    lab.harder();
+    await lab.damaging;
+    const t = way === "severity" ? parts.wrong.valueAsNumber : parts.severity.valueAsNumber;
+    const runs = this.runs(t);
+    this.begin(runs, t);
+    const says = way !== "nonsense" ? null : parts.says.value === "noise" ? "noise" : this.other();
+    const rounded = way === "eight" && parts.told.checked;
+    const asked = { network: lab.name, x: lab.x, t, z: null, rounded, says, drift: lab.drifts, runs };
+    const walk = lab.client.ask("walk", asked, (part) => this.walk === walk && this.step(part, runs));
+    this.walk = walk;
+    await walk;
+    if (this.walk === walk) await this.finish();
+  }
+
+  /** The page before the first step. */
+  begin(runs, t) {
+    const { lab } = this;
+    const { parts, settings } = lab;
+    this.steps = runs.map(() => [{ x: lab.x, x0: null, r: t }]);
+    this.names = lab.samplers().map((sampler) => SAMPLERS[sampler]);
+    for (const run of [0, 1]) {
+      parts[`film-${run}`].replaceChildren();
+      show(parts[`truth-${run}`], lab.x0, settings.size);
+    }
+    parts.reading.textContent = "";
+    parts.words.innerHTML = ANSWERS[lab.compact ? "compact" : lab.way];
+    parts.status.textContent = "On the way back …"; // the steps themselves would be too much to hear
+    parts.results.hidden = false;
+    const most = Math.max(...runs.map((run) => run.calls));
+    this.chart = new Chart(parts.chart, this.names, most, rmse(lab.x, lab.x0));
+    lab.set("step", { max: most, value: 0 });
+    this.look(0);
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    lab.querySelector(".lab-two").scrollIntoView({ block: "nearest", behavior: still ? "auto" : "smooth" });
+  }
+
+  /** One step of one walk; before the first, where the hole was found. */
+  step({ run, x, x0, r, calls, place }, runs) {
+    if (place) {
+      this.found = place;
+      return;
+    }
+    this.steps[run].push({ x, x0, r });
+    this.chart.add(run, rmse(x, this.lab.x0));
+    const frame = (k) => Math.floor((k * FRAMES) / runs[run].calls);
+    if (frame(calls) > frame(calls - 1)) this.film(run, [x, x0]);
+    const newest = Math.max(...this.steps.map((steps) => steps.length - 1));
+    this.lab.set("step", { value: newest });
+    this.look(newest);
+  }
+
+  /** A state above its guess, at the end of a film. */
+  film(run, images) {
+    const pair = document.createElement("div");
+    for (const image of images) {
+      const canvas = document.createElement("canvas");
+      show(canvas, image, this.lab.settings.size);
+      pair.append(canvas);
+    }
+    this.lab.parts[`film-${run}`].append(pair);
+  }
+
+  /** Show step k of both walks; a shorter one stays at its end. */
+  look(k) {
+    const { parts, settings, x0: truth } = this.lab;
+    this.steps.forEach((steps, run) => {
+      const { x, x0, r } = steps[Math.min(k, steps.length - 1)];
+      show(parts[`state-${run}`], x, settings.size);
+      show(parts[`guess-${run}`], x0 ?? x.map(() => 0), settings.size);
+      const error = rmse(x, truth).toFixed(3);
+      parts[`state-${run}-told`].textContent = `state, t = ${r}; error ${error}`;
+      parts[`guess-${run}-told`].textContent = x0 ? "guess" : "no guess yet";
+      parts[`state-${run}`].setAttribute("aria-label", `${this.names[run]}, state at t = ${r}, error ${error}`);
+    });
+  }
+
+  /** What came of it, in words. */
+  async finish() {
+    const { lab, names } = this;
+    const { parts, settings } = lab;
+    const ends = this.steps.map((steps) => steps.at(-1).x);
+    const errors = ends.map((end) => rmse(end, lab.x0));
+    const told = [`Error left: ${names.map((name, run) => `${name} ${errors[run].toFixed(3)}`).join(", ")}.`];
+    const nearer = names[errors[0] < errors[1] ? 0 : 1];
+    told.push(
+      Math.abs(errors[0] - errors[1]) < EQUAL
+        ? "They end equally near to your picture."
+        : `${nearer} ends nearer to your picture.`,
+    );
+    if (hasHole(lab.name) && !lab.drifts) {
+      told.push(`The hole was found at row ${this.found[0]}, column ${this.found[1]}; it is at ${lab.z.join(", ")}.`);
+    }
+    parts.status.textContent = told.join(" ");
+    if (!settings.eyes) return;
+    const images = [lab.x0, ...ends];
+    const readings = await lab.client.ask("read", { network: `${settings.eyes}-classifier`, images });
+    const said = readings.map((shares) => {
+      const best = shares.indexOf(Math.max(...shares));
+      return `${settings.classes?.[best] ?? best} (${Math.round(100 * shares[best])} % sure)`;
+    });
+    const kind = settings.classes ? "photographs, which knows ten things and no people," : "digits";
+    parts.reading.textContent =
+      `A classifier of ${kind} reads your picture as ${said[0]}, ` +
+      `${names[0]}’s result as ${said[1]}, and ${names[1]}’s as ${said[2]}.`;
+  }
+
+  /** Another picture of the same kind, for nonsense. */
+  other() {
+    const { settings, picks } = this.lab;
+    const pad = new Pad(document.createElement("canvas"));
+    const digit = settings.kind === "digit";
+    pad.take(picks[digit ? 5 : 1].picture, { writing: digit, plain: true });
+    return pad.image(settings.size, digit ? settings.box : null);
+  }
+}
