@@ -579,8 +579,8 @@ scatter(
     own,
     found,
     "Nine points along the diagonal, measured against predicted gain: blur, "
-    "pixelate, desaturate and mask near 1, fade above, snow and its hybrid at 2.5 and "
-    "1.6, below the diagonal, animorph and noise above it, noise at 23 and 29.",
+    "pixelate, desaturate and mask near 1, fade above, snow and its hybrid at 2.5 "
+    "and 1.6, below the diagonal, animorph and noise above it, noise at 23 and 29.",
 )
 
 # %% tags=["hide-cell", "check"]
