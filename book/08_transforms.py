@@ -296,7 +296,7 @@ if DATASET == "digits":
 # %% tags=["hide-input", "plot", "nbval-ignore-output"]
 def scatter(predicted, found, alt):
     """Predicted and measured gain, a point for each transform, both logarithmic."""
-    fig, ax = plots.figure(5.6, 4.2)
+    fig, ax = plots.figure(4.8, 4.2)
     labels = {}  # points that lie together share one
     for name in sorted(predicted, key=predicted.get):
         at = predicted[name], found[name]
@@ -307,7 +307,9 @@ def scatter(predicted, found, alt):
         ax.plot(*at, marker="o", color=plots.COLOURS["blue"])
     for at, names in labels.items():
         look = dict(textcoords="offset points", fontsize=10, color=plots.TEXT)
-        ax.annotate(", ".join(names), at, (6, -14), **look)
+        above = at[1] > 1.05 * at[0]  # labels keep clear of both lines
+        side, up = ("right", 5) if above else ("left", 5 if at[1] > 1.05 else -14)
+        ax.annotate(", ".join(names), at, (-6 if above else 8, up), ha=side, **look)
     ends = [min(predicted.values()) * 0.9, max(predicted.values()) * 1.1]
     ax.plot(ends, ends, linestyle=":", color=plots.TEXT)
     ax.axhline(1, linewidth=0.6, linestyle="-", color=plots.TEXT)
@@ -316,7 +318,7 @@ def scatter(predicted, found, alt):
     ax.minorticks_off()
     ticks = [0.5, 1, 2, 4, 8, 16, 32]
     ax.set(xticks=ticks, xticklabels=ticks, yticks=ticks, yticklabels=ticks)
-    ax.set_xlim(ends[0], ends[1] * 2)
+    ax.set_xlim(ends[0] * 0.65, ends[1] * 2)
     ax.set_ylim(0.4, 40)
     return plots.Picture(fig, alt)
 
