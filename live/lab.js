@@ -142,9 +142,14 @@ class ColdLab extends HTMLElement {
     this.set("wrong", { max: T, value: Math.ceil(T / 2) });
     this.set("calls", { max: T, value: Math.min(T, CALLS) });
     this.pad.drawing = kind === "digit";
-    this.z = null;
+    this.x0 = this.z = null;
+    if (kind !== before) this.pad.clear(false);
     this.arrange();
-    this.picks = await pictures(kind);
+    if (!this.pad.empty) this.renew();
+    this.picks = [];
+    const found = await pictures(kind);
+    if (this.name !== name) return; // the reader was faster
+    this.picks = found;
     parts.picks.replaceChildren(
       ...this.picks.map(({ picture, title }, k) => {
         const button = Object.assign(document.createElement("button"), {
@@ -159,11 +164,11 @@ class ColdLab extends HTMLElement {
         return button;
       }),
     );
-    if (this.pad.empty || kind !== before) this.pick(kind === "digit" ? 3 : 0);
-    else this.renew();
+    if (this.pad.empty) this.pick(kind === "digit" ? 3 : 0);
   }
 
   pick(k) {
+    if (!this.picks[k]) return;
     this.set("zoom", { value: 1 });
     this.pad.take(this.picks[k].picture, { writing: this.settings.kind === "digit", plain: true });
   }

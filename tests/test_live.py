@@ -445,6 +445,22 @@ def test_new_digits_are_made_and_moved(visit):
     assert page.locator("[data-part='gallery'] canvas").count() == 1
 
 
+def test_pictures_to_pick_from_that_come_late_do_not_replace_an_upload(visit):
+    page = visit("full")
+    held = []
+    page.context.route("**/photographs.png", lambda route: held.append(route))
+    part(page, "network").select_option("celeba-64-blur")
+    part(page, "file").set_input_files(next(name for name in load_sample_images().filenames if "flower" in name))
+    page.wait_for_function("document.querySelector('cold-lab').x0")
+    uploaded = page.evaluate("Array.from(document.querySelector('cold-lab').x0)")
+    held[0].continue_()
+    page.wait_for_function("document.querySelectorAll('[data-part=picks] button').length === 3")
+    page.wait_for_timeout(200)
+    assert page.evaluate("Array.from(document.querySelector('cold-lab').x0)") == uploaded
+    part(page, "network").select_option("cifar10-blur")  # the same picture, for another network
+    page.wait_for_function("document.querySelector('cold-lab').x0?.length === 3 * 32 * 32")
+
+
 def test_a_file_that_is_no_picture_is_told(visit, tmp_path):
     page = visit("full")
     (tmp_path / "note.png").write_text("no picture", encoding="utf-8")
