@@ -99,6 +99,14 @@ def pages(tmp_path_factory):
     return build(tmp_path_factory.mktemp("book"))
 
 
+# Images further down come when they are scrolled to: here, at once.
+LOAD = """async () => {
+    for (const image of document.images) image.loading = "eager";
+    const done = (image) => image.complete || new Promise((go) => (image.onload = image.onerror = go));
+    await Promise.all([...document.images].map(done));
+}"""
+
+
 def inspect(browser, base: str, names: list[str], width: int, scheme: str, absent: str | None = None) -> list[str]:
     """Open pages one by one and return everything that is wrong with them.
 
@@ -125,6 +133,7 @@ def inspect(browser, base: str, names: list[str], width: int, scheme: str, absen
     for name in names:
         page.goto(f"{base}/{name}", wait_until="load")
         page.evaluate("window.MathJax && MathJax.startup ? MathJax.startup.promise.then(() => null) : null")
+        page.evaluate(LOAD)
         assert page.evaluate("document.documentElement.dataset.theme") in (scheme, None)
         faults += [f"{name}: {fault}" for fault in page.evaluate(INSPECT)]
     context.close()

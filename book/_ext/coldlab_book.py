@@ -19,7 +19,7 @@ from sphinx.util import logging
 LOGGER = logging.getLogger(__name__)
 COLAB_BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 LOCAL_BADGE = "/book/static/open-in-colab.svg"
-INLINE = re.compile(r'src="data:image/(png|webp);base64,([A-Za-z0-9+/=]{2000,})"')  # smaller ones cost a request more
+INLINE = re.compile(r'(src|srcset)="data:image/(png|webp);base64,([A-Za-z0-9+/=]{2000,})"')  # smaller ones cost a request more
 LOCAL_MATHJAX = "offline/mathjax/tex-mml-chtml.js"  # under book/static; tools/offline.py copies it there
 
 
@@ -118,12 +118,13 @@ def save_inline(app, pagename, templatename, context, doctree) -> None:
     """
 
     def saved(found) -> str:
-        kind, content = found[1], base64.b64decode(found[2])
+        where, kind, content = found[1], found[2], base64.b64decode(found[3])
         name = f"{hashlib.blake2b(content, digest_size=10).hexdigest()}.{kind}"
         folder = Path(app.outdir) / "_images"
         folder.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
-        return f'src="{context["pathto"](f"_images/{name}", 1)}" loading="lazy"'
+        lazy = ' loading="lazy"' if where == "src" else ""
+        return f'{where}="{context["pathto"](f"_images/{name}", 1)}"{lazy}'
 
     if "body" in context:
         context["body"] = INLINE.sub(saved, context["body"])
