@@ -1157,6 +1157,8 @@ if DATASET == "digits":
     assert knob[0.1][0] < metrics.rmse(data.to_unit(plain), truth) < knob[0.2][0]
 
 # %% [markdown]
+# **With your own hand:** in [the lab](lab.md) you draw a digit, blur it to a grey square, and watch both algorithms walk back side by side, by this very network's larger sister.
+#
 # ## Recap
 #
 # - Algorithm 1 restarts from the prediction in every step; Algorithm 2 moves the image by a difference of predictions. The difference between them is what the prediction does not explain.

@@ -747,6 +747,8 @@ if DATASET == "digits":
     assert mine > 0.8 * theirs and precision > 0.4
 
 # %% [markdown]
+# **With your own hand:** in [the lab](lab.md), under *Make new ones*, the nine numbers are nine sliders.
+#
 # ## Recap
 #
 # - A start is only as varied as what survives $D_T$. For the blur of this chapter that is nine numbers, eight of them too faint to see.

@@ -41,10 +41,13 @@ def test_evaluate_takes_a_new_sampler(capsys):
 
 @pytest.mark.usefixtures("added")
 def test_evaluate_shows_every_sampler_by_itself(capsys):
-    assert main(["evaluate", "--limit", "8", "--resamples", "0", "--device", "cpu", "--json"]) == 0
+    few = ["evaluate", "--limit", "8", "--resamples", "0", "--device", "cpu", "--json"]
+    assert main(few) == 0
     rows = json.loads(capsys.readouterr().out)["metrics"]
-    assert list(rows) == ["degraded", "direct", "Algorithm 1", "Algorithm 2", "last prediction", "averaged", "mine"]
-    assert rows["mine"] == rows["Algorithm 2"]
+    assert list(rows) == ["degraded", "direct", "Algorithm 1", "Algorithm 2", "last prediction", "averaged"]
+    assert main([*few, "--sampler", "improved", "mine"]) == 0
+    both = json.loads(capsys.readouterr().out)["metrics"]
+    assert both["mine"] == both["Algorithm 2"] == rows["Algorithm 2"]
 
 
 @pytest.mark.usefixtures("added")
