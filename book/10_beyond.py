@@ -182,7 +182,8 @@ certain, says = metrics.predict(reader, unit(back)).max(1)
 sure, said = metrics.predict(reader, unit(every)).max(1)  # of the originals
 false = (certain > 0.9) & (sure > 0.9) & (says != said)
 print(f"{int(false.sum())} of {len(every)} digits: certain, and false")
-eight = false.nonzero().flatten()[:8] if false.any() else torch.arange(len(every))[:8]
+which = false.nonzero().flatten()
+eight = which[:8] if len(which) else torch.arange(len(every))[:8]
 print("read as ", says[eight].tolist())
 print("but were", said[eight].tolist())
 
