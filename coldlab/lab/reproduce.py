@@ -19,7 +19,7 @@ from ..degradations import EIGHT_BITS, Separable
 from ..errors import unknown
 from ..metrics import judges
 from ..metrics.artefacts import excess, ring
-from . import experiments, results, studies
+from . import blur_or_noise, experiments, results, studies
 from .baselines import baselines
 from .experiments import suffixed, trained
 from .machine import machine, pick_device
@@ -43,7 +43,7 @@ def reproduce(name, budget="full", device=None, out=None, folder=None, samplers=
     with, by default all of `sampling.SAMPLERS`. A finished run is only judged again. judge_only: so are the weights
     that ship, without a run (`rejudge`).
     """
-    known = experiments.EXPERIMENTS | STUDIES | {INVERSE: None}
+    known = experiments.EXPERIMENTS | STUDIES | {INVERSE: None, blur_or_noise.NAME: None}
     if name not in known:
         raise unknown("result", name, known)
     folder = place(folder)
@@ -53,6 +53,8 @@ def reproduce(name, budget="full", device=None, out=None, folder=None, samplers=
     called = suffixed(name, budget)
     if name == INVERSE:
         return judge_inverse(folder)
+    if name == blur_or_noise.NAME:
+        return blur_or_noise.compare(Path(out or f"runs/{name}"), folder / f"{name}.json", command)
     if name in experiments.EXPERIMENTS:
         return judge(called, trained(name, budget, device, out), folder, device, command, samplers)
     networks = STUDIES[name].networks.items()
