@@ -35,7 +35,7 @@ from .matched import (
 NAME = "blur-or-noise"
 RECIPES = {f"{loss}, bias {bias}": dict(loss=loss, timestep_bias=bias) for loss in ("l1", "l2") for bias in (1.0, 2.0)}
 DRAWS = {f"{n} calls, temperature {t}": (n, t) for n in (20, 3) for t in (1.0, 0.8)}
-BITS = (4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24)
+BITS = (4, 6, 8, 10, 12, 14, 16, 18, 20)
 SIDES = {"noise": "hot", "blur, float32": "cold"}  # the two that images are made with
 T_3 = 4.303  # Student's quantile for the 95 % interval of the mean of three
 PICTURED = 8
@@ -84,6 +84,7 @@ def compare(out, path, command, plan=Plan()):
     for name, (D, how) in kinds.items():
         arm = Arm(name, D, how, plan, out, images[:-held], images[-held:], test, known, levels)
         report["arms"][name] = cached(out / f"{name}.json", arm.measure)
+        report["arms"][name]["levels"] = [levelled(report["arms"][name], level) for level in levels]
     report["bits"] = cached(out / "bits.json", lambda: by_bits(kinds, known, report["arms"]))
     report["seconds"] = time.time() - began
     results.save(path, f"python -m coldlab {command}", report)
@@ -97,6 +98,21 @@ def cached(path, make):
         path.parent.mkdir(parents=True, exist_ok=True)
         storage.write_json(path, make())
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def levelled(found, level):
+    """{row: {measure: `spread`}} where the linear estimate's RMSE is `level`, between the two severities around it."""
+    errors = {int(t): rows["linear"]["rmse"]["mean"] for t, rows in found["restored"].items()}
+    above = min((t for t in errors if errors[t] >= level), default=max(errors))
+    below = max((t for t in errors if t < above), default=above)
+    w = (level - errors[below]) / (errors[above] - errors[below]) if above > below else 1.0
+    w = min(1.0, max(0.0, w))  # beyond the last severity: the last
+    one, other = (found["restored"][str(t)] for t in (below, above))
+
+    def between(a, b):
+        return spread([(1 - w) * u + w * v for u, v in zip(a["values"], b["values"], strict=True)])
+
+    return {row: {m: between(one[row][m], other[row][m]) for m in one[row]} for row in one}
 
 
 def by_bits(kinds, known, found):
@@ -224,7 +240,7 @@ def spread(values):
     """{"values", "mean", "interval"}: Student's 95 % interval of the mean of three seeds (None for fewer)."""
     found = torch.tensor(values, dtype=torch.float64)
     mean, side = found.mean().item(), T_3 * found.std().item() / 3**0.5 if len(values) == 3 else None
-    return {"values": list(values), "mean": mean, "interval": side and [mean - side, mean + side]}
+    return {"values": list(values), "mean": mean, "interval": None if side is None else [mean - side, mean + side]}
 
 
 class Crowd:
@@ -274,3 +290,14 @@ def draw(path, out, kinds):
     )
     new = {SIDES[name]: (2 * kept[name]["new"] - 1) for name in SIDES}
     plots.rows(new, "New digits from noise and from blur.").save(path.with_name(f"{path.stem}-new.png"))
+
+
+def lines(manifest):
+    """The lines of a table of what `compare` found: at each matched level, the linear estimate and the network."""
+    yield f"{'':16s}{'recipe':>16s}" + "".join(f"{f'at {level:.3f}':>16s}" for level in manifest["levels"])
+    for name, arm in manifest["arms"].items():
+        cells = (f"{at['linear']['rmse']['mean']:.3f} {at['network']['rmse']['mean']:.3f}" for at in arm["levels"])
+        yield f"{name:16s}{arm['recipe']:>16s}" + "".join(f"{cell:>16s}" for cell in cells)
+    for name, side in SIDES.items():
+        best = manifest["arms"][name]["generation"]["best"]
+        yield f"new, {side:11s}" + "".join(f"  {measure} {value['mean']:.3f}" for measure, value in best.items())

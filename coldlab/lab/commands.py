@@ -76,7 +76,7 @@ def reproduce(
     written = outputs.of_result([out or "runs", measured.place(results)], name)
     outputs.spare(written, outputs.images("digits"))  # those of any named set
     samplers = sampling.samplers(sampler, weight)
-    if (sampler or weight is not None) and name in {*measured.STUDIES, measured.INVERSE}:
+    if (sampler or weight is not None) and name in {*measured.STUDIES, measured.INVERSE, measured.blur_or_noise.NAME}:
         raise ColdlabError(f"{name} is not judged by samplers; leave --sampler and --weight out.")
     path = measured.reproduce(name, budget, device, out, results, samplers, judge)
     print("\n".join(measured.lines(json.loads(path.read_text(encoding="utf-8")))))

@@ -35,8 +35,8 @@ INVERSE = "inverse"
 def reproduce(name, budget="full", device=None, out=None, folder=None, samplers=None, judge_only=False):
     """Make the result `name` again, training what it needs or going on with it; returns the manifest's path.
 
-    name: an experiment, judged on the test images; a study of generation, whose networks are trained one by one; or
-    "inverse", which needs no network.
+    name: an experiment, judged on the test images; a study of generation, whose networks are trained one by one;
+    "blur-or-noise", a comparison of its own length; or "inverse", which needs no network.
     budget: "full", or the time to train each network as 2m or 30m; the name gets it as a suffix. out: the run's folder,
     runs/NAME by default, for a study the folder of its networks' runs, runs. folder: where NAME.json and NAME.png go;
     by default the results of this checkout, else ./results. samplers: {name: sampler} that an experiment is judged
@@ -319,6 +319,8 @@ def listing():
     for name, study in STUDIES.items():
         yield f"{name:20s} {len(list(study.plan(20)))} ways to generate, with {', '.join(study.networks.values())}"
         yield f"{'':20s} " + ("run" if name in results.names() else "not run yet")
+    yield f"{blur_or_noise.NAME:20s} {len(blur_or_noise.arms())} degradations, matched by what they leave"
+    yield f"{'':20s} " + ("run" if blur_or_noise.NAME in results.names() else "not run yet")
     yield f"{INVERSE:20s} D's regularised inverse of x_T, without a network"
     yield f"{'':20s} " + ("run" if INVERSE in results.names() else "not run yet")
 
@@ -327,6 +329,8 @@ def lines(manifest):
     """The lines of a table of what a manifest says, whatever it is of."""
     if "attempts" in manifest:
         return studies.lines(manifest)
+    if "arms" in manifest:
+        return blur_or_noise.lines(manifest)
     if "experiments" not in manifest:
         return evaluation.lines(manifest["metrics"], manifest["intervals"])
     tables = ([name, *evaluation.lines(v["metrics"], v["intervals"])] for name, v in manifest["experiments"].items())
