@@ -46,10 +46,11 @@ class Plan:
     """How much is spent: steps of a network and of a trial, seeds, images judged and generated, Gaussians, calls."""
 
     dataset: str = "mnist"
-    width: int = 16
+    width: int = 24
     batch: int = 32
     steps: int = 1200
-    trial: int = 240
+    lr: float = 5e-3
+    trial: int = 200
     seeds: int = 3
     test: int = 400
     generated: int = 1000
@@ -165,7 +166,7 @@ class Arm:
         """R of a recipe: from the folder, or trained."""
         path = self.path(recipe, steps, seed)
         if not path.exists():
-            made = dict(width=self.plan.width, batch=self.plan.batch, steps=steps, seed=seed)
+            made = dict(width=self.plan.width, batch=self.plan.batch, lr=self.plan.lr, steps=steps, seed=seed)
             config = Config(self.plan.dataset, self.name, **made, **RECIPES[recipe])
             began = time.time()
             R = learn(self.D, self.how, self.linear, self.training, config)
