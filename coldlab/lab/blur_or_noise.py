@@ -46,11 +46,11 @@ class Plan:
     """How much is spent: steps of a network and of a trial, seeds, images judged and generated, Gaussians, calls."""
 
     dataset: str = "mnist"
-    width: int = 24
-    batch: int = 32
-    steps: int = 1200
+    width: int = 16
+    batch: int = 64
+    steps: int = 500
     lr: float = 5e-3
-    trial: int = 200
+    trial: int = 100
     seeds: int = 3
     test: int = 400
     generated: int = 1000

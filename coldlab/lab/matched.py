@@ -108,7 +108,7 @@ def build(linear, width, seed=0):
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(seed, "weights"))
-        net = UNet(1, width, (1, 1, 2), inputs=2, attention=(), patch=4, residual=True, refine=16)
+        net = UNet(1, width, (1, 1, 2), inputs=2, attention=(), patch=4, residual=True, refine=8)
     return Guided(net.to(memory_format=torch.channels_last), linear)
 
 
