@@ -10,7 +10,7 @@ from coldlab.__main__ import main
 from coldlab.degradations import Blur, Noise, Pixelate
 from coldlab.lab import blur_or_noise, matched, reproduce
 
-TINY = blur_or_noise.Plan("digits", 8, 8, 3, 5e-3, 2, 3, 12, 60, 2, 3)
+TINY = blur_or_noise.Plan("digits", 8, 8, 3, 4, 5e-3, 2, 3, 12, 60, 2, 3)
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*dominated by its bias:UserWarning"),
     pytest.mark.filterwarnings("ignore:.*numbers survive:UserWarning"),  # three blurs are few
@@ -56,6 +56,8 @@ def test_all_of_it_is_done_once_and_written(short, tmp_path, monkeypatch):
     for made in (hot, cold):
         assert made["chosen"] == min(made["draws"], key=made["draws"].get)
         assert made["real"]["recognised"] > 0.9
+    assert report["longer"]["noise"]["images_seen"] == 32
+    assert list(report["longer"]["noise"]["restored"]) == [str(t) for t in report["arms"]["noise"]["matched"]]
     assert set(report["bits"]) == {"noise", "pixelate"}
     assert report["bits"]["noise"][0] == pytest.approx(report["bits"]["noise"][1], rel=1e-3)
     assert path.with_suffix(".png").exists()

@@ -37,6 +37,7 @@ RECIPES = {f"{loss}, bias {bias}": dict(loss=loss, timestep_bias=bias) for loss 
 DRAWS = {f"{n} calls, temperature {t}": (n, t) for n in (20, 3) for t in (1.0, 0.8)}
 BITS = (4, 6, 8, 10, 12, 14, 16, 18, 20)
 SIDES = {"noise": "hot", "blur, float32": "cold"}  # the two that images are made with
+RIVALS = ("noise", "blur")  # the two that are trained longer, too
 T_3 = 4.303  # Student's quantile for the 95 % interval of the mean of three
 PICTURED = 8
 
@@ -48,9 +49,10 @@ class Plan:
     dataset: str = "mnist"
     width: int = 16
     batch: int = 64
-    steps: int = 500
-    lr: float = 5e-3
-    trial: int = 100
+    steps: int = 600
+    longer: int = 2000  # of one more network each, by noise and by blur
+    lr: float = 4e-3
+    trial: int = 120
     seeds: int = 3
     test: int = 400
     generated: int = 1000
@@ -82,10 +84,14 @@ def compare(out, path, command, plan=Plan()):
     D, _ = kinds["pixelate"]  # the one with the fewest severities says where the others are looked at
     levels = [wiener(D, t, *known, ROUNDING[FILE])[2] for t in range(1, D.T)]
     report = {"plan": asdict(plan), "levels": levels, "arms": {}}
+    given = plan, out, images[:-held], images[-held:], test, known, levels
     for name, (D, how) in kinds.items():
-        arm = Arm(name, D, how, plan, out, images[:-held], images[-held:], test, known, levels)
-        report["arms"][name] = cached(out / f"{name}.json", arm.measure)
-        report["arms"][name]["levels"] = [levelled(report["arms"][name], level) for level in levels]
+        report["arms"][name] = found = cached(out / f"{name}.json", Arm(name, D, how, *given).measure)
+        found["levels"] = [levelled(found, level) for level in levels]
+    report["longer"] = {}
+    for name in (name for name in RIVALS if name in kinds):
+        arm, recipe = Arm(name, *kinds[name], *given), report["arms"][name]["recipe"]
+        report["longer"][name] = cached(out / f"{name}, longer.json", lambda arm=arm, recipe=recipe: arm.longer(recipe))
     report["bits"] = cached(out / "bits.json", lambda: by_bits(kinds, known, report["arms"]))
     report["seconds"] = time.time() - began
     results.save(path, f"python -m coldlab {command}", report)
@@ -134,10 +140,20 @@ class Arm:
         self.training, self.held, self.test, self.known, self.levels = training, held, test[: plan.test], known, levels
         self.all_test = test
 
-    def measure(self):
-        """Everything that is reported of it."""
+    def begin(self):
         self.linear = Linear(self.D, *self.known, self.how)
         self.at = [nearest(self.linear.rmse, level) for level in self.levels]
+
+    def longer(self, recipe):
+        """{t: rows of measures} of a network that was trained for longer, at the matched severities."""
+        self.begin()
+        R = self.network(recipe, self.plan.longer, 0)
+        found = {t: judged(restored(R, self.D, self.how, self.test, t)) for t in self.at}
+        return {"restored": found} | self.told(recipe, self.plan.longer, 0)
+
+    def measure(self):
+        """Everything that is reported of it."""
+        self.begin()
         if self.name in SIDES:
             self.prior = generation.prior_of(self.D, self.training, components=self.plan.gaussians)
         trials = {recipe: self.tried(recipe) for recipe in RECIPES}

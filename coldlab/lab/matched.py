@@ -103,12 +103,13 @@ class Filed:
 def build(linear, width, seed=0):
     """The network of every arm, with random weights from the seed.
 
-    What is left to learn is no linear function of what it is shown, so `refine` matters: two convolutions on single
-    pixels find it in the first steps, where patches alone stay at the linear estimate for hundreds of steps.
+    It begins as the linear estimate itself. What is left to learn is no linear function of what the network is shown:
+    one that begins with an answer of its own first unlearns it, and then stays at the estimate for hundreds of steps.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(seed, "weights"))
         net = UNet(1, width, (1, 1, 2), inputs=2, attention=(), patch=4, residual=True, refine=8)
+    torch.nn.init.zeros_(net.out.weight), torch.nn.init.zeros_(net.out.bias)
     return Guided(net.to(memory_format=torch.channels_last), linear)
 
 
