@@ -316,15 +316,15 @@ def test_a_chapter_begins_with_every_part_that_a_chapter_has(tmp_path):
     (tmp_path / "book").mkdir()
     for name in ("_config.yml", "_toc.yml", f"book/{SOURCES[-1].name}"):
         shutil.copy(chapters.ROOT / name, tmp_path / name)
-    source = chapter.begin("blur_or_noise", tmp_path)
-    assert source.name == f"{int(SOURCES[-1].stem[:2]) + 1:02d}_blur_or_noise.py"
+    source = chapter.begin("one_more", tmp_path)
+    assert source.name == f"{int(SOURCES[-1].stem[:2]) + 1:02d}_one_more.py"
     contents = (tmp_path / "_toc.yml").read_text(encoding="utf-8")
     assert f"- file: book/{SOURCES[-1].stem}\n      - file: book/{source.stem}\n" in contents
     notebook = chapters.to_notebook(source)
     assert faults_in_reading(notebook) == []
     assert parts_missing(notebook, source.stem) == []
     with pytest.raises(SystemExit, match="already"):
-        chapter.begin("blur_or_noise", tmp_path)
+        chapter.begin("one_more", tmp_path)
     with pytest.raises(SystemExit, match="no name"):
         chapter.begin("../Blur", tmp_path)
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]

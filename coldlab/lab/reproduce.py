@@ -52,6 +52,9 @@ def reproduce(name, budget="full", device=None, out=None, folder=None, samplers=
     called = suffixed(name, budget)
     if name in experiments.EXPERIMENTS:
         return judge(called, trained(name, budget, device, out), folder, device, command, samplers)
+    if name in MEASUREMENTS and MEASUREMENTS[name].networks is None:
+        folders = Path(out or f"runs/{name}")
+        return MEASUREMENTS[name].measure(folders, folder / f"{name}.json", f"python -m coldlab {command}", device)
     networks = {n: n for n in MEASUREMENTS[name].networks()} if name in MEASUREMENTS else STUDIES[name].networks
     runs = {role: trained(n, budget, device, Path(out or "runs") / suffixed(n, budget)) for role, n in networks.items()}
     if name in MEASUREMENTS:
