@@ -13,8 +13,8 @@ from . import beyond, blur_or_noise, experiments, inverse, transforms
 class Measurement:
     """told: what `reproduce --list` says of it. measure: (runs, path, command, device) -> path, writes the manifest.
 
-    networks: () -> the experiments that are trained for it; runs is then {experiment: folder of its run}. None: it trains
-    its own, and runs is the folder to keep them in. lines: what `reproduce` prints of the manifest.
+    networks: () -> the experiments that are trained for it; runs is then {experiment: folder of its run}. None: it
+    trains its own, and runs is the folder to keep them in. lines: what `reproduce` prints of the manifest.
     """
 
     told: str
