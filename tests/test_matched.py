@@ -142,7 +142,15 @@ def test_training_is_repeated_bit_for_bit(images, known):
     R, again = (matched.learn(WAYS[1], matched.FILE, linear, images, config) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(R.parameters(), again.parameters(), strict=True))
     other = matched.build(linear, 8, seed=1)
-    assert not torch.equal(other.net.out.weight, matched.build(linear, 8).net.out.weight)
+    assert not torch.equal(next(other.parameters()), next(matched.build(linear, 8).parameters()))
+
+
+def test_the_network_begins_as_the_linear_estimate(images, known):
+    linear = matched.Linear(WAYS[0], *known, matched.FILE)
+    x, t = data.to_float(images[:4]), torch.tensor([1, 3, 5, 6])
+    for R in (matched.build(linear, 8), matched.build(linear, 8).eval()):
+        with torch.no_grad():
+            assert torch.allclose(R(x, t).double(), linear(x.double(), t), atol=1e-4)
 
 
 def test_the_samplers_take_it_and_it_is_measured_alike(images, known):
