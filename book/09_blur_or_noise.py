@@ -5,7 +5,7 @@
 #
 # **After this chapter you can** say how much of an image is left in a ruined one, match severities of degradations that have nothing in common, compare hot and cold diffusion at equal cost, and tell where the question in the title has an answer and where it has none.
 #
-# **You need** chapters 1, 4 and 6: D, Algorithm 2, and starts that are drawn. **It takes** 25 minutes to read; the cells run in about 60 s on one core of a recent CPU, measured.
+# **You need** chapters 1, 4 and 6: D, Algorithm 2, and starts that are drawn. **It takes** 25 minutes to read; the cells run in about 50 s on one core of a recent CPU, measured.
 
 # %% tags=["colab", "hide-cell"]
 # This cell does nothing where coldlab is installed. In Colab or a bare kernel it
@@ -445,7 +445,7 @@ assert [name for name, arm in arms.items() if "l2" in arm["recipe"]] == ["noise"
 #
 # What do such numbers look like? The first eight test digits at the last level, ruined and restored by the first network of each way:
 
-# %%
+# %% tags=["hide-input", "plot"]
 from IPython.display import Image
 
 Image(
@@ -487,7 +487,7 @@ assert all(3.5 < more["noise"][2] < 5.5 < 13 < v < 16 for v in more["noise"][:2]
 assert more["blur"][0] < -10 and all(25 < v < 29 for v in more["blur"][1:])
 
 # %% [markdown]
-# No. Both go on learning. At the last level noise comes to four or five percent and blur to twenty-seven; at the middle one, where they were tied, blur is ahead now, twenty-eight to fifteen. At the first noise keeps its lead, and the blur's network is still worse than its estimate. (One network each, so these have no interval. How the curves end after a hundred times as many images, nobody has measured here.)
+# At neither end. Both go on learning. At the last level noise comes to four or five percent and blur to twenty-seven; at the middle one, where they were tied, blur is ahead now, twenty-eight to fifteen. At the first noise keeps its lead, and the blur's network is still worse than its estimate. (One network each, so these have no interval. How the curves end after a hundred times as many images, nobody has measured here.)
 #
 # ### Quantise it and see
 #
@@ -637,7 +637,7 @@ best = next(
 )
 assert long_hot["recall"] > best["recall"]
 
-# %%
+# %% tags=["hide-input", "plot"]
 Image(
     results.picture("blur-or-noise-new"),
     width=520,
@@ -692,7 +692,7 @@ if DATASET == "digits":
     assert right < 0.17
 
 # %% [markdown]
-# A network that was trained on floats and meets files fails in the same way; the MNIST table above has it as *not told*.
+# A network that was trained on floats and meets files fails in the same way; the MNIST table above shows it.
 #
 # **A covariance from too few images.** A thousand pixels have half a million covariances. From a hundred images one learns that nothing exists but those hundred and their mixtures, and the formula believes it: its expected error is far too small.
 
