@@ -177,6 +177,24 @@ def apart(values, draws, biased=None):
     return found
 
 
+def crowd(net, unit, real, count, reads=True, moments=None):
+    """({measure: value}, features) of a crowd of images in [0, 1], as a classifier sees them beside real ones.
+
+    real: the features of the real images, all of them for the Fréchet distance, the first `count` for precision and
+    recall. reads: its classes are those of the images, so that they can be counted. moments: of real, if at hand.
+    """
+    report, seen = {}, metrics.extract(net, unit)
+    if reads:
+        p = metrics.predict(net, unit)
+        histogram = metrics.class_histogram(p)
+        report["recognised"] = metrics.recognised(p).item()
+        report |= {"entropy": metrics.class_entropy(histogram).item(), "histogram": histogram.tolist()}
+    precision, recall = metrics.precision_recall(seen, real[:count])
+    moments = metrics.moments(real) if moments is None else moments
+    report |= {"frechet": metrics.frechet(metrics.moments(seen), moments).item()}
+    return report | {"precision": precision.item(), "recall": recall.item()}, seen
+
+
 def lines(values, intervals):
     """The lines of a table of what `table` gives, each value with its interval below it, if there are any."""
     forms = {"rmse": ".3f", "psnr": ".2f", "ssim": ".3f"}

@@ -43,6 +43,22 @@ def baselines(D, images, training, z=None, rounded=False):
     return {row: torch.cat(parts) for row, parts in found.items()}
 
 
+def matrix(D, t, z=None):
+    """What D does at t to the n pixels of a channel, as a matrix A (n, n), float64; D is linear in the image."""
+    units = torch.eye(D.size**2, dtype=torch.float64).reshape(-1, 1, D.size, D.size)
+    return D(units, t, z).flatten(1).T
+
+
+def gain(A, cov, variance):
+    """Wiener's gain S A^T (A S A^T + variance I)^-1: of images with covariance S, seen as A x and white noise.
+
+    A: (n, n). cov: (n, n), or (C, n, n) for each channel. variance: of the noise in a pixel. Source: Wiener 1949.
+    """
+    seen = A @ cov
+    noisy = seen @ A.T + variance * torch.eye(len(A), dtype=A.dtype)
+    return torch.linalg.solve(noisy, seen).mT
+
+
 class Linear:
     """The linear estimate of least mean squared error: m + S A^T (A S A^T + eps^2)^-1 (x - A m), channel by channel.
 
@@ -61,15 +77,7 @@ class Linear:
             ridge = EIGHT_BITS**2 * torch.eye(self.cov.shape[-1], dtype=torch.float64)
             self.precision = torch.linalg.inv(self.cov + ridge)
         else:
-            self.gain = self.of_all()
-
-    def of_all(self):
-        """S A^T (A S A^T + eps^2 I)^-1, (C, n, n)."""
-        size = self.D.size
-        units = torch.eye(size * size, dtype=torch.float64).reshape(-1, 1, size, size)
-        A = self.D(units, self.D.T).flatten(1).T
-        noisy = A @ self.cov @ A.T + self.eps**2 * torch.eye(len(A), dtype=A.dtype)
-        return torch.linalg.solve(noisy, A @ self.cov).mT
+            self.gain = gain(matrix(D, D.T), self.cov, eps**2)
 
     def of_hole(self, x, F):
         """The estimate of one image x (C, n) of whose pixels F (n,) is left: only what a mask hides is solved for."""

@@ -62,8 +62,7 @@ def walked(R, count):
         report["weights"][str(calls)] = {"chosen": float(best), "tried": errors}
         ways = {"improved": sampling.improved, "averaged": tried[best], "polyak": further.polyak}
         add(calls, even, ways | {"consistent": consistent})
-        if calls > 2:
-            add(calls, sampling.evenly(D.T, (calls + 1) // 2), {"heun": further.heun})  # two calls a step, the last one
+        add(calls, sampling.evenly(D.T, (calls + 1) // 2), {"heun": further.heun})  # two calls a step, the last one
         if isinstance(D, Separable) and calls < D.T:
             add(calls, further.best_severities(D, calls), {"improved": sampling.improved})
     return report
@@ -95,11 +94,10 @@ def classes(runs, path, command, device=None):
             how = dict(seed=k, temperature=0.75, severities=few)
             drawn[k] = data.to_unit(generation.generate(further.asked(R, k, guidance), law, PER_CLASS, **how))
         right = [(metrics.predict(net, x).argmax(1).cpu() == k).double().mean().item() for k, x in drawn.items()]
-        seen = metrics.extract(net, torch.cat(list(drawn.values())))
-        precision, recall = metrics.precision_recall(seen, real[: len(seen)])
+        made = torch.cat(list(drawn.values()))
+        seen, _ = evaluation.crowd(net, made, real, len(made), reads=False)
         row = {"prior": by_prior, "guidance": guidance, "read_as_asked": right, "least": min(right)}
-        row |= {"frechet": metrics.frechet(seen, real).item(), "precision": precision.item(), "recall": recall.item()}
-        report["rows"].append(row)
+        report["rows"].append(row | seen)
         if by_prior and guidance == 1:
             asked = {str(k): x[:PICTURED] * 2 - 1 for k, x in drawn.items()}
             plots.rows(asked, "Ten rows of generated digits, one for each class that was asked for.").save(

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 import torch
 from safetensors.torch import load_file, save_file
 
-from .. import data, generation, metrics, sampling, storage
+from .. import data, evaluation, generation, metrics, sampling, storage
 from ..data import to_float, to_unit
 from ..degradations import Blur, Mask, Noise, Pixelate
 from ..training import Config
@@ -253,8 +253,8 @@ def walked(R, arm, t, calls, fixed):
     """RMSE of Algorithm 2 from severity t. fixed: the sampler is told the true z; else it is estimated at each call."""
     x0, D = to_float(arm.test), arm.D
     x, z = degraded(D, arm.how, x0, t)
-    path = [round(t * (calls - k) / calls) for k in range(calls + 1)]
-    *_, (_, x, _) = sampling.improved(R, D, x, D.infer if D.needs_z and not fixed else z, path)
+    way = D.infer if D.needs_z and not fixed else z
+    *_, (_, x, _) = sampling.improved(R, D, x, way, sampling.evenly(t, calls))
     return metrics.rmse(to_unit(x), to_unit(x0)).item()
 
 
@@ -274,11 +274,8 @@ class Crowd:
         self.moments, self.count = metrics.moments(self.features), plan.generated
 
     def __call__(self, x):
-        p, seen = metrics.predict(self.net, to_unit(x)), metrics.extract(self.net, to_unit(x))
-        precision, recall = metrics.precision_recall(seen, self.features[: self.count])
-        found = {"recognised": metrics.recognised(p), "entropy": metrics.class_entropy(metrics.class_histogram(p))}
-        found |= {"frechet": metrics.frechet(metrics.moments(seen), self.moments)}
-        return {name: value.item() for name, value in (found | {"precision": precision, "recall": recall}).items()}
+        found, _ = evaluation.crowd(self.net, to_unit(x), self.features, self.count, moments=self.moments)
+        return {name: value for name, value in found.items() if name != "histogram"}
 
 
 def made_by(R, prior, count, calls, temperature, seed=0, fixed=False, how=FLOAT):

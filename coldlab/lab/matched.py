@@ -13,6 +13,7 @@ from ..data import to_float, to_unit
 from ..degradations import FLOAT32
 from ..training import State, seed_of, train
 from ..unet import UNet
+from .baselines import gain, matrix
 
 STEP = 2 / 255  # between two levels of an 8-bit file, in [-1, 1]
 FILE, FLOAT = "8 bits", "float32"
@@ -32,10 +33,11 @@ def moments(images, most=10_000):
 
 def observed(D, t):
     """(A, b): what D shows at t, x_t = A x0 + b n with n ~ N(0, I); A (n, n) float64, b = 0 unless D is noise."""
-    units = torch.eye(D.size**2, dtype=torch.float64).reshape(-1, 1, D.size, D.size)
-    z = torch.zeros_like(units) if D.needs_z else None
-    b = D(torch.zeros_like(units[:1]), t, torch.ones_like(units[:1])).flatten()[0].item() if D.needs_z else 0.0
-    return D(units, t, z).flatten(1).T, b
+    if not D.needs_z:
+        return matrix(D, t), 0.0
+    zero = torch.zeros(D.size**2, 1, D.size, D.size, dtype=torch.float64)
+    b = D(zero[:1], t, torch.ones_like(zero[:1])).flatten()[0].item()
+    return matrix(D, t, zero), b
 
 
 def wiener(D, t, mean, cov, sigma):
@@ -45,10 +47,8 @@ def wiener(D, t, mean, cov, sigma):
     error, in units of [0, 1]. Source: Wiener 1949, for images of any covariance.
     """
     A, b = observed(D, t)
-    seen = A @ cov
-    noisy = seen @ A.T + (b * b + sigma * sigma) * torch.eye(len(A), dtype=A.dtype)
-    G = torch.linalg.solve(noisy, seen).T
-    left = cov.trace() - (G * seen.T).sum()  # of the variance
+    G = gain(A, cov, b * b + sigma * sigma)
+    left = cov.trace() - (G * (A @ cov).T).sum()  # of the variance
     return G, mean - G @ (A @ mean), (left.clamp(min=0) / len(mean)).sqrt().item() / 2
 
 

@@ -233,16 +233,8 @@ class Judge:
 
         The intervals speak of other images of the same kind: binomial for shares, the bootstrap for the distance.
         """
-        unit, count, report = data.to_unit(x), self.study.count, {}
-        seen = metrics.extract(self.net, unit)
-        if self.reads:
-            p = metrics.predict(self.net, unit)
-            histogram = metrics.class_histogram(p)
-            report["recognised"] = metrics.recognised(p).item()
-            report |= {"entropy": metrics.class_entropy(histogram).item(), "histogram": histogram.tolist()}
-        precision, recall = metrics.precision_recall(seen, self.features[:count])
-        report |= {"frechet": metrics.frechet(metrics.moments(seen), self.moments).item()}
-        report |= {"precision": precision.item(), "recall": recall.item()}
+        unit, count = data.to_unit(x), self.study.count
+        report, seen = evaluation.crowd(self.net, unit, self.features, count, self.reads, self.moments)
         report["spread"] = metrics.rmse(unit, unit.roll(1, 0), per_image=True).mean().item()
         if not spans:
             return report, {}
