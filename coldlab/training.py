@@ -158,7 +158,8 @@ def train(state, D, images, config, rank=0, ranks=1, among=None, labels=None):
     images: uint8 (N, C, H, W) on the device of the network, or in host memory, from where each batch is copied while
     the device works. rank, ranks: which of how many processes this is; each takes its share of config.batch, and
     state.parallel averages their gradients. among: the numbers of the images to choose from (see `split`), by default
-    all. labels: (N,) long, which a config with classes needs. Only the average state.ema is meant for use.
+    all. labels: (N,) long, for a config with classes, which without them learns to restore whatever fits. Only the
+    average state.ema is meant for use.
     """
     parameters, averages = list(state.R.parameters()), list(state.ema.parameters())
     device, R = averages[0].device, state.parallel or state.R
@@ -171,7 +172,7 @@ def train(state, D, images, config, rank=0, ranks=1, among=None, labels=None):
         chosen = chosen if among is None else among[chosen]
         x0 = augment(to_float(fetch(images, chosen, device)), config, draw)
         label = None
-        if config.classes:
+        if labels is not None:
             kept = torch.rand(len(x0), generator=draw, device=device) >= config.unlabelled
             label = torch.where(kept, labels[chosen].to(device), -1)
         loss = loss_of(R, D, x0, config, draw, label)

@@ -104,3 +104,6 @@ def test_the_command_line_knows_it(capsys):
     assert "blur-or-noise" in capsys.readouterr().out
     assert main(["reproduce", "blur-or-noise", "--sampler", "naive"]) != 0
     assert "not judged by samplers" in capsys.readouterr().err
+    for name in ("blur-or-noise", "walks", "inverse"):
+        assert main(["reproduce", name, "--budget", "2m"]) == 2
+        assert f"{name} has no networks that could train for 2m; leave --budget out." in capsys.readouterr().err

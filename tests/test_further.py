@@ -151,6 +151,14 @@ def test_classes_that_the_data_has_not_are_refused(tmp_path, capsys):
     assert "have no labels" in capsys.readouterr().err
 
 
+def test_without_labels_a_network_with_classes_learns_what_fits():
+    """As when its steps are only timed: `reproduce mnist-blur-classes --budget 2m`, `bench --classes 10`."""
+    config = Config(size=16, channels=1, width=8, mults=(1,), steps=2, batch=4, classes=4, options=dict(T=3))
+    D, state = start(config)
+    losses = [loss.item() for _, loss in train(state, D, torch.zeros(8, 1, 16, 16, dtype=torch.uint8), config)]
+    assert len(losses) == 2
+
+
 def test_training_hides_the_class_of_some_images():
     config = Config(
         size=16, channels=1, width=8, mults=(1,), steps=2, batch=400, classes=4, unlabelled=0.25, options=dict(T=3)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 import torch.nn.functional as F
 
-from .. import data, evaluation, generation, metrics, storage
+from .. import data, evaluation, generation, storage
 from ..degradations import each
 from ..errors import ColdlabError
 from ..unet import device_of
@@ -26,9 +26,10 @@ def small(x):
 
 def tell_error(path, x0, rows):
     """Print how far images in [-1, 1] are from the original."""
-    for name, x in rows.items():
-        x, y = data.to_unit(x.double()), data.to_unit(x0.double())
-        print(f"{path}, {name}: RMSE {metrics.rmse(x, y):.4f}, SSIM {metrics.ssim(x, y):.3f}")
+    unit = {name: data.to_unit(x.cpu().double()) for name, x in (rows | {"original": x0}).items()}
+    for name, found in evaluation.table(unit)[0].items():
+        similar = f", SSIM {found['ssim']:.3f}" if "ssim" in found else ""  # smaller than its window there is none
+        print(f"{path}, {name}: RMSE {found['rmse']:.4f}{similar}")
 
 
 def write_restored(out, path, x, states, sampler):

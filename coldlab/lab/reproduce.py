@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from .. import checkpoints, data, evaluation, metrics, sampling
 from ..degradations import Separable
-from ..errors import unknown
+from ..errors import ColdlabError, unknown
 from ..metrics import judges
 from ..metrics.artefacts import excess, ring
 from . import experiments, results, studies
@@ -48,6 +48,8 @@ def reproduce(name, budget="full", device=None, out=None, folder=None, samplers=
     folder = place(folder)
     if judge_only:
         return rejudge(name, folder, device, samplers)
+    if budget != "full" and name in MEASUREMENTS and not (MEASUREMENTS[name].networks or tuple)():
+        raise ColdlabError(f"{name} has no networks that could train for {budget}; leave --budget out.")
     command = f"reproduce {name}" + ("" if budget == "full" else f" --budget {budget}")
     called = suffixed(name, budget)
     if name in experiments.EXPERIMENTS:
