@@ -15,7 +15,7 @@ help:
 	@echo "make serve     build it and serve it on http://localhost:$(PORT)"
 	@echo "make test      run every chapter and every test"
 	@echo "make execute   run the chapters again and store their outputs (CHAPTER=04_sampling for one)"
-	@echo "make chapter   begin a chapter from a template (NAME=blur_or_noise)"
+	@echo "make chapter   begin a chapter from a template (NAME=your_chapter)"
 	@echo "make lint      check style; make format mends what can be mended"
 	@echo "make clean     remove what is built; make distclean also the environment"
 

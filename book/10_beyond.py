@@ -87,7 +87,7 @@ plots.rows(
 #
 # **The network has no size.** It consists of convolutions: small windows that are moved over whatever is there, 8 patches wide in training, 80 here. (Attention would look at all patches at once, and how many there are would matter. Ours has none.)
 #
-# **D can be made for any size.** `Blur(32)` has one $32 \times 32$ matrix per severity. For a photograph it has one for its rows and one for its columns, $x_t = A_t\, x_0\, B_t^\top$. From 256 pixels on that would be many large matrices. But all blurs with the same border have the same waves: cosines, if the border is a mirror. One table of waves and $T + 1$ gains per wave do instead, and the inverse costs nothing more.
+# **D can be made for any size.** `Blur(32)` has one $32 \times 32$ matrix per severity. For a photograph it has one for its rows and one for its columns, $x_t = A_t\, x_0\, B_t^\top$. Beyond 256 pixels that would be many large matrices. But all blurs with the same border have the same waves: cosines, if the border is a mirror. One table of waves and $T + 1$ gains per wave do instead, and the inverse costs nothing more.
 #
 # So `whole.resized(R, height, width)` keeps the network and makes a new $D$. On the command line:
 #
@@ -152,7 +152,7 @@ assert rounded["averaged"][1] < exact["averaged"][1] - 0.1
 #
 # ### In tiles
 #
-# A photograph of twelve megapixels does not fit into the memory of a laptop as activations of a network. Then the network sees one tile after another, each with a margin around it, and only the middles are kept. D itself is never cut: the tiles share one $x_t$. How wide must the margin be, so that nobody sees the seams? At least as wide as the network can look.
+# What a network computes on its way takes memory in proportion to the picture. So of a large one it sees one tile after another, each with a margin around it, and only the middles are kept. D itself is never cut: the tiles share one $x_t$. How wide must the margin be, so that nobody sees the seams? At least as wide as the network can look.
 
 # %% tags=["nbval-ignore-output"]
 seamless = large(blurred, large.D.T)

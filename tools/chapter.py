@@ -1,6 +1,6 @@
 """Begin a chapter: a source with every part that a chapter has, and its line in the table of contents.
 
-    python tools/chapter.py beyond      # make chapter NAME=beyond: book/08_beyond.py
+    python tools/chapter.py your_chapter  # make chapter NAME=your_chapter: book/11_your_chapter.py
 
 What stands in it runs and passes the book's tests of form; every sentence of it is there to be replaced.
 """
@@ -133,7 +133,7 @@ def begin(name: str, root: Path = chapters.ROOT) -> Path:
 
 def main(names: list[str]) -> int:
     if len(names) != 1:
-        sys.exit("name one chapter: make chapter NAME=blur_or_noise")
+        sys.exit("name one chapter: make chapter NAME=your_chapter")
     path = begin(names[0])
     print(f"{path.relative_to(chapters.ROOT)} is there and in _toc.yml. make execute CHAPTER={path.stem} runs it.")
     return 0
