@@ -43,12 +43,18 @@ from coldlab.data import to_float, to_unit
 from coldlab.lab import blur_or_noise, matched, results
 from coldlab.training import Config
 
-DATASET = "digits"  # or "mnist"
+DATASET = "digits"  # or "mnist", or the path of a folder of your own images
 CLASSIFIER = "digits"  # who reads the results: digits or mnist
 
-images, _ = data.load(DATASET, "train", size=32)
+
+def grey(images):
+    """Images as they are or, in colour, the mean of their channels, uint8."""
+    return images.float().mean(1, keepdim=True).round().to(torch.uint8)
+
+
+images = grey(data.load(DATASET, "train", size=32)[0])
 test, labels = data.load(DATASET, "test", size=32)
-test, labels = test[:200], labels[:200]
+test = grey(test[:200])
 x0 = to_float(test[:8])
 ways = blur_or_noise.arms()  # {name: (D, how precisely x_t is kept)}
 for name, (D, how) in ways.items():
@@ -300,6 +306,9 @@ def bands(error):
 
 
 reader = metrics.classifier(CLASSIFIER)
+if labels is None:  # of images without labels: what it sees in the originals
+    labels = metrics.predict(reader, to_unit(to_float(test))).argmax(1)
+labels = labels[: len(test)]
 
 
 def read(x):
