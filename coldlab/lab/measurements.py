@@ -6,7 +6,7 @@ The idea that holds this file together: a measurement is a function that writes 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import beyond, blur_or_noise, experiments, inverse, transforms
+from . import beyond, blur_or_noise, experiments, inverse, recipe, transforms
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,9 @@ MEASUREMENTS = {
         blur_or_noise.measure,
         blur_or_noise.lines,
         None,
+    ),
+    "recipe": Measurement(
+        "how the default recipe was found", recipe.measure, recipe.lines, lambda: list(experiments.RECIPES)
     ),
     "walks": Measurement("samplers by the number of their calls, with networks that ship", beyond.walks, beyond.lines),
     "classes": Measurement(
