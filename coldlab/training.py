@@ -213,7 +213,7 @@ def loss_of(R, D, x0, config, draw, label=None):
         coarse = torch.rand(B, generator=draw, device=device) < config.rounded
         x = torch.where(coarse[:, None, None, None], eight_bits(x), x)
         known["eps"] = torch.where(coarse, EIGHT_BITS, FLOAT32)
-    if getattr(D, "blind", False) and (own or tellable(R)):  # D may be anybody's; nobody else asks where the hole is
+    if getattr(D, "blind", False) and (own or tellable(R)):  # D may be anybody's; no other R asks
         known["z"] = z = D.infer(x, None, s)  # R and the samplers know no better
     if own:
         R_own = knowing(R, known, label, slice(own))
