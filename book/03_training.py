@@ -904,7 +904,9 @@ if LONG:
     long.run(experiments.experiment(LONG).config(), LONG)
 
 # %% [markdown]
-# With images of your own it is `long.run(training.Config(dataset="path/to/my/photos", size=64, steps=5000), "photos")`.
+# With images of your own:
+#
+#     long.run(training.Config(dataset="path/to/my/photos", size=64), "photos")
 #
 # ## What goes wrong
 #
