@@ -891,7 +891,22 @@ Image(
 #
 # **Where a GPU changes what.** Nothing in the text of the loop: the images move to the card once, as bytes, and stay there; indices, severities and noise are
 # drawn on it; no step waits for Python to read a number. What changes is the size of things worth trying: the paper's 56.6 million weights instead of
-# our one million, batches of hundreds, and `--compile`, which fuses the many small operations of a ConvNeXt block. We had none to measure with, so there is no number here. In Colab choose *Runtime, Change runtime type, GPU* first.
+# our one million, batches of hundreds, and `--compile`, which fuses the many small operations of a ConvNeXt block. We had none to measure with, so there is no number here.
+#
+# **A long run in Colab.** Its machines vanish, with all that lies on them, when you close the page or have used your share. So `long.run` keeps the run on your Drive (Colab asks you first), and the same cell, run again on another day, goes on where the last checkpoint was.
+# Before it begins it says whether there is a GPU, and tries a few steps to say how long all of them will take. A T4, the GPU that Colab lends freely, has no bfloat16 of its own; there R runs in float32. Anywhere but in Colab, the run is kept in the folder `runs`.
+
+# %%
+from coldlab.lab import experiments, long
+
+LONG = ""  # "mnist-blur": the 20,000 steps above; "cifar10-blur": see the results
+if LONG:
+    long.run(experiments.experiment(LONG).config(), LONG)
+
+# %% [markdown]
+# With images of your own:
+#
+#     long.run(training.Config(dataset="path/to/my/photos", size=64), "photos")
 #
 # ## What goes wrong
 #

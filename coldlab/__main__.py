@@ -196,13 +196,13 @@ def sample(
     if steps is None:
         steps = min(3, D.T) if mixed else D.T
     severities = sampling.evenly(D.T, steps)
-    images = evaluation.images_for(R, dataset, "test" if start == "test" else "train", skip_unreadable)
+    images, labels = evaluation.labelled_for(R, dataset, "test" if start == "test" else "train", skip_unreadable)
     if start == "test":
         pictures.write_comparison(R, D, images[:count], severities, chosen, out)
         return
     if label is not None:
         by_label = further.asked(R, label, guidance)
-        R, images = by_label, images[starts.labels_of(dataset, R.config, skip_unreadable) == label]
+        R, images = by_label, images[starts.classes_of(labels, dataset, R.config) == label]
     keep, few = (1, 1) if start == "mean" else (None, min(len(images), generation.ENOUGH) // generation.PER_GAUSSIAN)
     prior = generation.prior_of(D, images, keep=keep, components=components or max(1, few), seed=seed)
     if temperature is None:

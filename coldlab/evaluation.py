@@ -17,12 +17,17 @@ from .unet import device_of, told
 
 def images_for(R, name, split="test", skip_unreadable=False):
     """uint8 images of a dataset as R was trained on them: its size, its zoom, and its number of channels."""
-    images, _ = data.load(name, split, R.config.size, R.config.zoom, skip_unreadable)
+    return labelled_for(R, name, split, skip_unreadable)[0]
+
+
+def labelled_for(R, name, split="test", skip_unreadable=False):
+    """The same with their labels, (N,) or None."""
+    images, labels = data.load(name, split, R.config.size, R.config.zoom, skip_unreadable)
     if images.shape[1] != R.config.channels:
         theirs, its = data.KINDS[images.shape[1]], data.KINDS[R.config.channels]
         found = f"{name} is {theirs} and this network was trained on {its} images"
         raise ColdlabError(f"{found}; name a network trained on such images with --pretrained.")
-    return images
+    return images, labels
 
 
 @torch.no_grad()

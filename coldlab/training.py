@@ -16,7 +16,7 @@ from .data import eight_bits, to_float
 from .data.batches import augment, fetch
 from .degradations import EIGHT_BITS, FLOAT32, each, make
 from .errors import ColdlabError, unknown
-from .unet import Preconditioned, UNet, device_of, told
+from .unet import Preconditioned, UNet, device_of, tellable, told
 
 LOSSES = {"l1": torch.nn.functional.l1_loss, "l2": torch.nn.functional.mse_loss}
 LARGEST = 1.0  # norm of a gradient: one bad batch in 100,000 must not throw the weights away
@@ -213,7 +213,7 @@ def loss_of(R, D, x0, config, draw, label=None):
         coarse = torch.rand(B, generator=draw, device=device) < config.rounded
         x = torch.where(coarse[:, None, None, None], eight_bits(x), x)
         known["eps"] = torch.where(coarse, EIGHT_BITS, FLOAT32)
-    if getattr(D, "blind", False):  # D may be anybody's
+    if getattr(D, "blind", False) and (own or tellable(R)):  # D may be anybody's; no other R asks
         known["z"] = z = D.infer(x, None, s)  # R and the samplers know no better
     if own:
         R_own = knowing(R, known, label, slice(own))

@@ -223,10 +223,15 @@ class Preconditioned(nn.Module):
         return (left * inverse + (1 - left) * x0).to(x0.dtype)  # what is left needs no guess
 
 
+def tellable(R):
+    """Whether R can be told what is known of its images; it may have been told, or be spread over several processes."""
+    net = getattr(R, "func", R)
+    return isinstance(getattr(net, "module", net), Preconditioned)
+
+
 def told(R, **known):
     """R told what is known of its images (eps, z: see `Preconditioned`), where it can be told; any other R as it is."""
-    net = getattr(R, "func", R)  # it may have been told something already, or be spread over several processes
-    if not isinstance(getattr(net, "module", net), Preconditioned):
+    if not tellable(R):
         return R
     R = functools.partial(R, **known)
     R.wide = True

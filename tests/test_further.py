@@ -7,7 +7,7 @@ import torch
 from helpers import images, rms
 from PIL import Image
 
-from coldlab import ColdlabError, further, load_pretrained, sampling
+from coldlab import ColdlabError, data, further, load_pretrained, sampling
 from coldlab.__main__ import main
 from coldlab.degradations import Blur, Mask, Noise, Snow
 from coldlab.further import FURTHER, best_severities, consistent, heun, polyak
@@ -110,6 +110,21 @@ def labelled(tmp_path):
     small = ["--classes", "10", "--steps", "3", "--batch", "16", "--width", "8", "--mults", "1", "--device", "cpu"]
     assert main(["train", *small, "--out", str(tmp_path / "run")]) == 0
     return tmp_path / "run"
+
+
+def test_the_images_are_read_once_with_their_labels(tmp_path, monkeypatch):
+    """To train with classes, to go on, and to draw from one class: a large folder takes minutes to read."""
+    read, load = [], data.load
+    monkeypatch.setattr(
+        data, "load", lambda name, split="train", *more, **how: read.append(split) or load(name, split, *more, **how)
+    )
+    run = labelled(tmp_path)
+    assert read == ["train"]
+    assert main(["train", "--resume", "--steps", "4", "--out", str(run), "--device", "cpu"]) == 0
+    assert read == ["train"] * 2
+    drawn = ["--label", "3", "--count", "2", "--components", "2", "--out", str(tmp_path / "samples")]
+    assert main(["sample", "--pretrained", str(run), *drawn, "--device", "cpu"]) == 0
+    assert read == ["train"] * 3
 
 
 def test_a_network_is_asked_for_a_class(tmp_path, capsys):

@@ -4,15 +4,18 @@ The book is built once, as `make book` builds it, and served on localhost. Skipp
 """
 
 import functools
+import html
 import re
 import subprocess
 import sys
+import urllib.parse
 from pathlib import Path
 
 import chapters
 import nbformat
 import offline
 import pytest
+import stamp
 
 CDN = "https://cdn.jsdelivr.net/npm/mathjax"  # where Sphinx looks for it without a copy
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGD4DwABBAEAX+XDSwAAAABJRU5ErkJggg=="
@@ -163,6 +166,96 @@ def test_pages_are_light_and_their_images_are_files(pages):
         assert longest < 2100, page.name
         for name in re.findall(r'src="../_images/([^"]+)"', text):
             assert (pages / "_images" / name).stat().st_size > 0
+
+
+class Links:
+    """The anchors that a page has, and the addresses that it names; by patterns, since a parser takes a minute."""
+
+    def __init__(self, path):
+        text = re.sub(r"(?s)(<script\b[^>]*>).*?</script>", r"\1", path.read_text(encoding="utf-8"))
+        text = "".join(re.findall(r"<\w[^>]*>", text))
+        named = re.findall(r'\b(?:href|src|poster)="([^"]+)"', text)
+        named += [part.split()[0] for found in re.findall(r'\bsrcset="([^"]+)"', text) for part in found.split(", ")]
+        self.named = {html.unescape(address) for address in named}
+        self.anchors = {html.unescape(anchor) for anchor in re.findall(r'\b(?:id|name)="([^"]+)"', text)}
+
+
+def lost_links(pages, repository):
+    """Every address of the built pages that leads to no file or anchor of theirs, or to no file of this repository."""
+    read, faults = functools.cache(Links), []
+    for page in sorted(pages.rglob("*.html")):
+        if "_static" in page.parts:
+            continue
+        for named in sorted(read(page).named):
+            address, _, anchor = named.partition("#")
+            if address.startswith(repository):
+                address = re.sub(r"^/(blob|tree|edit|raw)/main", "", address[len(repository) :].partition("?")[0])
+                ours = address.strip("/").partition("/")[0] not in ("issues", "issues.git")
+                target = chapters.ROOT / urllib.parse.unquote(address.strip("/"))
+                if ours and not target.exists():
+                    faults.append(f"{page.name}: {named} is no file of the repository")
+                elif ours and anchor and anchor not in headings(target / "README.md" if target.is_dir() else target):
+                    faults.append(f"{page.name}: {named} is no heading there")
+                continue
+            if re.match(r"[a-z]+:|//", named):  # another host's, or data
+                continue
+            target = page if not address else page.parent / urllib.parse.unquote(address.partition("?")[0])
+            target = target.resolve() / "index.html" if target.is_dir() else target.resolve()
+            if not target.exists():
+                faults.append(f"{page.name}: {named} is no file")
+            elif anchor and urllib.parse.unquote(anchor) not in read(target).anchors:
+                faults.append(f"{page.name}: {named} is no anchor there")
+    return faults
+
+
+def headings(path):
+    """The anchors that GitHub gives to a Markdown file's headings."""
+    told = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in told}
+
+
+def test_every_link_of_the_book_leads_somewhere(pages):
+    """Those to other hosts are tried weekly (.github/workflows/weekly.yml)."""
+    repository = "https://github.com/" + "/".join(stamp.current(chapters.ROOT).group("owner", "name"))
+    assert len(Links(pages / "book" / "index.html").named) > 50
+    assert lost_links(pages, repository) == []
+
+
+def test_every_link_between_the_files_of_the_repository_leads_somewhere():
+    """Those of the files that GitHub shows: the book's own are Sphinx's, who warns."""
+    pages = [*chapters.ROOT.glob("*.md"), *(chapters.ROOT / name / "README.md" for name in ("live", "results"))]
+    lost, found = [], 0
+    for page in pages:
+        for named in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            if re.match(r"[a-z]+:", named):
+                continue
+            address, _, anchor = named.partition("#")
+            target, found = (page.parent / address) if address else page, found + 1
+            if not target.exists() or (anchor and anchor not in headings(target)):
+                lost.append(f"{page.name}: {named}")
+    assert lost == []
+    assert found > 20
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ('<a href="there.html">', "is no file"),
+        ('<a href="#there">', "is no anchor"),
+        ('<img srcset="here.png 2x">', "is no file"),
+        ('<a href="https://github.com/O/r/blob/main/there.md">', "is no file of the repository"),
+        ('<a href="https://github.com/O/r/tree/main/results#there">', "is no heading"),
+        ('<p id="here"><a href="#here"><a href="page.html#here"><a href="https://example.org/x"><a href=".">', None),
+        ('<a href="https://github.com/O/r"><a href="https://github.com/O/r/issues/new?title=x">', None),
+        ('<a href="https://github.com/O/r/tree/main/results#faces-without-a-frame">', None),
+    ],
+)
+def test_a_lost_link_is_seen(tmp_path, body, fault):
+    (tmp_path / "page.html").write_text(body, encoding="utf-8")
+    (tmp_path / "index.html").write_text("", encoding="utf-8")
+    faults = lost_links(tmp_path, "https://github.com/O/r")
+    assert len(faults) == (fault is not None)
+    assert fault is None or fault in faults[0]
 
 
 def test_every_control_has_the_name_that_is_seen(pages):

@@ -491,6 +491,25 @@ def test_stopped_and_resumed_is_bit_identical(tmp_path, changes):
     assert [type(m) for m in resumed.R.modules()] == [type(m) for m in whole.R.modules()]
 
 
+@pytest.mark.parametrize(
+    ("changes", "looks"), [({"precondition": False}, 0), ({"precondition": False, "rollout": 0.5}, 1), ({}, 1)], ids=str
+)
+def test_a_hole_is_looked_for_only_where_somebody_asks(changes, looks, monkeypatch):
+    """R's inverse asks, and so do states of R's own making; a network that is shown x_t alone does not."""
+    config = tiny(degradation="mask", **changes)
+    D, state = start(config)
+    found, infer = [], D.infer
+    monkeypatch.setattr(D, "infer", lambda *asked: found.append(asked) or infer(*asked))
+    x0 = data.to_float(pictures(8))
+    loss = training.loss_of(state.R, D, x0, config, torch.Generator().manual_seed(1))
+    assert len(found) == looks
+    if not looks:
+        draw = torch.Generator().manual_seed(1)
+        t = (D.T * torch.rand(8, generator=draw) ** (1 / config.timestep_bias)).ceil().clamp(1, D.T).long()
+        by_hand = (state.R(D(x0, t, D.draw(x0, draw)), t) - x0).abs().mean()
+        assert torch.equal(loss, by_hand)
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_loss_that_is_no_number_is_noticed_with_its_step(bad):
     D, state = start(tiny())

@@ -6,6 +6,7 @@ length, and a folder that was begun is only ever gone on with.
 
 import dataclasses
 import re
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -232,8 +233,12 @@ def seconds_of(budget):
 
 def fitting(config, seconds, device=None):
     """The config with as many steps as `seconds` allow at the speed of a few tried ones."""
-    config, images = runs.prepare(config)
-    device = pick_device(device)
+    return dataclasses.replace(config, steps=max(25, int(seconds / seconds_a_step(config, pick_device(device)))))
+
+
+def seconds_a_step(config, device):
+    """The seconds that one step of a run takes here: five steps are taken to warm up, the next twenty are timed."""
+    config, images = runs.prepare(dataclasses.replace(config, steps=sys.maxsize))
     D, state = start(config, device)
     images, clock = runs.place(images[:10_000], device), None
     for step, loss in train(state, D, images, config):
@@ -242,4 +247,4 @@ def fitting(config, seconds, device=None):
             if clock is not None:
                 break
             clock = time.perf_counter()
-    return dataclasses.replace(config, steps=max(25, int(seconds * 20 / (time.perf_counter() - clock))))
+    return (time.perf_counter() - clock) / 20

@@ -77,10 +77,10 @@ def run(config, out=None, resume=False, device=None, options=Options(), named=()
         out = Path(out or f"runs/{Path(config.dataset).expanduser().resolve().stem}-{config.degradation}")
         skip = options.skip_unreadable or (resume and starts.origin(out).get("skip_unreadable", False))
         if resume:
-            D, state, config, images, where = starts.go_on(config, out, group, skip, named)
+            D, state, config, images, labels, where = starts.go_on(config, out, group, skip, named)
         else:
-            D, state, config, images, where = starts.begin(config, out, group, skip)
-        pool = pool_of(images, where, config, skip)
+            D, state, config, images, labels, where = starts.begin(config, out, group, skip)
+        pool = pool_of(images, where, config, skip, labels)
         log = Log(out, state.step, options.tensorboard) if group.first else None
         if group.first:
             starts.write_config(out, config, group, pool, skip)
@@ -101,12 +101,15 @@ def run(config, out=None, resume=False, device=None, options=Options(), named=()
     return out
 
 
-def pool_of(images, where, config, skip_unreadable=False, count=8):
-    """The Pool of a run. Where few are held out test images are drawn, and training images where none can be read."""
+def pool_of(images, where, config, skip_unreadable=False, labels=None, count=8):
+    """The Pool of a run. Where few are held out test images are drawn, and training images where none can be read.
+
+    labels: (N,), or None where the images have none; needed for a network with classes.
+    """
     among, held = split(images, config)
     pool = Pool(images, among, held, held[:count], where)
     if config.classes:
-        pool.labels = starts.labels_of(where, config, skip_unreadable)
+        pool.labels = starts.classes_of(labels, where, config)
         kept = torch.ones(len(images), dtype=torch.bool).index_fill_(0, among, False)
         pool.held_labels = pool.labels[kept]
     if len(held) < count:

@@ -19,8 +19,14 @@ from .machine import machine
 
 def prepare(config, skip_unreadable=False):
     """(config, images uint8): the config completed from its preset and its data, and the training images."""
+    config, images, _ = completed(config, skip_unreadable)
+    return config, images
+
+
+def completed(config, skip_unreadable):
+    """`prepare` with the labels of the images beside them, (N,) or None."""
     config = resolve(config)
-    images, _ = data.load(config.dataset, "train", config.size, config.zoom, skip_unreadable)
+    images, labels = data.load(config.dataset, "train", config.size, config.zoom, skip_unreadable)
     height, width = images.shape[-2:]
     if height != width:
         raise ColdlabError(
@@ -29,12 +35,11 @@ def prepare(config, skip_unreadable=False):
     if config.channels not in (None, images.shape[1]):
         kind = data.KINDS[images.shape[1]]
         raise ColdlabError(f"--channels {config.channels}, and {config.dataset} is {kind}; leave --channels out.")
-    return dataclasses.replace(config, size=width, channels=images.shape[1]), images
+    return dataclasses.replace(config, size=width, channels=images.shape[1]), images, labels
 
 
-def labels_of(where, config, skip_unreadable=False):
-    """The classes (N,) of the training images at `where`; raises ColdlabError where there are none, or too many."""
-    _, labels = data.load(where, "train", config.size, config.zoom, skip_unreadable)
+def classes_of(labels, where, config):
+    """The labels (N,) of the images at `where`; ColdlabError where there are none, or more than config.classes."""
     if labels is None:
         raise ColdlabError(f"--classes {config.classes}, and the images of {where} have no labels; leave it out.")
     if (most := int(labels.max()) + 1) > config.classes:
@@ -43,14 +48,14 @@ def labels_of(where, config, skip_unreadable=False):
 
 
 def begin(config, out, group, skip_unreadable):
-    """(D, State, Config, images, where they lie) of a new run; refuses a folder that holds one already."""
+    """(D, State, Config, images, labels, where they lie) of a new run; refuses a folder that holds one already."""
     outputs.spare(outputs.of_run(out), outputs.images(config.dataset))
     there = [path.name for path in (*checkpoints.states(out), *out.glob("model.safetensors"))]
     if there:
         raise ColdlabError(f"{out} already holds a run ({there[0]}); add --resume to go on, or choose another --out.")
     group.share(config.batch)
-    config, images = prepare(config, skip_unreadable)
-    return *start(config, group.device), config, images, config.dataset
+    config, images, labels = completed(config, skip_unreadable)
+    return *start(config, group.device), config, images, labels, config.dataset
 
 
 def go_on(config, out, group, skip_unreadable, named):
@@ -76,7 +81,7 @@ def go_on(config, out, group, skip_unreadable, named):
         why = f"the run in {out} has taken {state.step} steps"
         raise ColdlabError(f"{why}, --steps {steps} would end before; give more, or leave --steps out.")
     group.share(before.batch)
-    images, where = found(before, out, place, skip_unreadable)
+    images, labels, where = found(before, out, place, skip_unreadable)
     outputs.spare(outputs.of_run(out), outputs.images(where))
     after = dataclasses.replace(before, steps=steps, dataset=place or before.dataset)
     if steps != before.steps and group.first:
@@ -84,11 +89,11 @@ def go_on(config, out, group, skip_unreadable, named):
         old, new = (learning_rate(c, state.step) for c in (before, after))
         told = f"{before.steps} steps become {steps}: from step {state.step} on the learning rate is that of a run of "
         print(f"{told}{steps} steps, {new:.2g} there instead of {old:.2g}, and falls to zero at its end.")
-    return D, state, after, images, where
+    return D, state, after, images, labels, where
 
 
 def found(config, out, place, skip_unreadable):
-    """(images, where they lie) of a run: at `place`, else where they were when it began, else by config.dataset.
+    """(images, labels, where they lie) of a run: at `place`, else where it began with them, else by config.dataset.
 
     Raises ColdlabError where they are not there, and where they are others than those it began with.
     """
@@ -99,10 +104,10 @@ def found(config, out, place, skip_unreadable):
         was = f" at {known['path']}" if known.get("path") else ""
         raise ColdlabError(f"the images of the run in {out}, {config.dataset}, are no more{was}; name their --dataset.")
     for at in there or places:
-        images, _ = data.load(at, "train", config.size, config.zoom, skip_unreadable)
+        images, labels = data.load(at, "train", config.size, config.zoom, skip_unreadable)
         why = difference(images, known, config)
         if why is None:
-            return images, at
+            return images, labels, at
     fix = "bring those back, say with --dataset where they are, or begin a new run in another --out"
     raise ColdlabError(f"the images in {at} are not those of the run in {out} ({why}); {fix}.")
 

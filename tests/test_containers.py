@@ -1,0 +1,100 @@
+"""What a devcontainer and Binder do when they start, done here: their commands run, and coldlab is there afterwards.
+
+Each in an environment of links to what is installed already, so that little more than coldlab itself is fetched. The
+links are file by file: where a command replaces a package, a link goes and the installed file stays.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sysconfig
+import venv
+from pathlib import Path
+
+import chapters
+import pytest
+from test_colab import closure, skip_without_registry
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def environment(folder, names) -> Path:
+    """An environment with pip, in which all of `names` that are installed here are installed, too."""
+    venv.create(folder, symlinks=True)
+    site = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
+    for name, distribution in closure(names).items():
+        if name in ("coldlab", "pip"):
+            continue
+        for entry in {file.parts[0] for file in distribution.files or []} - {"..", "__pycache__"}:
+            source, target = Path(distribution.locate_file(entry)), site / entry
+            if source.is_dir() and not target.exists():  # nvidia's packages share a folder
+                shutil.copytree(source, target, copy_function=os.symlink)
+            elif source.is_file() and not target.exists():
+                target.symlink_to(source)
+    pip = subprocess.run([folder / "bin" / "python", "-m", "ensurepip"], capture_output=True, text=True)
+    if pip.returncode:
+        pytest.skip(f"this Python cannot make an environment with pip: {pip.stderr.strip()[-200:]}")
+    return folder / "bin" / "python"
+
+
+def test_a_package_that_is_replaced_stays_where_it_was(tmp_path):
+    """Uninstalling goes by a package's own list of files, through whatever leads to them."""
+    python = environment(tmp_path / "env", ["tqdm"])
+    (here,) = [Path(file.locate()) for file in closure(["tqdm"])["tqdm"].files if str(file) == "tqdm/__init__.py"]
+    there = tmp_path / "env" / here.relative_to(here.parents[4])
+    assert there.resolve() == here.resolve() != there
+    subprocess.run([python, "-m", "pip", "uninstall", "-q", "-y", "tqdm"], check=True, capture_output=True)
+    assert not there.exists()
+    assert here.exists()
+
+
+def tree(folder) -> Path:
+    """A copy of this tree, of what git knows or would take."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    found = subprocess.run(listed, cwd=chapters.ROOT, capture_output=True)
+    if found.returncode:
+        pytest.skip("not a git working copy, so what a container would be given is not known")
+    for name in set(found.stdout.decode().split("\0")) - {""}:
+        if (chapters.ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(chapters.ROOT / name, folder / name)
+    return folder
+
+
+def started(command, folder, python, **more):
+    """Run a start-up command in `folder` as a container does, with `python` as its Python; coldlab is there then."""
+    settings = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PIP_CONSTRAINT")}
+    settings |= {"PATH": f"{python.parent}:{settings['PATH']}", "VIRTUAL_ENV": str(python.parents[1])} | more
+    run = subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, errors="replace")
+    assert run.returncode == 0, run.stdout[-500:] + run.stderr[-2000:]
+    code = "import coldlab, sys; print(coldlab.__file__); assert coldlab.load_pretrained('digits-blur').D.T == 20"
+    found = subprocess.run([python, "-c", code], cwd=folder.parent, env=settings, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    return Path(found.stdout.strip())
+
+
+def test_binder_starts(tmp_path):
+    """repo2docker runs .binder/postBuild in the repository, with the environment's Python first on the path."""
+    names = ("torch", "torchvision", "numpy", "scikit-learn", "matplotlib", "ipywidgets", "ipykernel", "sympy")
+    python = environment(tmp_path / "env", (*names, "tqdm", "einops", "safetensors", "tyro", "pillow"))
+    skip_without_registry(python, tmp_path / "probe")
+    where = started(["./.binder/postBuild"], tree(tmp_path / "repository"), python)
+    assert where.is_relative_to(tmp_path / "env")
+    assert re.fullmatch(r"python-3\.\d+\n", (chapters.ROOT / ".binder/runtime.txt").read_text(encoding="utf-8"))
+
+
+def test_the_devcontainer_starts(tmp_path):
+    """Its command, with the environment that it makes begun already; what it installs is an editable coldlab."""
+    asked = (chapters.ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    names = [re.split(r"[^\w.-]", line)[0] for line in asked if line[:1].isalpha()]
+    folder = tree(tmp_path / "repository")
+    python = environment(folder / ".venv", [*names, "tyro"])
+    skip_without_registry(python, tmp_path / "probe")
+    container = json.loads((folder / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+    where = started(shlex.split(container["postCreateCommand"]), folder, python)
+    assert where == folder / "coldlab" / "__init__.py"
+    told = container["customizations"]["vscode"]["settings"]["python.defaultInterpreterPath"]
+    assert Path(told.replace("${containerWorkspaceFolder}", str(folder))) == python
