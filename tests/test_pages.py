@@ -11,6 +11,7 @@ from pathlib import Path
 import chapters
 import nbformat
 import pytest
+import weigh
 from fontTools import ttLib
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGD4DwABBAEAX+XDSwAAAABJRU5ErkJggg=="
@@ -149,17 +150,30 @@ def test_pages_are_light_and_their_images_are_files(pages):
 
 def test_no_page_loads_much_before_it_is_touched(pages, site, browser):
     """Bytes as they lie on the server; where it compresses them (GitHub Pages does) a page is a quarter of that."""
-    base, weights = site(pages), {}
-    for path in sorted(pages.rglob("book/*.html")):
-        page, loaded = browser.new_page(viewport={"width": 1280, "height": 800}), []
-        page.on("requestfinished", lambda request, loaded=loaded: loaded.append(request))
-        page.goto(f"{base}/book/{path.name}", wait_until="load")
-        page.wait_for_timeout(200)
-        weights[path.name] = sum(request.sizes()["responseBodySize"] for request in loaded)
-        page.close()
+    names = sorted(path.name for path in pages.rglob("book/*.html"))
+    base = site(pages)
+    weights = {name: weigh.bytes_before_touch(browser, f"{base}/book/{name}") for name in names}
     assert min(weights.values()) > 300_000  # or nothing was weighed
     assert {name: weight for name, weight in weights.items() if weight > 1_500_000} == {}
     assert sorted(weights.values())[-2] < 1_250_000, weights  # chapter 5 has 363 formulas, the next a hundred
+
+
+@pytest.mark.parametrize("name", ["index", "05_linear_proof", "10_beyond", "notation"])
+def test_a_slow_phone_shows_a_page_within_two_seconds(pages, site, browser, name):
+    """The heaviest pages, and the slowest; a processor four times slower, the best of a few tries on a busy machine."""
+    seconds = weigh.painted(browser, f"{site(pages)}/book/{name}.html", tries=8, enough=2)
+    assert 0 < seconds <= 2
+
+
+def test_a_page_that_paints_late_is_told(tmp_path, site, browser):
+    page = """<!doctype html><link rel="icon" href="data:,"><p>Words.</p><script>
+    const start = performance.now();
+    while (performance.now() - start < 700);
+    document.write("<h1>The title comes late.</h1>");
+    </script>"""
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    assert weigh.painted(browser, f"{site(tmp_path)}/page.html", tries=1) > 0.7
+    assert weigh.bytes_before_touch(browser, f"{site(tmp_path)}/page.html") == len(page.encode())
 
 
 def test_every_icon_that_a_page_names_is_drawn(pages):
