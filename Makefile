@@ -36,7 +36,6 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 	@touch $@
 
 book: install
-	@$(BIN)/python tools/offline.py
 	$(BIN)/jupyter-book build . -W --keep-going
 	@echo "Open $(CURDIR)/_build/html/index.html"
 
@@ -62,7 +61,7 @@ format: install
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf _build book/static/offline build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf _build build dist .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 distclean: clean

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import chapters
 import nbformat
-import offline
 import pytest
 import stamp
+import weigh
+from fontTools import ttLib
 
-CDN = "https://cdn.jsdelivr.net/npm/mathjax"  # where Sphinx looks for it without a copy
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGD4DwABBAEAX+XDSwAAAABJRU5ErkJggg=="
 # Something wide in a page that hides what does not fit.
 WIDE = (
@@ -41,9 +41,10 @@ INSPECT = """() => {
         if (!image.complete || image.naturalWidth === 0) faults.push(`image that did not load: ${name}`);
     }
     const math = document.querySelectorAll(".math").length;
-    const typeset = document.querySelectorAll(".math mjx-container").length;
-    const broken = document.querySelectorAll("mjx-merror, [data-mjx-error]").length;
-    if (typeset < math || broken) faults.push(`${typeset} of ${math} formulas typeset, ${broken} of them with errors`);
+    const typeset = document.querySelectorAll(".math .katex math").length;
+    const plain = [...document.querySelectorAll(".math .katex")]
+        .filter(e => !getComputedStyle(e).fontFamily.includes("KaTeX")).length;
+    if (typeset < math || plain) faults.push(`${typeset} of ${math} formulas typeset, ${plain} of them plain`);
 
     // Nothing is wider than its box, unless it scrolls in a box that shows it: folded cells are opened first.
     for (const fold of document.querySelectorAll("main details")) fold.open = true;
@@ -60,7 +61,7 @@ INSPECT = """() => {
         return false;
     };
     const boxes = "main pre, main table, main .cell_output .output, main div.math, main [class^='picture-'], " +
-        "main mjx-container[display='true'], main figure, main img, main svg, main dt.sig";
+        "main .katex-display, main figure, main img, main svg, main dt.sig";
     for (const e of document.querySelectorAll(boxes)) {
         const box = e.getBoundingClientRect();
         if (!box.width || e.closest("[aria-hidden='true'], .headerbtn, button")) continue;
@@ -91,14 +92,8 @@ def build(folder: Path) -> Path:
     return folder / "_build" / "html"
 
 
-@functools.cache
-def offline_copy() -> bool:
-    return offline.copy_mathjax() is None
-
-
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    offline_copy()  # before the build, which looks for it
     return build(tmp_path_factory.mktemp("book"))
 
 
@@ -110,11 +105,8 @@ LOAD = """async () => {
 }"""
 
 
-def inspect(browser, base: str, names: list[str], width: int, scheme: str, absent: str | None = None) -> list[str]:
-    """Open pages one by one and return everything that is wrong with them.
-
-    What lies under the address `absent` is answered with nothing and not held against the page.
-    """
+def inspect(browser, base: str, names: list[str], width: int, scheme: str) -> list[str]:
+    """Open pages one by one and return everything that is wrong with them."""
     faults = []
     context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
     page = context.new_page()
@@ -123,8 +115,6 @@ def inspect(browser, base: str, names: list[str], width: int, scheme: str, absen
         url = route.request.url
         if url.startswith((base, "data:", "blob:", "about:")):
             route.continue_()
-        elif absent and url.startswith(absent):
-            route.fulfill(body="")
         else:
             faults.append(f"{name}: asked another host, {url}")
             route.abort()
@@ -135,7 +125,6 @@ def inspect(browser, base: str, names: list[str], width: int, scheme: str, absen
     page.on("response", lambda got: faults.append(f"{name}: {got.status} for {got.url}") if got.status >= 400 else None)
     for name in names:
         page.goto(f"{base}/{name}", wait_until="load")
-        page.evaluate("window.MathJax && MathJax.startup ? MathJax.startup.promise.then(() => null) : null")
         page.evaluate(LOAD)
         assert page.evaluate("document.documentElement.dataset.theme") in (scheme, None)
         faults += [f"{name}: {fault}" for fault in page.evaluate(INSPECT)]
@@ -150,18 +139,13 @@ def test_every_page_stands_on_its_own(pages, site, browser, width, scheme):
     assert {f"book/{source.stem}.html" for source in chapters.sources()} <= set(names)
     names.remove("index.html")  # it leads on to book/index.html at once
     assert "url=book/index.html" in (pages / "index.html").read_text(encoding="utf-8")
-    if offline_copy():
-        assert inspect(browser, site(pages), names, width, scheme) == []
-    else:
-        faults = inspect(browser, site(pages), names, width, scheme, absent=CDN)
-        assert [fault for fault in faults if "formulas typeset" not in fault] == []
-        pytest.skip("nothing else is wrong, but these pages load MathJax from its CDN: no copy could be had from npm")
+    assert inspect(browser, site(pages), names, width, scheme) == []
 
 
 def test_pages_are_light_and_their_images_are_files(pages):
     for page in pages.rglob("book/*.html"):
         text = page.read_text(encoding="utf-8")
-        assert len(text) < 700_000, page.name
+        assert len(text) < 800_000, page.name
         longest = max(map(len, re.findall(r"data:image/[a-z]+;base64,[\w+/=]*", text)), default=0)
         assert longest < 2100, page.name
         for name in re.findall(r'src="../_images/([^"]+)"', text):
@@ -258,6 +242,52 @@ def test_a_lost_link_is_seen(tmp_path, body, fault):
     assert fault is None or fault in faults[0]
 
 
+def test_no_page_loads_much_before_it_is_touched(pages, site, browser):
+    """Bytes as they lie on the server; where it compresses them (GitHub Pages does) a page is a quarter of that."""
+    names = sorted(path.name for path in pages.rglob("book/*.html"))
+    base = site(pages)
+    weights = {name: weigh.bytes_before_touch(browser, f"{base}/book/{name}") for name in names}
+    assert min(weights.values()) > 300_000  # or nothing was weighed
+    assert {name: weight for name, weight in weights.items() if weight > 1_500_000} == {}
+    assert sorted(weights.values())[-2] < 1_250_000, weights  # chapter 5 has 363 formulas, the next a hundred
+
+
+@pytest.mark.parametrize("name", ["index", "05_linear_proof", "10_beyond", "notation"])
+def test_a_slow_phone_shows_a_page_within_two_seconds(pages, site, browser, name):
+    """The heaviest pages, and the slowest; a processor four times slower, the best of a few tries on a busy machine."""
+    seconds = weigh.painted(browser, f"{site(pages)}/book/{name}.html", tries=8, enough=2)
+    assert 0 < seconds <= 2
+
+
+def test_a_page_that_paints_late_is_told(tmp_path, site, browser):
+    page = """<!doctype html><link rel="icon" href="data:,"><p>Words.</p><script>
+    const start = performance.now();
+    while (performance.now() - start < 700);
+    document.write("<h1>The title comes late.</h1>");
+    </script>"""
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    assert weigh.painted(browser, f"{site(tmp_path)}/page.html", tries=1) > 0.7
+    assert weigh.bytes_before_touch(browser, f"{site(tmp_path)}/page.html") == len(page.encode())
+
+
+def test_every_icon_that_a_page_names_is_drawn(pages):
+    """The icon fonts hold what is shown and no more."""
+    folder = next((pages / "_static/vendor/fontawesome").iterdir())
+    style = (folder / "css/all.min.css").read_text(encoding="utf-8")
+    rules = re.findall(r'((?:\.fa-[\w-]+:{1,2}before,?)+)\{content:"\\([0-9a-f]+)"', style)
+    drawn = {name: code for group, code in rules for name in re.findall(r"fa-[\w-]+", group)}
+    fonts = [ttLib.TTFont(path).getBestCmap() for path in folder.glob("webfonts/*")]
+    texts = [page.read_text(encoding="utf-8") for page in pages.rglob("book/*.html")]
+    named = {
+        name for text in texts for found in re.findall(r'<(?:i|span) class="(fa[^"]*)"', text) for name in found.split()
+    }
+    icons = named - {"fas", "fab", "far", "fa", "fa-solid", "fa-brands", "fa-regular", "fa-lg", "fa-fw"}
+    assert {"fa-github", "fa-bars"} <= icons
+    icons |= {"fa-sun", "fa-moon", "fa-circle-half-stroke"}  # the theme's script puts them on
+    assert {name for name in icons if not any(int(drawn.get(name, "0"), 16) in font for font in fonts)} == set()
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.suffix in (".css", ".woff")) < 40_000
+
+
 def test_every_control_has_the_name_that_is_seen(pages):
     """A fold is called by what stands on it; the arrows of the menu and the button of the search have names."""
     for page in pages.rglob("book/*.html"):
@@ -281,8 +311,10 @@ def test_the_lab_lies_where_its_pages_look_for_it(pages):
 def test_formulas_were_there_to_be_typeset(pages):
     texts = [(pages / "book" / f"{source.stem}.html").read_text(encoding="utf-8") for source in chapters.sources()]
     assert all('class="math' in text for text in texts)
-    assert all(("_static/offline/mathjax/" in text) == offline_copy() for text in texts)
-    assert all((CDN in text) != offline_copy() for text in texts)
+    for page in pages.rglob("book/*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert ('class="math' in text) == ("_static/katex/katex.min.css" in text) == ("<math" in text), page.name
+        assert not re.search("<script[^>]*(mathjax|katex)", text, re.IGNORECASE), page.name
 
 
 @pytest.mark.parametrize(
@@ -356,3 +388,27 @@ nb_execution_mode = "off"
     else:
         assert built.returncode == 2
         assert "image without alt text" in built.stderr
+
+
+@pytest.mark.parametrize(
+    ("formula", "fault"), [("\\frac{1}{2}", ""), ("\\frac{1", "expected '}'"), ("\\nosuch", "nosuch")]
+)
+def test_a_formula_that_cannot_be_drawn_fails_the_build(tmp_path, formula, fault):
+    settings = f"""
+import sys
+sys.path.insert(0, {str(chapters.ROOT / "book" / "_ext")!r})
+extensions = ["myst_nb", "coldlab_formulas"]
+myst_enable_extensions = ["dollarmath"]
+"""
+    (tmp_path / "conf.py").write_text(settings, encoding="utf-8")
+    (tmp_path / "index.md").write_text(f"# One\n\nA half is ${formula}$.\n", encoding="utf-8")
+    command = [sys.executable, "-m", "sphinx", "-W", "-b", "html", str(tmp_path), str(tmp_path / "html")]
+    built = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    assert built.returncode == (2 if fault else 0), built.stdout + built.stderr
+    if fault:
+        assert fault in built.stderr
+        assert "formula that KaTeX cannot read" in built.stderr
+    else:
+        text = (tmp_path / "html" / "index.html").read_text(encoding="utf-8")
+        assert "<mfrac><mn>1</mn><mn>2</mn></mfrac>" in text
+        assert "</span>\u2060." in text  # the full stop stays with the formula

@@ -1,4 +1,4 @@
-"""What this book adds to Sphinx: alt text for notebook figures, names for folded cells, MathJax and a badge of its own,
+"""What this book adds to Sphinx: alt text for notebook figures, names for folded cells, a badge of its own,
 plain docstrings, link previews, files for the images that notebooks carry inside their HTML, names for a theme's nameless controls, and the live lab.
 
 An image without alt text is a warning, and the book is built with warnings as errors.
@@ -20,7 +20,6 @@ LOGGER = logging.getLogger(__name__)
 COLAB_BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 LOCAL_BADGE = "/book/static/open-in-colab.svg"
 INLINE = re.compile(r'(src|srcset)="data:image/(png|webp);base64,([A-Za-z0-9+/=]{2000,})"')  # smaller ones cost a request more
-LOCAL_MATHJAX = "offline/mathjax/tex-mml-chtml.js"  # under book/static; tools/offline.py copies it there
 
 
 def with_alt(render_image):
@@ -62,12 +61,6 @@ class Folds(SphinxTransform):
             label = next((name for tag, name in FOLDED.items() if f"tag_{tag}" in cell["classes"]), None)
             if label and "prompt_show" in cell:
                 cell["prompt_show"] = cell["prompt_hide"] = label
-
-
-def use_local_mathjax(app, config) -> None:
-    """Load MathJax from the book where it was copied; otherwise Sphinx's public address stays."""
-    if (Path(app.confdir) / "book" / "static" / LOCAL_MATHJAX).exists():
-        config.mathjax_path = LOCAL_MATHJAX
 
 
 def read_plainly(app, what, name, obj, options, lines) -> None:
@@ -142,24 +135,13 @@ NAMED = {
 }
 
 
-ICONS = re.compile(r'<script src="[^"]*fontawesome[^"]*"></script>')  # 1.5 MB; the style sheet draws the same icons
-FORMULAS = re.compile(r'<script[^>]*mathjax[^>]*></script>', re.IGNORECASE)
-LAZY = re.compile(r'<img(?![^>]*loading=)(?=[^>]*src="[^"]*_images/)')
-
-
-def lighten(page: str) -> str:
-    """A page without what it does not need at once: two ways to draw icons, MathJax without formulas, images far below."""
-    page = LAZY.sub('<img loading="lazy"', ICONS.sub("", page))
-    return page if 'class="math' in page else FORMULAS.sub("", page)
-
-
 def mend(app, exception) -> None:
-    """Mend the finished pages: lighter, and fit for those who hear them or have no mouse."""
-    if exception or app.builder.format != "html":
+    """Mend the finished pages for those who hear them or have no mouse."""
+    if exception or app.builder.name != "html":
         return
     for page in Path(app.outdir).rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        mended = lighten(text)
+        mended = text
         for found, better in NAMED.items():
             mended = mended.replace(found, better)
         if mended != text:
@@ -180,7 +162,7 @@ def lay_out_lab(root: Path, static: Path) -> None:
 
 def add_lab(app, exception) -> None:
     root = Path(app.confdir)
-    if not exception and app.builder.format == "html" and (root / "live").is_dir():
+    if not exception and app.builder.name == "html" and (root / "live").is_dir():
         lay_out_lab(root, Path(app.outdir) / "_static")
 
 
@@ -190,7 +172,6 @@ def setup(app):
     app.setup_extension("sphinx.ext.autodoc")
     app.add_transform(Images)
     app.add_transform(Folds)
-    app.connect("config-inited", use_local_mathjax)
     app.connect("autodoc-process-docstring", read_plainly)
     app.connect("html-page-context", add_preview)
     app.connect("html-page-context", save_inline)

@@ -1,0 +1,84 @@
+"""Light pages: nothing is loaded that a page does not show, and nothing that is shown looks different for it.
+
+The theme brings a font of two thousand icons for the twenty that its pages show, and a script that draws them again;
+Pygments wraps every name and bracket of the code in the colour that it has anyway. What goes here was three quarters of a megabyte a page.
+"""
+
+import re
+from io import BytesIO
+from pathlib import Path
+
+ICON_SCRIPT = re.compile(r'<script src="[^"]*fontawesome[^"]*"></script>')
+ICON_FONT = re.compile(r'type="font/woff2"( crossorigin href="[^"]*/webfonts/[^"]*\.woff)2"')
+LAZY = re.compile(r'<img(?![^>]*loading=)(?=[^>]*src="[^"]*_images/)')
+# Names, punctuation and blanks: the style sheet gives them the colour of all code.
+PLAIN = re.compile(r'<span class="(?:n|p|w)">([^<]*)</span>')
+NAMESPACE = ' xmlns="http://www.w3.org/1998/Math/MathML"'  # HTML knows it; an ePub does not
+
+FACE = re.compile(r"@font-face\{[^}]*\}")
+RULE = re.compile(r'((?:\.fa-[\w-]+:{1,2}before,?)+)\{content:"\\?([^"]*)"\}')
+CODE = re.compile(r'content:\s*"\\(f[0-9a-f]{3})')
+NAME = re.compile(r"\bfa-[a-z0-9-]+")
+
+
+def lighten(page: str) -> str:
+    """A page without a second way to draw icons, without colours that change nothing, its images loaded when they come near."""
+    page = ICON_FONT.sub(r'type="font/woff"\1"', ICON_SCRIPT.sub("", page))
+    return PLAIN.sub(r"\1", LAZY.sub('<img loading="lazy"', page)).replace(NAMESPACE, "")
+
+
+def subset(font: Path, characters: set[int]) -> bytes:
+    """A TrueType font with these characters alone, as WOFF."""
+    from fontTools import subset, ttLib
+
+    options = subset.Options(notdef_outline=True, flavor="woff", layout_features=[])
+    with ttLib.TTFont(font, recalcTimestamp=False) as opened:
+        chosen = subset.Subsetter(options)
+        chosen.populate(unicodes=characters)
+        chosen.subset(opened)
+        opened.flavor = "woff"
+        written = BytesIO()
+        opened.save(written)
+    return written.getvalue()
+
+
+def keep_shown_icons(pages: Path) -> None:
+    """Cut the icon fonts and their style sheet down to the icons that a page, a script or a style sheet names."""
+    for style in (pages / "_static" / "vendor" / "fontawesome").glob("*/css/all.min.css"):
+        elsewhere = [path for path in pages.rglob("*") if path.suffix in (".html", ".js", ".css")]
+        texts = [path.read_text(encoding="utf-8") for path in elsewhere if "fontawesome" not in path.parts]
+        names = {name for text in texts for name in NAME.findall(text)}
+        characters = {int(code, 16) for text in texts for code in CODE.findall(text)}
+
+        def shown(rule, names=names, characters=characters) -> str:
+            kept = [part for part in rule[1].split(",") if part.partition(":")[0].removeprefix(".") in names]
+            if kept:
+                characters.add(int(rule[2], 16) if len(rule[2]) > 1 else ord(rule[2]))
+            return ",".join(kept) + f'{{content:"{rule[0].split(chr(34))[1]}"}}' if kept else ""
+
+        rules = RULE.sub(shown, style.read_text(encoding="utf-8"))
+        # Faces by the names that older versions had, and for old browsers, go; a face that is left is WOFF.
+        rules = FACE.sub(lambda face: face[0] if r"Font Awesome\ 6" in face[0] else "", rules)
+        rules = re.sub(r'\.woff2\) format\("woff2"\),url\([^)]*\) format\("truetype"\)', '.woff) format("woff")', rules)
+        style.write_text(rules, encoding="utf-8")
+        for font in style.parents[1].glob("webfonts/*.ttf"):
+            font.with_suffix(".woff").write_bytes(subset(font, characters))
+            font.with_suffix(".woff2").unlink()
+            font.unlink()
+        for script in style.parents[1].glob("js/all.min.js"):
+            script.unlink()
+
+
+def thin(app, exception) -> None:
+    if exception or app.builder.name != "html":
+        return
+    for page in Path(app.outdir).rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        if (lighter := lighten(text)) != text:
+            page.write_text(lighter, encoding="utf-8")
+    keep_shown_icons(Path(app.outdir))
+
+
+def setup(app):
+    app.connect("build-finished", thin)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
