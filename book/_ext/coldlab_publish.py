@@ -97,7 +97,8 @@ def draw_cards(app, root: Path) -> None:
 
 
 def add_lost_page(app):
-    yield "404", {"title": "There is no page here", "body": LOST}, "page.html"
+    if app.builder.name == "html":
+        yield "404", {"title": "There is no page here", "body": LOST}, "page.html"
 
 
 def publish(app, exception) -> None:
