@@ -8,11 +8,12 @@ NAME ?=
 PORT ?= 8000
 BIN := $(VENV)/bin
 
-.PHONY: help install book serve test execute chapter lint format clean distclean
+.PHONY: help install book serve pdf test execute chapter lint format clean distclean
 
 help:
 	@echo "make book      build the static book in _build/html"
 	@echo "make serve     build it and serve it on http://localhost:$(PORT)"
+	@echo "make pdf       the whole book as a PDF and an ePub in _build/paper; make book links to them"
 	@echo "make test      run every chapter and every test"
 	@echo "make execute   run the chapters again and store their outputs (CHAPTER=04_sampling for one)"
 	@echo "make chapter   begin a chapter from a template (NAME=your_chapter)"
@@ -42,6 +43,9 @@ book: install
 serve: book
 	@echo "Serving http://localhost:$(PORT) (Ctrl-C ends it)"
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+pdf: install
+	$(BIN)/python tools/pdf.py
 
 test: install
 	$(BIN)/python -m pytest --nbval -n auto --maxprocesses 4 --dist loadfile book tests

@@ -75,7 +75,8 @@ def visit_block(translator, node: nodes.math_block) -> None:
 
 def add_style(app, pagename, templatename, context, doctree) -> None:
     """The style sheet, on pages with formulas only; it loads the letters that they use."""
-    if doctree is not None and any(doctree.findall(lambda node: isinstance(node, nodes.math | nodes.math_block))):
+    written = doctree is not None and any(doctree.findall(lambda node: isinstance(node, nodes.math | nodes.math_block)))
+    if (written and app.builder.name != "epub") or app.builder.name == "singlehtml":
         app.add_css_file(STYLE)
 
 
