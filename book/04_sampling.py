@@ -1157,7 +1157,15 @@ if DATASET == "digits":
     assert knob[0.1][0] < metrics.rmse(data.to_unit(plain), truth) < knob[0.2][0]
 
 # %% [markdown]
-# **With your own hand:** in [the lab](lab.md) you draw a digit, blur it to a grey square, and watch both algorithms walk back side by side, by this very network's larger sister.
+# ## With your own hand
+#
+# Draw a digit, blur it to a grey square, and let both algorithms walk back side by side. The network is the larger sister of this chapter's, trained on MNIST. Take *One call* for one of the two, or *Averaged*, and fewer calls: is what you measured on many digits true of yours?
+#
+# <cold-lab compact with="samplers calls weight chart" samplers="naive improved">
+# <p>In the published book the lab stands here, and the network runs in your browser: <a href="https://OWNER.github.io/coldlab/book/04_sampling.html#with-your-own-hand">open it there</a>.</p>
+# </cold-lab>
+#
+# [The lab](lab.md) has more networks, and photographs of your own.
 #
 # ## Recap
 #

@@ -747,7 +747,15 @@ if DATASET == "digits":
     assert mine > 0.8 * theirs and precision > 0.4
 
 # %% [markdown]
-# **With your own hand:** in [the lab](lab.md), under *Make new ones*, the nine numbers are nine sliders.
+# ## With your own hand
+#
+# The nine numbers of a start as nine sliders, for the larger sister of this chapter's network, trained on MNIST. Draw them, then move one far out: how long is it a digit?
+#
+# <cold-lab compact mode="make">
+# <p>In the published book the sliders stand here, and the network runs in your browser: <a href="https://OWNER.github.io/coldlab/book/06_generation.html#with-your-own-hand">open them there</a>.</p>
+# </cold-lab>
+#
+# In [the lab](lab.md) you can also draw a digit, and begin from its nine numbers.
 #
 # ## Recap
 #

@@ -242,7 +242,11 @@ assert by[True, 2.0]["frechet"] < by[True, 1.0]["frechet"] < by[True, 0.0]["frec
 # %% [markdown]
 # The start matters more, and neither is enough. A start drawn from sevens, given to a network that knows nothing of it, is read as asked in 86 of 100 cases, and of the worst class in two of three. A network that is told "seven" and shown a square that says "four" believes the square about every other time; and what it makes then is no good digit of either kind, as the Fréchet distance shows. Told *and* shown the same, it is read as asked in 99 of 100 cases, of the worst class in 98. Exaggerating ($w = 2$) helps a little more, and costs a second call.
 #
-# To try it: `python -m coldlab sample --pretrained mnist-blur-classes --label 7`.
+# To try it: `python -m coldlab sample --pretrained mnist-blur-classes --label 7`. Or here: ask for a digit, then leave the start to chance and tell the network alone. What does it make of a start that shows another digit? *Restore* and *Break it* lead to the other networks of the course, and to pictures of your own.
+#
+# <cold-lab mode="make" network="mnist-blur-classes">
+# <p>In the published book the lab stands here, and the network runs in your browser: <a href="https://OWNER.github.io/coldlab/book/10_beyond.html#a-digit-that-one-asks-for">open it there</a>.</p>
+# </cold-lab>
 #
 # ## Fewer calls, other walks
 #
@@ -514,7 +518,7 @@ assert (found - z).abs().max() <= 1
 assert off(filled) < off(holed)
 
 # %% [markdown]
-# **With your own hand:** [the lab](lab.md) runs the shipped networks in your browser. Under *Break it* the start is rounded to 8 bits, or the severity is a wrong one.
+# **With your own hand:** the lab further up, and on [its own page](lab.md), runs the shipped networks in your browser. Under *Break it* the start is rounded to 8 bits, or the severity is a wrong one.
 #
 # ## Recap
 #

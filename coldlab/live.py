@@ -35,6 +35,24 @@ def portable(prior):
     }
 
 
+def portable_classes(priors, counts):
+    """The Priors of several classes, {label: Prior}, as one such mixture; `classes` (J,): the label of each Gaussian.
+
+    counts: {label: images}, by which the classes are weighted. All Priors must keep the same numbers of the same D.
+    """
+    laws = {label: portable(prior) for label, prior in priors.items()}
+    first, whole = next(iter(laws.values())), sum(counts[label] for label in laws)
+    if any(law[part] != first[part] for law in laws.values() for part in ("t", "rows", "columns", "gains")):
+        raise ValueError("these priors keep different numbers; fit them to images of one D, at one severity.")
+    shares = {label: [weight * counts[label] / whole for weight in law["weights"]] for label, law in laws.items()}
+    return first | {
+        "weights": rounded(torch.tensor([w for share in shares.values() for w in share], dtype=torch.float64)),
+        "means": [mean for law in laws.values() for mean in law["means"]],
+        "factors": [factor for law in laws.values() for factor in law["factors"]],
+        "classes": [label for label, share in shares.items() for _ in share],
+    }
+
+
 def rounded(values):
     """Nested lists of numbers with DIGITS digits."""
     if values.ndim > 1:

@@ -4,7 +4,7 @@
  * The idea that holds this file together: two lines that differ in more than colour, each named at its end.
  */
 
-const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [340, 170, 40, 84, 10, 34];
+const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [340, 186, 40, 84, 26, 34];
 const SVG = "http://www.w3.org/2000/svg";
 
 function element(name, attributes, text = "") {
@@ -45,7 +45,8 @@ export class Chart {
       element("text", { x: LEFT - 5, y: floor + 4, "text-anchor": "end" }, "0"),
       element("text", { x: LEFT, y: HEIGHT - 18 }, "0"),
       element("text", { x: this.x(this.calls), y: HEIGHT - 18, "text-anchor": "end" }, String(this.calls)),
-      element("text", { x: LEFT, y: HEIGHT - 3 }, "calls of the network, and the error left"),
+      element("text", { x: LEFT, y: HEIGHT - 3 }, "calls of the network"),
+      element("text", { x: 0, y: 12 }, "error left"),
     ];
     const ends = this.errors.map((errors) => this.y(errors.at(-1)));
     if (ends.length > 1 && Math.abs(ends[0] - ends[1]) < 14) {

@@ -26,16 +26,18 @@ export class Mixture {
     return this.factors[j].slice(from, from + k + 1).reduce((sum, entry) => sum + entry ** 2, 0);
   }
 
-  /** K numbers; random() is uniform in [0, 1). */
-  draw(random = Math.random) {
-    let left = random() * this.weights.reduce((sum, weight) => sum + weight, 0);
-    const j = Math.max(
-      0,
-      this.weights.findIndex((weight) => (left -= weight) < 0),
-    );
+  /**
+   * K numbers; random() is uniform in [0, 1). label: from the Gaussians of that class alone, if they have classes.
+   * temperature: how far from the middle of its Gaussian, as in coldlab.generation.
+   */
+  draw({ label = null, temperature = 1, random = Math.random } = {}) {
+    const weights = this.weights.map((weight, j) => (label === null || this.classes[j] === label ? weight : 0));
+    let left = random() * weights.reduce((sum, weight) => sum + weight, 0);
+    const drawn = weights.findIndex((weight) => (left -= weight) < 0);
+    const j = drawn < 0 ? weights.findLastIndex((weight) => weight > 0) : drawn; // where rounding left a trace
     return this.from(
       j,
-      Array.from({ length: this.K }, () => normal(random)),
+      Array.from({ length: this.K }, () => temperature * normal(random)),
     );
   }
 

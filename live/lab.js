@@ -4,22 +4,23 @@
  * The idea that holds this file together: the reader's settings are read from the controls when they are needed; kept
  * beside them are the picture x0, its hole z and the damaged x. `walking.js` has the way back, `making.js` new digits.
  *
- * Attributes: compact (one network, no upload, no modes), mode (restore, make or break, to begin with), network (a name
- * in networks.js), weights (their folder, by default ../weights/ beside this one). Nothing but code and pictures is
- * loaded before the reader touches it.
+ * Attributes: compact (one network, no upload, no modes), with (what a compact one has all the same, such as
+ * "samplers calls chart"; the names are the data-full of template.js), mode (restore, make or break, to begin with),
+ * samplers (the two to begin with), network (a name in networks.js), weights (their folder, by default ../weights/
+ * beside this one). Nothing but code and pictures is loaded before the reader touches it.
  */
 
+import { Asking } from "./asking.js";
+import { pickable, pictures, styled } from "./beginning.js";
 import { Client } from "./client.js";
 import { ColdlabError } from "./errors.js";
 import { Making } from "./making.js";
 import { CALLS, NETWORKS, hasHole } from "./networks.js";
 import { Pad } from "./pad.js";
 import { eightBits, opened, show } from "./pictures.js";
-import { QUESTIONS, SAMPLERS, template } from "./template.js";
+import { MEANING, QUESTIONS, SAMPLERS, template } from "./template.js";
 import { Walking } from "./walking.js";
 
-const PHOTOGRAPHS = ["a face", "a flower", "a pagoda"];
-const beside = (name) => new URL(name, import.meta.url).href;
 let labs = 0;
 
 class ColdLab extends HTMLElement {
@@ -33,7 +34,11 @@ class ColdLab extends HTMLElement {
 
   build() {
     this.name = this.getAttribute("network") ?? "mnist-blur";
-    this.innerHTML = template(++labs, this.name, this.compact, "naive", this.compact ? "averaged" : "improved");
+    this.extras = (this.getAttribute("with") ?? "").split(" ");
+    const [left, right] = (this.getAttribute("samplers") ?? (this.compact ? "naive averaged" : "naive improved")).split(
+      " ",
+    );
+    this.innerHTML = template(++labs, this.name, left, right);
     const mode = this.querySelector(`input[name^="mode-"][value="${this.getAttribute("mode")}"]`);
     if (mode) mode.checked = true;
     this.classList.add("lab-ready");
@@ -47,7 +52,12 @@ class ColdLab extends HTMLElement {
     for (const kind of ["pointerdown", "keydown"]) this.addEventListener(kind, touched, { once: true });
     parts.network.onchange = () => this.choose(parts.network.value);
     parts.clear.onclick = () => this.pad.clear();
-    parts.file.onchange = () => this.guarded(() => this.upload(parts.file.files[0]));
+    parts.file.onchange = () => this.guarded(() => this.upload(parts.file.files[0]), "picture-status");
+    this.ondragover = (event) => event.preventDefault(); // or the browser leaves the page for the dropped file
+    this.ondrop = (event) => {
+      event.preventDefault();
+      this.guarded(() => this.upload(event.dataTransfer.files[0]), "picture-status");
+    };
     parts.framed.onchange = () => this.renew();
     parts.clean.onclick = (event) => this.place(event);
     parts.clean.onkeydown = (event) => this.shift(event);
@@ -74,7 +84,8 @@ class ColdLab extends HTMLElement {
     for (const radio of this.querySelectorAll("input[type=radio]")) radio.onchange = () => this.arrange();
     for (const control of ["says", "drift", "told"]) parts[control].onchange = () => this.arrange();
     this.walking = new Walking(this);
-    this.making = this.compact ? null : new Making(this);
+    this.making = new Making(this);
+    this.asking = new Asking(this, (drawn) => (this.mode === "make" ? this.making.again(drawn) : this.arrange()));
     this.guarded(() => this.choose(this.name));
   }
 
@@ -89,6 +100,11 @@ class ColdLab extends HTMLElement {
   }
   get drifts() {
     return this.way === "nonsense" && this.parts.drift.value !== "";
+  }
+
+  /** Whether this lab has a part that compact ones have only if asked. */
+  has(part) {
+    return !this.compact || this.extras.includes(part);
   }
 
   chosen(group) {
@@ -143,27 +159,15 @@ class ColdLab extends HTMLElement {
     this.set("calls", { max: T, value: Math.min(T, CALLS) });
     this.pad.drawing = kind === "digit";
     this.x0 = this.z = null;
-    if (kind !== before) this.pad.clear(false);
+    if (kind !== before && !this.pad.retake(kind === "digit")) this.pad.clear(false);
+    this.notice();
     this.arrange();
     if (!this.pad.empty) this.renew();
     this.picks = [];
     const found = await pictures(kind);
     if (this.name !== name) return; // the reader was faster
     this.picks = found;
-    parts.picks.replaceChildren(
-      ...this.picks.map(({ picture, title }, k) => {
-        const button = Object.assign(document.createElement("button"), {
-          type: "button",
-          title,
-          onclick: () => this.pick(k),
-        });
-        button.setAttribute("aria-label", title);
-        const canvas = Object.assign(document.createElement("canvas"), { width: 64, height: 64 });
-        canvas.getContext("2d").drawImage(picture, 0, 0, 64, 64);
-        button.append(canvas);
-        return button;
-      }),
-    );
+    parts.picks.replaceChildren(...found.map((picture, k) => pickable(picture, () => this.pick(k))));
     if (this.pad.empty) this.pick(kind === "digit" ? 3 : 0);
   }
 
@@ -175,15 +179,25 @@ class ColdLab extends HTMLElement {
 
   async upload(file) {
     if (!file) return;
+    const { parts } = this;
+    const picture = await opened(file).finally(() => (parts.file.value = "")); // the same file may come again
+    const writing = this.settings.kind === "digit";
     this.set("zoom", { value: 1 });
-    this.pad.take(await opened(file), { writing: this.settings.kind === "digit" });
-    this.parts.file.value = ""; // the same file may come again
+    this.pad.take(picture, { writing });
+  }
+
+  /** Say how a network of digits takes a reader's own picture. */
+  notice() {
+    const writing = this.pad.given && this.settings.kind === "digit";
+    this.parts["picture-status"].textContent = writing
+      ? "Taken as handwriting: what is darker or lighter than its paper. For a photograph choose a network of photographs or faces above; your picture stays."
+      : "";
   }
 
   /** Show the controls that have something to do. */
   arrange() {
     const { parts, mode, way, settings } = this;
-    for (const part of this.querySelectorAll("[data-full]")) part.hidden = this.compact;
+    for (const part of this.querySelectorAll("[data-full]")) part.hidden = !this.has(part.dataset.full);
     for (const part of this.querySelectorAll("[data-modes]"))
       part.hidden = !part.dataset.modes.split(" ").includes(mode);
     for (const part of this.querySelectorAll("[data-ways]")) part.hidden = part.dataset.ways !== way;
@@ -197,25 +211,24 @@ class ColdLab extends HTMLElement {
         ? "Drawing area. Press a key from 0 to 9 to have that digit written."
         : "The picture. The arrow keys move the cut.",
     );
-    parts["framed-row"].hidden = !digit || this.compact;
+    parts["framed-row"].hidden = !digit || !this.has("framed");
     parts["zoom-row"].hidden = digit;
+    parts["upload-told"].textContent = digit ? "Upload a photo of a digit" : "Upload a photograph";
     parts.clear.hidden = !digit;
-    parts.file.parentElement.hidden = this.compact;
+    this.asking.arrange();
     parts.question.innerHTML = QUESTIONS[way];
     parts.go.textContent = way === "restore" ? "Restore it" : "Try it";
     const samplers = this.samplers();
     parts.results.hidden = true; // they answered another question
     parts.status.textContent = "";
     samplers.forEach((sampler, run) => (parts[`name-${run}`].textContent = SAMPLERS[sampler]));
-    parts["weight-row"].hidden = !samplers.includes("averaged");
-    const made = ["mnist-blur", "digits-blur"].includes(this.name);
-    if (mode === "make" && !made) {
+    parts.meaning.textContent = [...new Set(samplers)].map((name) => `${SAMPLERS[name]} ${MEANING[name]}`).join(" ");
+    parts["weight-row"].hidden = !samplers.includes("averaged") || !this.has("weight");
+    if (mode === "make" && !settings.made) {
       parts.network.value = "mnist-blur";
       this.guarded(() => this.choose("mnist-blur"));
     }
-    for (const option of parts.network.options) {
-      option.disabled = mode === "make" && !["mnist-blur", "digits-blur"].includes(option.value);
-    }
+    for (const option of parts.network.options) option.disabled = mode === "make" && !NETWORKS[option.value].made;
     this.harder();
   }
 
@@ -225,10 +238,13 @@ class ColdLab extends HTMLElement {
 
   /** The picture has changed. */
   renew() {
+    this.notice();
+    this.parts.status.textContent = ""; // it was about another picture
     const { settings, parts, pad } = this;
     this.x0 = pad.image(settings.size, parts.framed.checked && settings.kind === "digit" ? settings.box : null);
     this.z = null;
     show(parts.clean, this.x0, settings.size);
+    show(parts["own-picture"], this.x0, settings.size);
     const hole = hasHole(this.name) ? " Tap it (or use the arrow keys) to put the hole elsewhere." : "";
     parts["clean-told"].textContent = `your picture in ${settings.size} × ${settings.size} pixels.${hole}`;
     parts.clean.tabIndex = hole ? 0 : -1;
@@ -264,7 +280,7 @@ class ColdLab extends HTMLElement {
         this.x0.map(() => 0),
         this.settings.size,
       );
-      this.parts["damaged-told"].textContent = "what is left of it: touch anything to see";
+      this.parts["damaged-told"].textContent = "what is left of it: you will see as soon as you do something";
       return;
     }
     this.damaging ??= this.guarded(async () => {
@@ -314,29 +330,6 @@ class ColdLab extends HTMLElement {
 /** The largest difference of two pixels of one channel, at most; black to white is 2. */
 function contrast(x) {
   return x.reduce((most, value) => Math.max(most, value), -1) - x.reduce((least, value) => Math.min(least, value), 1);
-}
-
-/** The pictures to begin with, [{picture, title}]. */
-async function pictures(kind) {
-  const [file, side, titles] =
-    kind === "digit"
-      ? ["digits.png", 32, Array.from({ length: 10 }, (_, k) => `the digit ${k}`)]
-      : ["photographs.png", 64, PHOTOGRAPHS];
-  const blob = await (await fetch(beside(file))).blob();
-  return Promise.all(
-    titles.map(async (title, k) => ({ title, picture: await createImageBitmap(blob, k * side, 0, side, side) })),
-  );
-}
-
-/** The style sheet of the lab, once per page. */
-function styled() {
-  const href = beside("lab.css");
-  const there = document.querySelector(`link[href="${href}"]`);
-  const link = there ?? Object.assign(document.createElement("link"), { rel: "stylesheet", href });
-  if (!there) document.head.append(link);
-  return link.sheet
-    ? null
-    : new Promise((done) => (link.addEventListener("load", done), link.addEventListener("error", done)));
 }
 
 customElements.define("cold-lab", ColdLab);

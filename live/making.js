@@ -20,12 +20,23 @@ export class Making {
     lab.ranged("new-calls", (value) => (value === "1" ? "1 call" : `${value} calls`));
   }
 
+  /** The reader asks for another class: other numbers, or the same ones for a network that is told another class. */
+  again(drawn) {
+    if (drawn) this.run({});
+    else if (this.sliders.length) this.run({ numbers: this.numbers() }, false);
+  }
+
+  numbers() {
+    return this.sliders.map(({ valueAsNumber }) => valueAsNumber);
+  }
+
   /** Sliders for the numbers of the lab's network, once. */
   async prepare() {
     const { name, settings, parts, client } = this.lab;
     if (this.network === name) return;
     this.network = name;
     const patterns = await client.ask("patterns", { network: name, size: settings.size });
+    parts.numbers.replaceChildren();
     this.sliders = patterns.map((pattern, k) => {
       const label = document.createElement("label");
       label.innerHTML = `<canvas aria-hidden="true"></canvas>
@@ -38,7 +49,7 @@ export class Making {
         settings.size,
       );
       const slider = label.querySelector("input");
-      slider.oninput = () => this.run({ numbers: this.sliders.map(({ valueAsNumber }) => valueAsNumber) }, false);
+      slider.oninput = () => this.run({ numbers: this.numbers() }, false);
       parts.numbers.append(label);
       return slider;
     });
@@ -64,25 +75,29 @@ export class Making {
     const { parts, settings, client } = lab;
     await lab.load();
     await this.prepare();
-    const start = await client.ask("start", { network: lab.name, size: settings.size, ...asked });
+    const { asking } = lab;
+    const start = await client.ask("start", { network: lab.name, size: settings.size, label: asking.own, ...asked });
     start.numbers.forEach((value, k) => {
       if (asked.numbers) return this.tell(k, value);
       this.sliders[k].value = value;
       this.tell(k, value);
     });
+    parts.pair.hidden = false;
     show(parts.start, visible(start.x), settings.size);
     let last = null;
     const run = { sampler: "averaged", weight: 0.1, calls: parts["new-calls"].valueAsNumber };
     await client.ask(
       "walk",
-      { network: lab.name, x: start.x, t: start.t, z: null, runs: [run] },
+      { network: lab.name, x: start.x, t: start.t, z: null, runs: [run], ...asking.told },
       ({ x }) => (last = x),
     );
     show(parts.made, last, settings.size);
     const [reading] = await client.ask("read", { network: `${settings.eyes}-classifier`, images: [last] });
     const best = reading.indexOf(Math.max(...reading));
-    parts["new-status"].textContent = `The classifier reads ${best}, and is ${Math.round(100 * reading[best])} % sure.`;
-    parts.made.setAttribute("aria-label", `what the network makes of it; the classifier reads ${best}`);
+    const sure = Math.round(100 * reading[best]);
+    parts["new-status"].textContent =
+      `Another network, which tells digits apart, reads ${best} (${sure} % sure).${asking.words}`;
+    parts.made.setAttribute("aria-label", `what the network makes of it; it reads as ${best}`);
     if (keep) this.keep(last);
   }
 

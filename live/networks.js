@@ -1,63 +1,34 @@
 /**
  * What the lab offers: the shipped restoration networks and what a reader has to know of each.
  *
- * The idea that holds this file together: the page must stand before any weights have come. A test compares size, T and
- * channels with the files.
+ * The idea that holds this file together: the page must stand before any weights have come. A test compares size, T,
+ * channels and the classes to ask for with the files.
  *
  * kind: "digit" (drawn) or "photograph" (cut from a picture). box: the longer side, in pixels, of the digits that the
  * network knows. eyes: the classifier that reads what comes back. classes: what it knows, where these are not 0 to 9.
+ * asks: how many classes the network can be asked for. made: whether there is a mixture to draw new ones from.
  */
 
 const THINGS = ["aeroplane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "lorry"];
+const MNIST = { kind: "digit", size: 32, channels: 1, box: 160 / 7, eyes: "mnist" };
+const CIFAR = { kind: "photograph", size: 32, channels: 3, T: 50, eyes: "cifar10", classes: THINGS };
 
 export const NETWORKS = {
-  "mnist-blur": { title: "A digit, blurred", kind: "digit", size: 32, channels: 1, T: 20, box: 160 / 7, eyes: "mnist" },
-  "mnist-pixelate": {
-    title: "A digit, in coarse pixels",
-    kind: "digit",
-    size: 32,
-    channels: 1,
-    T: 3,
-    box: 160 / 7,
-    eyes: "mnist",
-  },
-  "mnist-mask": {
-    title: "A digit with a hole",
-    kind: "digit",
-    size: 32,
-    channels: 1,
-    T: 50,
-    box: 160 / 7,
-    eyes: "mnist",
-  },
+  "mnist-blur": { ...MNIST, title: "Digits: blurred", T: 20, made: true },
+  "mnist-blur-classes": { ...MNIST, title: "Digits: blurred, and you may say which", T: 20, made: true, asks: 10 },
+  "mnist-pixelate": { ...MNIST, title: "Digits: in coarse pixels", T: 3 },
+  "mnist-mask": { ...MNIST, title: "Digits: with a hole", T: 50 },
   "digits-blur": {
-    title: "A digit, blurred, for the small network of the chapters",
-    kind: "digit",
-    size: 32,
-    channels: 1,
+    ...MNIST,
+    title: "Digits: blurred, the small network of the chapters",
     T: 20,
     box: 24,
     eyes: "digits",
+    made: true,
   },
-  "cifar10-blur": {
-    title: "A photograph, blurred (32 pixels wide)",
-    kind: "photograph",
-    size: 32,
-    channels: 3,
-    T: 50,
-    eyes: "cifar10",
-    classes: THINGS,
-  },
-  "cifar10-mask": {
-    title: "A photograph with a hole (32 pixels wide)",
-    kind: "photograph",
-    size: 32,
-    channels: 3,
-    T: 50,
-    eyes: "cifar10",
-    classes: THINGS,
-  },
-  "celeba-64-blur": { title: "A face, blurred (64 pixels wide)", kind: "photograph", size: 64, channels: 3, T: 110 },
+  "cifar10-blur": { ...CIFAR, title: "Photographs: blurred (32 pixels wide)" },
+  "cifar10-mask": { ...CIFAR, title: "Photographs: with a hole (32 pixels wide)" },
+  "celeba-64-blur": { title: "Faces: blurred (64 pixels wide)", kind: "photograph", size: 64, channels: 3, T: 110 },
 };
 
 export const hasHole = (name) => name.endsWith("-mask");

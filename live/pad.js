@@ -15,7 +15,7 @@ export class Pad extends EventTarget {
   constructor(canvas) {
     super();
     canvas.width = canvas.height = VIEW;
-    Object.assign(this, { canvas, strokes: [], ink: null, picture: null, place: null, drawing: true });
+    Object.assign(this, { canvas, strokes: [], ink: null, picture: null, place: null, given: null, drawing: true });
     canvas.addEventListener("pointerdown", (event) => this.down(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
     for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => this.up());
@@ -28,7 +28,7 @@ export class Pad extends EventTarget {
   }
 
   clear(tell = true) {
-    Object.assign(this, { strokes: [], ink: null, picture: null });
+    Object.assign(this, { strokes: [], ink: null, picture: null, given: null });
     this.paint();
     if (tell) this.tell();
   }
@@ -39,8 +39,16 @@ export class Pad extends EventTarget {
     const whole = { x: 0.5, y: 0.5, zoom: 1 };
     if (writing) this.ink = plain ? cut(picture, whole, 140, 1).map((value) => (value + 1) / 2) : inkOn(picture, whole);
     else Object.assign(this, { picture, place: whole });
+    if (!plain) this.given = picture;
     this.paint();
     this.tell();
+  }
+
+  /** Take the reader's own picture once more, as the other kind; false if there is none. */
+  retake(writing) {
+    if (!this.given) return false;
+    this.take(this.given, { writing });
+    return true;
   }
 
   zoom(zoom) {

@@ -10,6 +10,7 @@
 import { ColdlabError } from "./errors.js";
 
 export const SIDE = 140; // pixels of ink a side
+const LARGEST = 2048; // pixels of a picture's longer side; more only makes moving it about slow
 const PEN = 0.12; // width of MNIST's strokes against the longer side of the digit
 
 /** Show an image on a canvas, one pixel each; CSS enlarges it. */
@@ -41,12 +42,21 @@ function sheet(side) {
   return canvas.getContext("2d", { willReadFrequently: true });
 }
 
-/** A file or a blob as a picture that can be drawn. */
+/** A file or a blob as a picture that can be drawn, its longer side at most LARGEST pixels. */
 export async function opened(file) {
   try {
-    return await createImageBitmap(file);
+    const picture = await createImageBitmap(file);
+    const scale = LARGEST / Math.max(picture.width, picture.height);
+    if (scale >= 1) return picture;
+    const [resizeWidth, resizeHeight] = [picture.width, picture.height].map((side) =>
+      Math.max(1, Math.round(side * scale)),
+    );
+    const smaller = await createImageBitmap(picture, { resizeWidth, resizeHeight, resizeQuality: "high" });
+    picture.close(); // a camera's picture is 50 MB
+    return smaller;
   } catch {
-    throw new ColdlabError("This file is no picture that your browser can open; try a JPEG or PNG.");
+    const told = `“${file.name ?? "This"}” is no picture that this browser can open, or too large a one`;
+    throw new ColdlabError(`${told}; try a JPEG or PNG. The picture that was there is still there.`);
   }
 }
 

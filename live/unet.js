@@ -66,7 +66,11 @@ function linear(find, name) {
   };
 }
 
-/** The network alone: what it is shown (inputs, size, size) and t -> x0_hat (channels, size, size), Float32Arrays. */
+/**
+ * The network alone: what it is shown (inputs, size, size) and t -> x0_hat (channels, size, size), Float32Arrays.
+ *
+ * label: the class that it is told, for a network with `classes`; null lets it restore whatever fits.
+ */
 export class UNet {
   constructor(tensors, config) {
     const known = {
@@ -79,7 +83,6 @@ export class UNet {
       ...config,
     };
     if (known.attention.length) throw new ColdlabError("This network has attention, which the page cannot run yet.");
-    if (known.classes) throw new ColdlabError("This network is told a class, which the page cannot do yet.");
     Object.assign(this, known);
     const find = (name, otherwise) => {
       const tensor = tensors[`net.${name}`] ?? tensors[name] ?? otherwise;
@@ -100,13 +103,14 @@ export class UNet {
     this.last = block("last");
     this.out = filters(find("out.weight"), find("out.bias"));
     this.time = [linear(find, "time.mlp.0"), linear(find, "time.mlp.2")];
+    this.label = this.classes && find("label.weight").data; // a row for each class, the last one for "any"
     this.refine = this.refine && [0, 2].map((k) => filters(find(`refine.${k}.weight`), find(`refine.${k}.bias`)));
     const multiple = this.patch * 2 ** (levels - 1);
     if (this.size % multiple) throw new ColdlabError(`The page runs networks whose size is a multiple of ${multiple}.`);
   }
 
-  run(seen, t) {
-    const e = this.embed(t);
+  run(seen, t, label = null) {
+    const e = this.embed(t, label);
     const image = channelsLast(seen, this.size);
     let h = folded(image, this.patch);
     const passed = [];
@@ -142,13 +146,15 @@ export class UNet {
     return channelsFirst(h);
   }
 
-  /** t as a vector: sines and cosines at width / 2 frequencies from 1 to 1/10000, then a small network. */
-  embed(t) {
+  /** t as a vector: sines and cosines at width / 2 frequencies from 1 to 1/10000, then a small network; plus the label. */
+  embed(t, label) {
     const half = this.width / 2;
     const phases = Float32Array.from({ length: half }, (_, k) => t * Math.fround(10 ** ((-4 * k) / (half - 1))));
     const waves = new Float32Array(this.width);
     phases.forEach((phase, k) => ((waves[k] = Math.sin(phase)), (waves[half + k] = Math.cos(phase))));
-    return this.time[1](gelu(this.time[0](waves)));
+    const e = this.time[1](gelu(this.time[0](waves)));
+    if (!this.label) return e;
+    return e.map((value, k) => value + this.label[(label ?? this.classes) * this.width + k]);
   }
 }
 
@@ -190,25 +196,37 @@ function channelsFirst({ height, width, channels, data }) {
 }
 
 /**
- * R and D of a weights file: {D, config, R}, R(x, t, {eps, z}) -> x0_hat in float64.
+ * R and D of a weights file: {D, config, R}, R(x, t, {eps, z, label, guidance}) -> x0_hat in float64.
  *
  * A network with `precondition` sees D's regularised inverse beside x, and for a hole between the two how much is left,
  * F; then R = F inverse + (1 - F) net. The inverse is taken in float64, and rounded only for the network.
+ * label, guidance: the class asked for, and how strongly, as in coldlab.further.asked; 0 or no label asks for none.
  */
 export function restorer({ metadata, tensors }) {
   const config = JSON.parse(metadata.config);
   const D = make(config.degradation, config.size, config.options);
   const net = new UNet(tensors, config);
-  const plain = (x, t) => Float64Array.from(net.run(Float32Array.from(x), t));
-  const preconditioned = (x, t, { eps = FLOAT32, z = null } = {}) => {
+  const plain = (x, t, { label }) => Float64Array.from(net.run(Float32Array.from(x), t, label));
+  const preconditioned = (x, t, { eps = FLOAT32, z = null, label }) => {
     const hole = D.blind ? (z ?? D.infer(x, t)) : null;
     const [inverse, left] = [D.inverse(x, t, eps, hole), D.left(t, hole)];
-    const x0 = Float64Array.from(net.run(Float32Array.from([...x, ...(left ?? []), ...inverse]), t));
+    const x0 = Float64Array.from(net.run(Float32Array.from([...x, ...(left ?? []), ...inverse]), t, label));
     if (!left) return x0;
     return x0.map((value, at) => {
       const F = left[at % left.length];
       return F * inverse[at] + (1 - F) * Math.min(1, Math.max(-1, value));
     });
   };
-  return { config, D, R: config.precondition ? preconditioned : plain };
+  return { config, D, R: guided(config.precondition ? preconditioned : plain) };
+}
+
+/** (1 - w) R(x, t) + w R(x, t, label), w the guidance: classifier-free guidance. */
+function guided(R) {
+  return (x, t, { label = null, guidance = 1, ...known } = {}) => {
+    if (label === null || guidance === 0) return R(x, t, known);
+    const told = R(x, t, { label, ...known });
+    if (guidance === 1) return told;
+    const free = R(x, t, known);
+    return told.map((value, at) => value + (guidance - 1) * (value - free[at]));
+  };
 }

@@ -10,7 +10,7 @@ import { ColdlabError } from "./errors.js";
 import { hasHole } from "./networks.js";
 import { Pad } from "./pad.js";
 import { rmse, show } from "./pictures.js";
-import { ANSWERS, SAMPLERS } from "./template.js";
+import { ANSWERS, LEGEND, SAMPLERS } from "./template.js";
 
 const FRAMES = 8; // of a film
 const EQUAL = 0.002; // errors that differ by less are called equal
@@ -41,6 +41,7 @@ export class Walking {
     const { lab } = this;
     const { parts, way } = lab;
     this.stop();
+    this.still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     if (lab.pad.empty) throw new ColdlabError("Draw or pick a picture first.");
     await lab.load();
     lab.harder();
@@ -50,7 +51,17 @@ export class Walking {
     this.begin(runs, t);
     const says = way !== "nonsense" ? null : parts.says.value === "noise" ? "noise" : this.other();
     const rounded = way === "eight" && parts.told.checked;
-    const asked = { network: lab.name, x: lab.x, t, z: null, rounded, says, drift: lab.drifts, runs };
+    const asked = {
+      network: lab.name,
+      x: lab.x,
+      t,
+      z: null,
+      rounded,
+      says,
+      drift: lab.drifts,
+      runs,
+      ...lab.asking.told,
+    };
     const walk = lab.client.ask("walk", asked, (part) => this.walk === walk && this.step(part, runs));
     this.walk = walk;
     await walk;
@@ -68,15 +79,14 @@ export class Walking {
       show(parts[`truth-${run}`], lab.x0, settings.size);
     }
     parts.reading.textContent = "";
-    parts.words.innerHTML = ANSWERS[lab.compact ? "compact" : lab.way];
+    parts.words.innerHTML = ANSWERS[lab.way] ?? LEGEND(lab.has("film"), lab.has("chart"));
     parts.status.textContent = "On the way back …"; // the steps themselves would be too much to hear
     parts.results.hidden = false;
     const most = Math.max(...runs.map((run) => run.calls));
     this.chart = new Chart(parts.chart, this.names, most, rmse(lab.x, lab.x0));
     lab.set("step", { max: most, value: 0 });
     this.look(0);
-    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    lab.querySelector(".lab-two").scrollIntoView({ block: "nearest", behavior: still ? "auto" : "smooth" });
+    lab.querySelector(".lab-two").scrollIntoView({ block: "nearest", behavior: this.still ? "auto" : "smooth" });
   }
 
   /** One step of one walk; before the first, where the hole was found. */
@@ -89,6 +99,10 @@ export class Walking {
     this.chart.add(run, rmse(x, this.lab.x0));
     const frame = (k) => Math.floor((k * FRAMES) / runs[run].calls);
     if (frame(calls) > frame(calls - 1)) this.film(run, [x, x0]);
+    if (!this.still) this.newest();
+  }
+
+  newest() {
     const newest = Math.max(...this.steps.map((steps) => steps.length - 1));
     this.lab.set("step", { value: newest });
     this.look(newest);
@@ -123,6 +137,8 @@ export class Walking {
   async finish() {
     const { lab, names } = this;
     const { parts, settings } = lab;
+    this.newest();
+    const before = rmse(lab.x, lab.x0);
     const ends = this.steps.map((steps) => steps.at(-1).x);
     const errors = ends.map((end) => rmse(end, lab.x0));
     const told = [`Error left: ${names.map((name, run) => `${name} ${errors[run].toFixed(3)}`).join(", ")}.`];
@@ -132,8 +148,12 @@ export class Walking {
         ? "They end equally near to your picture."
         : `${nearer} ends nearer to your picture.`,
     );
+    const lost = errors.every((error) => error > before);
+    told.push(`The damaged picture was ${before.toFixed(3)} away${lost ? ": both have made it worse" : ""}.`);
     if (hasHole(lab.name) && !lab.drifts) {
-      told.push(`The hole was found at row ${this.found[0]}, column ${this.found[1]}; it is at ${lab.z.join(", ")}.`);
+      told.push(
+        `The hole was found at row ${this.found[0]}, column ${this.found[1]}; it is at row ${lab.z[0]}, column ${lab.z[1]}.`,
+      );
     }
     parts.status.textContent = told.join(" ");
     if (!settings.eyes) return;
@@ -143,10 +163,11 @@ export class Walking {
       const best = shares.indexOf(Math.max(...shares));
       return `${settings.classes?.[best] ?? best} (${Math.round(100 * shares[best])} % sure)`;
     });
-    const kind = settings.classes ? "photographs, which knows ten things and no people," : "digits";
-    parts.reading.textContent =
-      `A classifier of ${kind} reads your picture as ${said[0]}, ` +
-      `${names[0]}’s result as ${said[1]}, and ${names[1]}’s as ${said[2]}.`;
+    const kind = settings.classes ? "photographs (of ten things; people are not among them)" : "digits";
+    parts.reading.innerHTML =
+      `<b>Another network</b>, which has learnt to tell ${kind} apart, reads your picture as ${said[0]}, ` +
+      `the result of ${names[0]} as ${said[1]}, and that of ${names[1]} as ${said[2]}. ` +
+      "It has to choose one of ten, whatever it sees, and being sure is not being right.";
   }
 
   /** Another picture of the same kind, for nonsense. */

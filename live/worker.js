@@ -14,6 +14,7 @@ import { restorer } from "./unet.js";
 
 const kept = new Map(); // address -> what was made of the file, or is being made
 const cancelled = new Set();
+const TEMPERATURE = 0.75; // of drawn numbers, as `python -m coldlab sample` draws them
 
 /** What `make` makes of the file at `url`, loaded once; tell(share) hears how much of it has come. */
 function once(url, make, tell) {
@@ -59,12 +60,13 @@ const JOBS = {
   /**
    * Walk from x back to severity 0 by each of `runs`, [{sampler, weight, calls}], a step of each in turn; every step is
    * a part {run, r, x, x0, calls}. t: the severity that R and the sampler are told. rounded: they are told so. says:
-   * what is put in the place of R, a picture or "noise". z: where the hole is; null for found.
+   * what is put in the place of R, a picture or "noise". z: where the hole is; null for found. label, guidance: the
+   * class that R is asked for, and how strongly.
    */
-  async walk({ id, x, t, z, rounded, says, drift, runs, ...asked }, tell) {
+  async walk({ id, x, t, z, rounded, says, drift, label, guidance, runs, ...asked }, tell) {
     const { D, R } = await restoring(asked, tell);
     const damage = drift ? new Drift(D.size, D.T) : D;
-    const known = { eps: rounded ? EIGHT_BITS : FLOAT32, z };
+    const known = { eps: rounded ? EIGHT_BITS : FLOAT32, z, label, guidance };
     const answer = {
       network: (state, s) => R(state, s, known),
       noise: (state) => state.map(() => 2 * Math.random() - 1),
@@ -96,10 +98,14 @@ const JOBS = {
     return images.map((x) => Array.from(net(x)));
   },
 
-  /** The start that these numbers make, or those of an image, or new ones: {x, numbers}, numbers in standard units. */
-  async start({ numbers, x0, ...asked }) {
+  /**
+   * The start that these numbers make, or those of an image, or new ones: {x, numbers}, numbers in standard units.
+   * label: new ones of that class alone, or null.
+   */
+  async start({ numbers, x0, label = null, ...asked }) {
     const law = await mixture(asked);
-    const own = numbers?.map((value, k) => law.middle[k] + value * law.spread[k]) ?? (x0 ? law.read(x0) : law.draw());
+    const drawn = () => law.draw({ label, temperature: TEMPERATURE });
+    const own = numbers?.map((value, k) => law.middle[k] + value * law.spread[k]) ?? (x0 ? law.read(x0) : drawn());
     const standard = own.map((value, k) => (value - law.middle[k]) / law.spread[k]);
     return { x: law.write(own), numbers: standard, t: law.t };
   },

@@ -341,8 +341,20 @@ def test_the_lab_lies_where_its_pages_look_for_it(pages):
         assert {path.name: (static / laid_out / path.name).read_bytes() for path in files} == {
             path.name: path.read_bytes() for path in files
         }
-    for name in ("index", "lab"):
-        assert "../_static/live/lab.js" in (pages / "book" / f"{name}.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["index", "lab", "04_sampling", "06_generation", "10_beyond"])
+def test_a_lab_stands_where_elsewhere_a_sentence_leads_to_it(pages, name):
+    text = (pages / "book" / f"{name}.html").read_text(encoding="utf-8")
+    assert text.count("../_static/live/lab.js") == text.count("<cold-lab") == 1
+    assert "The lab needs JavaScript" in text
+    assert not re.search("stands? here", text)
+    [source] = [p for p in (chapters.ROOT / "book").glob(f"{name}.*") if p.suffix in (".md", ".py")]
+    place = source.read_text(encoding="utf-8").partition("<cold-lab")[2].partition("</cold-lab>")[0]
+    page, anchor = re.search(r'href="https://[^"]*/book/(\w+)\.html(?:#([\w-]+))?"', place).groups()
+    assert page == name
+    assert anchor is None or f'id="{anchor}"' in text
+    assert not re.search(r"\n(# ?)?\n", place)  # a blank line would end the HTML
 
 
 def test_formulas_were_there_to_be_typeset(pages):

@@ -15,11 +15,11 @@ from sklearn.datasets import load_sample_images
 
 import coldlab
 from coldlab import data, generation, sampling, storage
-from coldlab.live import portable
+from coldlab.live import portable, portable_classes
 
 ROOT = Path(__file__).resolve().parent.parent
 LIVE = ROOT / "live"
-MIXTURES = {"digits-blur": 10, "mnist-blur": 40}  # Gaussians of each
+MIXTURES = {"digits-blur": 10, "mnist-blur": 40, "mnist-blur-classes": 24}  # Gaussians of each, or of each class
 STILL = "digits-blur"  # the network of the still
 SIDE = 64  # pixels of a photograph
 
@@ -41,9 +41,14 @@ def mixtures():
     made = {}
     for name, components in MIXTURES.items():
         R = coldlab.load_pretrained(name)
-        images = data.load(R.config.dataset, "train", R.config.size, R.config.zoom)[0]
-        prior = generation.fit(R.D, images, components=components)
-        made[name] = {"options": R.config.options, "images": data.fingerprint(images), **portable(prior)}
+        images, labels = data.load(R.config.dataset, "train", R.config.size, R.config.zoom)
+        if R.config.classes:
+            parts = {k: images[labels == k] for k in range(R.config.classes)}
+            priors = {k: generation.fit(R.D, part, components=components) for k, part in parts.items()}
+            law = portable_classes(priors, {k: len(part) for k, part in parts.items()})
+        else:
+            law = portable(generation.fit(R.D, images, components=components))
+        made[name] = {"options": R.config.options, "images": data.fingerprint(images), **law}
     storage.write_text(LIVE / "mixtures.json", json.dumps(made, separators=(",", ":")) + "\n")
 
 

@@ -1,5 +1,5 @@
 """What this book adds to Sphinx: alt text for notebook figures, names for folded cells, a badge of its own,
-plain docstrings, link previews, files for the images that notebooks carry inside their HTML, names for a theme's nameless controls, and the live lab.
+plain docstrings, link previews, files for the images that notebooks carry inside their HTML, names for a theme's nameless controls, and the live lab (coldlab_lab).
 
 An image without alt text is a warning, and the book is built with warnings as errors.
 """
@@ -8,7 +8,6 @@ import base64
 import hashlib
 import html
 import re
-import shutil
 from pathlib import Path
 
 from docutils import nodes
@@ -148,33 +147,15 @@ def mend(app, exception) -> None:
             page.write_text(mended, encoding="utf-8")
 
 
-def lay_out_lab(root: Path, static: Path) -> None:
-    """Copy the live lab's files, and the weights as they ship, to where its pages look for them.
-
-    They are copied and not static files of Sphinx's, which would want every script on every page.
-    """
-    for source, target in (("live", "live"), ("coldlab/weights", "weights")):
-        files = [path for path in (root / source).iterdir() if path.suffix != ".md"]
-        (static / target).mkdir(parents=True, exist_ok=True)
-        for path in files:
-            shutil.copyfile(path, static / target / path.name)
-
-
-def add_lab(app, exception) -> None:
-    root = Path(app.confdir)
-    if not exception and app.builder.name == "html" and (root / "live").is_dir():
-        lay_out_lab(root, Path(app.outdir) / "_static")
-
-
 def setup(app):
     # MyST-NB takes another renderer only from the entry points of an installed package; a book is not one.
     NbElementRenderer.render_image = with_alt(NbElementRenderer.render_image)
     app.setup_extension("sphinx.ext.autodoc")
+    app.setup_extension("coldlab_lab")
     app.add_transform(Images)
     app.add_transform(Folds)
     app.connect("autodoc-process-docstring", read_plainly)
     app.connect("html-page-context", add_preview)
     app.connect("html-page-context", save_inline)
     app.connect("build-finished", mend)
-    app.connect("build-finished", add_lab)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,428 @@
+"""The live lab as a reader uses it: on a phone and on a desktop, by finger, mouse and keyboard, in a real browser.
+
+Skipped, saying so, without a browser. With COLDLAB_SCREENSHOTS=FOLDER the visits leave pictures there, to be looked at.
+"""
+
+import importlib.util
+import os
+import re
+import shutil
+from pathlib import Path
+
+import chapters
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+STROKES = [(0.3, 0.25), (0.45, 0.17), (0.62, 0.22), (0.66, 0.35), (0.5, 0.47), (0.66, 0.56), (0.7, 0.72), (0.55, 0.84)]
+STROKES += [(0.33, 0.78)]  # a 3, in shares of the pad
+PHONE = {"viewport": {"width": 380, "height": 780}}
+FINGER = PHONE | {"has_touch": True, "is_mobile": True}
+DESKTOP = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"}
+HEAD = '<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+HEAD += '<link rel="icon" href="data:,">'
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory, site):
+    """The address of a small site that has the labs of the book as it lays them out, book/lab.html and so on."""
+    spec = importlib.util.spec_from_file_location("coldlab_lab", chapters.ROOT / "book/_ext/coldlab_lab.py")
+    spec.loader.exec_module(extension := importlib.util.module_from_spec(spec))
+    folder = tmp_path_factory.mktemp("site")
+    extension.lay_out_lab(chapters.ROOT, folder / "_static")
+    shutil.copy(chapters.ROOT / "book/static/lab-still.webp", folder / "_static")
+    (folder / "book").mkdir()
+    body = (chapters.ROOT / "book/static/lab.html").read_text(encoding="utf-8")
+    for name, found in extension.labs(chapters.ROOT / "book").items():
+        page = f"{HEAD}<main>{extension.place(body, '../', True, found)}</main>"
+        (folder / "book" / f"{name}.html").write_text(page, encoding="utf-8")
+    return site(folder)
+
+
+@pytest.fixture
+def visit(browser, lab):
+    """A function that opens a page of the lab on a phone; nothing may go wrong there, and no other host be asked."""
+    faults, opened = [], []
+
+    def go(name, **settings):
+        context = browser.new_context(**(PHONE | settings))
+        page = context.new_page()
+        opened.append(context)
+        page.asked, page.faults = {}, faults
+
+        def answer(route):
+            if not route.request.url.startswith((lab, "data:", "blob:")):
+                faults.append(f"asked another host, {route.request.url}")
+                return route.abort()
+            if route.request.method != "GET" or route.request.post_data:
+                faults.append(f"something was sent to {route.request.url}")  # a picture, say
+            return route.continue_()
+
+        def answered(response):
+            page.asked[response.url.removeprefix(lab)] = int(response.headers.get("content-length", 0))
+            if response.status >= 400:
+                faults.append(f"{response.status} for {response.url}")
+
+        context.route("**/*", answer)
+        page.on("response", answered)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+        page.goto(f"{lab}/book/{name}.html")
+        if settings.get("java_script_enabled", True):
+            page.wait_for_selector("cold-lab.lab-ready")
+            page.wait_for_function("document.querySelector('cold-lab').x0")
+        return page
+
+    yield go
+    for context in opened:
+        context.close()
+    assert faults == []
+
+
+def part(page, name):
+    return page.locator(f"[data-part='{name}']")
+
+
+def draw(page, points, finger=False):
+    box = part(page, "pad").bounding_box()
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    if finger:
+        send = page.context.new_cdp_session(page).send
+        for k, (x, y) in enumerate(places):
+            kind = "touchMove" if k else "touchStart"
+            send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+        send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        return
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=3)
+    page.mouse.up()
+
+
+def restored(page, press=True):
+    """Press the button; what the lab says at the end."""
+    part(page, "status").evaluate("e => e.textContent = ''")
+    if press:
+        part(page, "go").click()
+    page.wait_for_function("document.querySelector('[data-part=status]').textContent.startsWith('Error left')")
+    return part(page, "status").inner_text()
+
+
+def says(page, name, words):
+    page.wait_for_function(
+        "([name, words]) => document.querySelector(`[data-part='${name}']`).textContent.includes(words)",
+        arg=[name, words],
+    )
+
+
+def errors(told):
+    """The errors of both ends; what follows tells how far the damaged picture was."""
+    return [float(number) for number in re.findall(r"\d\.\d{3}", told)][:2]
+
+
+def looked_at(page, name):
+    """Nothing is wider than the page; a picture of it, where one is asked for."""
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
+    if folder := os.environ.get("COLDLAB_SCREENSHOTS"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=Path(folder) / f"{page.viewport_size['width']}-{name}.png", full_page=True)
+
+
+def where(page):
+    """Of the picture that the network is asked about: the centre of its ink (column, row), and its longer side."""
+    x0 = torch.tensor(page.evaluate("Array.from(document.querySelector('cold-lab').x0)")).reshape(32, 32)
+    ink = (x0 + 1) / 2
+    pixel = torch.arange(32) + 0.5
+    centre = (ink.sum(0) @ pixel / ink.sum()).item(), (ink.sum(1) @ pixel / ink.sum()).item()
+    marked = (ink > 0.3).nonzero()
+    return centre, (marked.amax(0) - marked.amin(0)).max().item() + 1
+
+
+@pytest.mark.parametrize("device", [FINGER, DESKTOP], ids=["phone", "desktop"])
+def test_a_visitor_draws_restores_uploads_and_breaks(visit, device):
+    page = visit("lab", **device)
+    looked_at(page, "1-before")
+    draw(page, STROKES, finger=device is FINGER)
+    says(page, "damaged-told", "levels at most")  # grey to the eye
+    told = restored(page)
+    assert errors(told)[1] < 0.3
+    assert part(page, "step").input_value() == "20"
+    assert page.locator("[data-part='film-0'] > div").count() == page.locator("[data-part='film-1'] > div").count() == 8
+    says(page, "reading", "reads your picture as 3")
+    assert {"error left", "calls of the network"} <= set(page.locator("[data-part='chart'] text").all_text_contents())
+    looked_at(page, "2-restored")
+    part(page, "step").fill("0")
+    assert "t = 20" in part(page, "state-1-told").inner_text()
+
+    photograph = next(name for name in load_sample_images().filenames if name.endswith("flower.jpg"))
+    part(page, "file").set_input_files(photograph)
+    says(page, "picture-status", "Taken as handwriting")
+    looked_at(page, "3-photograph-as-handwriting")
+    part(page, "network").select_option("celeba-64-blur")
+    page.wait_for_function("document.querySelector('cold-lab').x0?.length === 3 * 64 * 64")
+    assert part(page, "picture-status").inner_text() == ""
+    pixels = torch.tensor(page.evaluate("Array.from(document.querySelector('cold-lab').x0)")).reshape(3, -1).mean(1)
+    assert pixels[0] > pixels[2] + 0.1  # the flower, whose red is stronger than its blue; no face of the lab's
+    part(page, "calls").fill("3")
+    assert errors(restored(page))[1] < 0.3
+    looked_at(page, "4-flower-for-the-network-of-faces")
+
+
+@pytest.mark.parametrize("device", [FINGER, DESKTOP], ids=["phone", "desktop"])
+def test_a_visitor_breaks_it_in_every_way(visit, device):
+    page = visit("lab", **device)
+    page.get_by_text("Break it").click()
+    whole = errors(restored(page))[1]
+    says(page, "words", "rounding takes away")
+    looked_at(page, "5-eight-bits")
+    part(page, "told").check()
+    assert whole != errors(restored(page))[1] > 0.2
+
+    page.get_by_text("a wrong severity").click()
+    assert part(page, "wrong-told").inner_text() == "10 (it is 20)"
+    assert "made it worse" in restored(page) or errors(restored(page))[1] > 0.2
+    looked_at(page, "6-wrong-severity")
+
+    page.get_by_text("nonsense for R").click()
+    assert min(errors(restored(page))) > 0.2  # a blur depends on the image: noise stays
+    looked_at(page, "7-nonsense")
+    for nonsense in ("noise", "picture"):
+        part(page, "says").select_option(nonsense)
+        part(page, "drift").select_option("drift")
+        naive, improved = errors(restored(page))
+        assert naive > 0.2
+        assert improved == 0
+    looked_at(page, "8-theorem")
+
+
+def test_a_visitor_without_a_mouse_goes_through_the_lab_by_tab(visit):
+    """Every control is met, in the order in which it is read; the way back is walked without a pointer."""
+    page = visit("lab", **DESKTOP)
+    here = "document.activeElement.dataset.part ?? document.activeElement.name ?? ''"
+    met = []
+    page.evaluate("document.body.focus()")
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        met.append(re.sub(r"-\d+$", "", page.evaluate(here)) or "pick")
+        if met[-1] == "pad":
+            page.keyboard.press("4")
+        if met[-1] == "go":
+            break
+    order = ["mode", "network", "pad", "pick", "clear", "file", "framed", "severity", "sampler", "calls", "go"]
+    assert [name for k, name in enumerate(met) if name != "clean" and name not in met[:k]] == order
+    says(page, "damaged-told", "levels at most")
+    page.keyboard.press("Enter")
+    assert errors(restored(page, press=False))[1] < 0.3
+    page.locator("input[name^='mode'][value='restore']").focus()
+    page.keyboard.press("ArrowLeft")  # of three, round to the last
+    assert part(page, "go").inner_text() == "Try it"
+    page.locator("input[name^='way'][value='eight']").focus()
+    page.keyboard.press("ArrowLeft")
+    part(page, "drift").select_option("drift")
+    part(page, "go").press("Enter")
+    assert errors(restored(page, press=False))[1] == 0
+
+
+def test_a_digit_is_asked_for(visit):
+    page = visit("10_beyond")
+    assert part(page, "network").input_value() == "mnist-blur-classes"
+    assert not part(page, "guidance").is_visible()
+    part(page, "label").select_option("7")
+    says(page, "new-status", "You asked for a 7")
+    read = []
+    for _ in range(4):
+        part(page, "new-status").evaluate("e => e.textContent = ''")
+        part(page, "new").click()
+        says(page, "new-status", "You asked for a 7")
+        read.append("reads 7" in part(page, "new-status").inner_text())
+    assert sum(read) >= 2  # each is with 0.98; 1 in 30,000 visits finds less
+    looked_at(page, "9-a-seven")
+    numbers = "[...document.querySelectorAll('[data-part=numbers] input')].map((e) => e.value)"
+    before = page.evaluate(numbers)
+    part(page, "guidance").fill("0")
+    part(page, "guidance").dispatch_event("change")
+    assert part(page, "guidance-told").inner_text() == "not at all"
+    assert page.evaluate(numbers) == before  # the same start, for a network that is told less
+
+    page.get_by_text("Restore", exact=True).click()
+    assert not part(page, "own").is_visible()
+    errors_of = {}
+    for label in ("", "3", "0"):  # the picture is a 3
+        part(page, "label").select_option(label)
+        if label:
+            part(page, "guidance").fill("1")
+        errors_of[label] = errors(restored(page))[1]
+    assert errors_of["3"] < errors_of["0"] - 0.05
+
+
+def test_a_chapter_has_the_lab_that_its_text_is_about(visit):
+    page = visit("04_sampling")
+    assert not part(page, "network").is_visible()
+    assert (part(page, "sampler-0").input_value(), part(page, "sampler-1").input_value()) == ("naive", "improved")
+    part(page, "sampler-1").select_option("single")
+    assert "takes the first guess" in part(page, "meaning").inner_text()
+    part(page, "calls").fill("3")
+    restored(page)
+    assert part(page, "chart").is_visible()
+    looked_at(page, "10-chapter-4")
+    page = visit("06_generation")
+    assert part(page, "new").is_visible()
+    assert not part(page, "network").is_visible()
+
+
+def test_a_reader_who_wants_no_motion_sees_the_film_and_the_end(visit):
+    seen = []
+    for wish in ("no-preference", "reduce"):
+        page = visit("index", reduced_motion=wish)
+        page.evaluate(
+            """() => {
+                window.changes = 0;
+                const count = (found) => (window.changes += found.length);
+                const told = document.querySelector("[data-part='state-1-told']");
+                new MutationObserver(count).observe(told, {childList: true});
+            }"""
+        )
+        restored(page)
+        assert part(page, "step").input_value() == "20"
+        seen.append(page.evaluate("window.changes"))
+    assert seen[0] > 20
+    assert seen[1] <= 3
+
+
+def test_a_drawing_is_brought_into_the_frame_unless_the_reader_says_no(visit):
+    page = visit("lab")
+    draw(page, [(0.1 + x / 4, 0.1 + y / 4) for x, y in STROKES])
+    centre, side = where(page)
+    assert centre == pytest.approx((16, 16), abs=0.3)
+    assert side == pytest.approx(160 / 7, abs=1.6)
+    part(page, "framed").uncheck()
+    (column, row), side = where(page)
+    assert max(column, row, side) < 11
+
+
+def test_the_lab_by_keyboard_alone(visit):
+    page = visit("index")
+    part(page, "pad").focus()
+    page.keyboard.press("7")
+    part(page, "severity").focus()
+    page.keyboard.press("ArrowLeft")
+    assert part(page, "severity-told").inner_text() == "19 of 20"
+    part(page, "go").focus()
+    page.keyboard.press("Enter")
+    assert errors(restored(page, press=False))[1] < 0.3
+
+
+def test_new_digits_are_made_and_moved(visit):
+    page = visit("lab")
+    page.get_by_text("Make new ones").click()
+    part(page, "new").click()
+    page.wait_for_function("document.querySelector('[data-part=new-status]').textContent.includes('reads')")
+    assert page.locator("[data-part='numbers'] input").count() == 9
+    before = part(page, "made").evaluate("e => e.toDataURL()")
+    page.locator("[data-part='numbers'] input").nth(1).fill("3")
+    page.wait_for_function("(was) => document.querySelector('[data-part=made]').toDataURL() !== was", arg=before)
+    assert page.locator("[data-part='gallery'] canvas").count() == 1
+
+
+def test_pictures_to_pick_from_that_come_late_do_not_replace_an_upload(visit):
+    page = visit("lab")
+    held = []
+    page.context.route("**/photographs.png", lambda route: held.append(route))
+    part(page, "network").select_option("celeba-64-blur")
+    part(page, "file").set_input_files(next(name for name in load_sample_images().filenames if "flower" in name))
+    page.wait_for_function("document.querySelector('cold-lab').x0")
+    uploaded = page.evaluate("Array.from(document.querySelector('cold-lab').x0)")
+    held[0].continue_()
+    page.wait_for_function("document.querySelectorAll('[data-part=picks] button').length === 3")
+    page.wait_for_timeout(200)
+    assert page.evaluate("Array.from(document.querySelector('cold-lab').x0)") == uploaded
+    part(page, "network").select_option("cifar10-blur")  # the same picture, for another network
+    page.wait_for_function("document.querySelector('cold-lab').x0?.length === 3 * 32 * 32")
+
+
+def test_a_file_that_is_no_picture_is_told_where_it_was_chosen(visit, tmp_path):
+    page = visit("lab")
+    before = page.evaluate("Array.from(document.querySelector('cold-lab').x0)")
+    (tmp_path / "note.png").write_text("no picture", encoding="utf-8")
+    part(page, "file").set_input_files(tmp_path / "note.png")
+    says(page, "picture-status", "“note.png” is no picture that")
+    assert page.evaluate("Array.from(document.querySelector('cold-lab').x0)") == before
+    looked_at(page, "11-no-picture")
+
+
+def test_a_huge_picture_is_made_smaller_and_kept_for_another_network(visit, tmp_path):
+    page = visit("lab")
+    Image.new("RGB", (6000, 4500), (200, 40, 40)).save(tmp_path / "huge.jpg", quality=50)
+    part(page, "network").select_option("cifar10-blur")
+    page.wait_for_function("document.querySelector('cold-lab').x0?.length === 3 * 32 * 32")
+    part(page, "file").set_input_files(tmp_path / "huge.jpg")
+    page.wait_for_function("document.querySelector('cold-lab').pad.given")
+    picture = "(({width, height}) => [width, height])(document.querySelector('cold-lab').pad.given)"
+    assert page.evaluate(picture) == [2048, 1536]
+    part(page, "network").select_option("celeba-64-blur")
+    page.wait_for_function("document.querySelector('cold-lab').x0?.length === 3 * 64 * 64")
+    x0 = torch.tensor(page.evaluate("Array.from(document.querySelector('cold-lab').x0)")).reshape(3, -1)
+    assert torch.allclose(x0.mean(1), torch.tensor([200.0, 40, 40]) / 127.5 - 1, atol=0.03)
+
+
+def test_a_picture_may_be_dropped_on_the_lab(visit):
+    page = visit("lab")
+    page.evaluate(
+        """async () => {
+            const canvas = Object.assign(document.createElement("canvas"), {width: 30, height: 30});
+            const blob = await new Promise((done) => canvas.toBlob(done));
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([blob], "mine.png", {type: "image/png"}));
+            const lab = document.querySelector("cold-lab");
+            lab.dispatchEvent(new DragEvent("drop", {dataTransfer, cancelable: true}));
+        }"""
+    )
+    says(page, "picture-status", "Taken as handwriting")
+
+
+def test_a_network_that_does_not_come_is_told_and_asked_for_again(visit):
+    page = visit("index")
+    page.context.route(
+        "**/*.safetensors", lambda route: route.abort(), times=2
+    )  # at the first touch, and for the damage
+    page.context.set_default_timeout(20_000)
+    part(page, "clear").click()
+    page.wait_for_function("document.querySelector('[data-part=status]').textContent.includes('could not be loaded')")
+    page.faults.clear()  # the browser's own words on it
+    part(page, "pad").focus()
+    page.keyboard.press("3")
+    assert errors(restored(page))[1] < 0.3
+
+
+def test_a_lab_may_begin_with_another_mode(visit):
+    page = visit("10_beyond")
+    assert part(page, "new").is_visible()
+    assert not part(page, "pad").is_visible()
+
+
+@pytest.mark.parametrize("name", ["index", "lab", "04_sampling", "06_generation", "10_beyond"])
+def test_a_page_with_the_lab_is_light_before_it_is_touched(visit, name):
+    page = visit(name)
+    page.wait_for_timeout(500)
+    assert not [url for url in page.asked if "weights" in url or "mixtures" in url]
+    assert 10_000 < sum(page.asked.values()) < 300_000
+    with page.expect_response("**/mnist-blur*.safetensors"):  # a touch of any kind asks for the network
+        page.locator("cold-lab button:visible").first.click()
+
+
+def test_the_lab_is_a_picture_without_javascript(visit):
+    page = visit("lab", java_script_enabled=False)
+    assert "handwritten 3" in page.locator("cold-lab img").get_attribute("alt")
+    assert page.locator("cold-lab img").bounding_box()["width"] > 300
+    assert "needs JavaScript" in page.locator("cold-lab noscript").inner_text()
+
+
+def test_every_control_has_a_name(visit):
+    page = visit("lab")
+    nameless = """() => [...document.querySelectorAll("cold-lab :is(button, input, select, canvas[tabindex])")]
+        .filter((e) => !(e.getAttribute("aria-label") || e.textContent.trim() ||
+            [...(e.labels ?? [])].some((label) => label.textContent.trim())))
+        .map((e) => e.outerHTML)"""
+    assert page.evaluate(nameless) == []
