@@ -3,6 +3,8 @@
 from coldlab.lab import experiments
 from coldlab.lab.reproduce import cores
 
+NARROW = "\N{NO-BREAK SPACE}"  # what belongs together does not wrap in a table
+
 
 def what(name):
     """The Experiment of a run."""
@@ -51,14 +53,14 @@ def within(value, interval, form):
     side = max(value - interval[0], interval[1] - value)
     if float(f"{side:{form}}") == 0 < side and form.endswith("f"):
         form = f".{int(form[1:-1]) + 1}f"
-    return f"{value:{form}}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{side:{form}}"
+    return f"{value:{form}}{NARROW}±{NARROW}{side:{form}}"
 
 
 def spanned(value, interval, form):
     """value ± the longer side of its interval; of shares the % stands once."""
     if not form.endswith("%"):
         return within(value, interval, form)
-    return within(100 * value, [100 * end for end in interval], form.replace("%", "f")) + " %"
+    return within(100 * value, [100 * end for end in interval], form.replace("%", "f")) + f"{NARROW}%"
 
 
 def signed(difference):

@@ -1,6 +1,6 @@
 """The sections of the page of results on what chapters 8 to 10 measure: transforms, blur or noise, walks, classes."""
 
-from cells import figure, within
+from cells import NARROW, figure, within
 from claims import apart
 from verdict import listed
 
@@ -34,7 +34,11 @@ def transforms(found, runs, paper):
         cells = {row: f"{values[row]:.3f}" if row in values else "" for row in rows}
         first = [row for row in rows if cells[row] == lowest and row in blind]
         cells |= {row: f"**{lowest}**" for row in first if len(first) < 3}  # three that are equal are no winners
-        yield "| " + " | ".join([name, f"{of['start']} of {of['T']}", LATENT[of["latent"]], *cells.values()]) + " |"
+        yield (
+            "| "
+            + " | ".join([name, f"{of['start']}{NARROW}of{NARROW}{of['T']}", LATENT[of["latent"]], *cells.values()])
+            + " |"
+        )
     nearer, told = {"yes": [], "no": [], "undecided": []}, {}
     for name, of in measured.items():
         nearer[apart(of, "rmse", "Algorithm 2", "direct").partition(" ")[0]].append(name)
@@ -78,7 +82,9 @@ def blur_or_noise(found, runs, paper):
         cells = []
         for gain, at in zip(gains[name], arm["levels"], strict=True):
             error = at["network"]["rmse"]
-            cells.append(f"{within(error['mean'], error['interval'], '.3f')} ({100 * gain:+.0f} %)".replace("-", "−"))
+            cells.append(
+                f"{within(error['mean'], error['interval'], '.3f')} ({100 * gain:+.0f}{NARROW}%)".replace("-", "−")
+            )
         yield "| " + " | ".join([name.partition(",")[0], arm["x_t"], *cells]) + " |"
     order = [[name.replace(", ", " in ") for name in sorted(gains, key=lambda n: -gains[n][k])] for k in (0, -1)]
     yield from (
@@ -122,7 +128,7 @@ def walks(found, runs, paper):
         "other samplers. RMSE, and whether it beats one call (−), is beaten by it (+) or cannot be told from it (=), "
         "by the 95 % interval of the paired difference. In bold the lowest of each network."
     )
-    yield from ("", "| | 3 calls | 5 calls | 10 calls | every severity |", "|---|---:|---:|---:|---:|")
+    yield from ("", "| | 1 call | 3 calls | 5 calls | 10 calls | every severity |", "|---" + "|---:" * 5 + "|")
     told = []
     for name, of in run["walks"].items():
         counts = sorted({row["calls"] for row in of["rows"]})
@@ -131,7 +137,7 @@ def walks(found, runs, paper):
         for row in of["rows"]:
             even = row["severities"] == sampling.evenly(row["severities"][0], len(row["severities"]) - 1)
             ways.setdefault(row["sampler"] + ", best severities" * (not even), {})[row["calls"]] = row
-        yield f"| **{name}**, {of['images']:,} images: one call {of['direct']['rmse']:.4f} | | | | |"
+        yield f"| **{name}** ({of['images']:,} images) | {of['direct']['rmse']:.4f} | | | | |"
         for way, there in ways.items():
             cells = []
             for count in counts:
@@ -139,8 +145,8 @@ def walks(found, runs, paper):
                 mark = "" if low is None else "−" if high < 0 else "+" if low > 0 else "="
                 cell = f"{there[count]['rmse']:.4f}" if mark else ""
                 bold = mark and there[count]["rmse"] == lowest
-                cells.append(f"**{cell}** {mark}" if bold else f"{cell} {mark}".strip())
-            yield "| " + " | ".join([way, *cells]) + " |"
+                cells.append(f"**{cell}**{NARROW}{mark}" if bold else f"{cell}{NARROW}{mark}".strip())
+            yield "| " + " | ".join([way, "", *cells]) + " |"
         last = ways["improved"][counts[-1]]["minus_direct"]
         told.append((name, last[0] > 0, [n for n in counts if ways["averaged"][n]["minus_direct"][1] < 0]))
     worse = [name for name, lost, _ in told if lost]

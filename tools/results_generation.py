@@ -70,7 +70,7 @@ def generation(found, runs, paper):
     rows = rows_of(run)
     yield from ("## New digits", "", *trained(run, ", explained in [chapter 6](06_generation.ipynb)"))
     short = {name: rows[name] for name in NAMED if name in rows}
-    yield from ("", *judged(run, short), "")
+    yield from ("", *judged(run, short, ("recognised", "entropy", "frechet", "precision", "recall")), "")
     yield from figure("generation-mnist-spread", spread_alt(run), "560px")
     yield from (
         "",
@@ -121,16 +121,16 @@ def trained(run, more=""):
     yield f"`{run['command']}`{more}. The networks saw {seen}."
 
 
-def judged(run, rows):
-    """A row for each of these attempts."""
-    keys = measures(run)
+def judged(run, rows, only=()):
+    """A row for each of these attempts; only: the measures to be shown, without the number of images."""
+    keys = {key: form for key, form in measures(run).items() if not only or key in only}
     titles = [{"frechet": f"Fréchet ({run['classifier']})", "entropy": "class entropy"}.get(k, k) for k in keys]
-    searched = all("copies" in values for values in rows.values())
-    yield f"| attempt | images | {' | '.join(titles)} |" + " taken for copies |" * searched
-    yield "|---|---:|" + "---:|" * (len(keys) + searched)
+    searched = not only and all("copies" in values for values in rows.values())
+    yield f"| attempt |{' images |' * (not only)} {' | '.join(titles)} |" + " taken for copies |" * searched
+    yield "|---|" + "---:|" * (len(keys) + searched + (not only))
     for name, values in rows.items():
         count = values.get("count", run.get("images_of_each"))
-        cells = [name, f"{count:,}" if count else ""]
+        cells = [name] if only else [name, f"{count:,}" if count else ""]
         for key, form in keys.items():
             spans = values.get("intervals", {})
             cells.append(spanned(values[key], spans[key], form) if key in spans else f"{values[key]:{form}}")
