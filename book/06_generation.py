@@ -438,26 +438,40 @@ plots.rows(
 # the mean (`discrete`) and a network trained with it; and *hot* diffusion, which undoes Gaussian noise and is sampled by DDIM. Two more show what the loss does to hot diffusion, after 1,500 steps each: the paper's code trains its noise networks, too, by L1. L1 asks for the median of all digits that fit a noisy image, and the median of many thin strokes is black. The usual loss is L2, which asks for their mean.
 #
 # Every row is 2,000 images, the rows of real ones, too. A classifier that is right about 99.6 % of the test digits reads them. "Fréchet" is the distance of its features to those of the 10,000 test images (not FID, which needs another network: chapter 7); ± is the 95 % interval over images.
-# *Training images* is the generator that returns real training digits: no row can be expected to do better.
+# *Training images* is the generator that returns real training digits: no row can be expected to do better. Where nothing else is said there are 20 Gaussians, all twenty calls and temperature 1; *cool* is temperature 0.75, *short* 1,500 steps. (All attempts stand on the [page of results](results.md), with their intervals.)
 
 # %%
+from coldlab.lab import studies
+
 measurement = results.load("generation-mnist")
 attempts = {row["attempt"]: row for row in measurement["attempts"]}
 rows = measurement["real"] | attempts
-keys = {"recognised": "recog", "entropy": "entropy", "frechet": "Fréchet"}
-keys |= {"precision": "precis", "recall": "recall"}
-wide = {key: 13 if key == "frechet" else 8 for key in keys}
-print("".join(f"{short:>{wide[key]}s}" for key, short in keys.items()), "copies")
-for name, row in rows.items():
-    low, high = row["intervals"]["frechet"]
-    found = {key: f"{row[key]:.3f}" for key in keys}
-    found["frechet"] = f"{row['frechet']:.2f}±{(high - low) / 2:.2f}"
-    cells = "".join(f"{found[key]:>{wide[key]}s}" for key in keys)
-    print(f"{cells} {row['copies']['pixels']:6.1%}  {name}")
+shown = {  # name here: attempt
+    "training images": "training images",
+    "restored": "restored by Algorithm 2",
+    "paper's way": studies.PAPER,
+    "  with noise": studies.BROKEN,
+    "mean, mismatch": studies.MISMATCH,
+    "1 Gaussian": "nine numbers, 1 Gaussian",
+    "20 Gaussians": "nine numbers, 20 Gaussians",
+    "80 Gaussians": "nine numbers, 80 Gaussians",
+    "20, 3 calls": "3 calls",
+    "20, 1 call": "1 call",
+    "20, from t = 6": "starting at t = 6",
+    "80 cool, 3 calls": studies.BEST,
+    "80 cool, 1 call": studies.ONE,
+    "hot": "hot, 50 calls",
+    "hot, short, L2": "hot, 1,500 steps of L2, 50 calls",
+    "hot, short, L1": "hot, 1,500 steps of L1, 50 calls",
+}
+print(" " * 16 + " recog    Fréchet prec  rec  entr")
+for name, attempt in shown.items():
+    row, (low, high) = rows[attempt], rows[attempt]["intervals"]["frechet"]
+    distance = f"{row['frechet']:.1f}±{(high - low) / 2:.1f}"
+    numbers = f"{row['precision']:5.2f}{row['recall']:5.2f}{row['entropy']:6.2f}"
+    print(f"{name:16s}{row['recognised']:6.1%}{distance:>11s}{numbers}")
 
-# %% tags=["hide-cell"]
-from coldlab.lab import studies
-
+# %% tags=["hide-cell", "check"]
 best, one = rows[studies.BEST], rows[studies.ONE]
 plain, three, direct = (
     rows[name] for name in ("nine numbers, 20 Gaussians", "3 calls", "1 call")
@@ -559,7 +573,7 @@ assert (
 assert real["copies"]["pixels"] > 0.99 and caught["exact copies"]["features"] > 0.99
 assert caught["copies moved by a pixel"]["features"] < 0.3
 
-# %%
+# %% tags=["hide-input", "plot"]
 from IPython.display import Image
 
 Image(
@@ -578,7 +592,7 @@ Image(
 #
 # - **Training images** set the scale. Real digits are not at 1.00 either: between eight and nine in ten lie near another real one, by this measure.
 # - **The paper's way.** One number in, and a network that was trained for just that: strokes, and hardly any variety; of the real digits it covers next to nothing (recall). The prior is complete here, so this is not *its* fault: a blur that keeps one number of a digit leaves R to make an image of one number, and one number has one median picture.
-#   The project that this course grew out of reports 0, 3, 6 and 8. *The mean alone, to a network that knows nine* is another thing, the mismatch of our first puzzle: there the prior is at fault. With noise the classifier may be sure of specks, and calls nearly all of them the same: confidence is no proof of a digit.
+#   The project that this course grew out of reports 0, 3, 6 and 8. *Mean, mismatch*, the mean alone to a network that knows nine, is another thing: there, as in our first puzzle, the prior is at fault. With noise the classifier may be sure of specks, and calls nearly all of them the same: confidence is no proof of a digit.
 # - **All nine numbers** bring all ten classes. Images that were kept aside are likeliest under several dozen Gaussians, for 16,000 digits (on the small ones above it was ten, for 1,200). More Gaussians make digits that are recognised more often, and cover fewer of the real ones.
 # - **Few calls win, and one call nearly does.** Three calls are recognised more often than twenty, and their distance is much smaller; of a *single* call both are true, too, at some cost in recall. R was trained on true states, and after each step of Algorithm 2 the state is a little less true. Chapter 5 says where it ends: nearly everything of this blur's result comes from the last call, made from the worst state.
 #   With the best prior one call is recognised as often as three; the iteration buys distance and recall. So be clear about what makes these digits: **a prior over nine numbers and a one-shot decoder do the recognisable part**, and the walk improves their variety.
@@ -590,17 +604,17 @@ Image(
 #
 # ### Copied?
 #
-# The last column needs its own test: would it find a copy? So training digits were forged in several ways and searched for, and so were restored *test* digits, which are none. One in a hundred of those may be suspected, by the way the limit is set.
+# The third question, *new?*, has no column. A search for copies needs its own test: would it find one? So training digits were forged in several ways and searched for, and so were restored *test* digits, which are none. One in a hundred of those may be suspected, by the way the limit is set.
 
 # %%
-print("suspected by".ljust(26), "  pixels  features")
+print("suspected by".ljust(24), " pixels features")
 for name, share in (caught | {"the best attempt": best["copies"]}).items():
-    print(f"{name:26s} {share['pixels']:8.1%} {share['features']:8.1%}")
+    print(f"{name:24s} {share['pixels']:7.1%} {share['features']:8.1%}")
 
 # %% [markdown]
 # Copies are found by their pixels, also when they are noisy, soft, or moved (mirrored ones are not looked for: a mirrored 3 is no digit). Features find exact copies, and lose them as soon as anything is changed: this net is no judge of copying. The generated digits are suspected about as rarely as digits that cannot be copies. And here are the eight that are most suspicious by either measure, each above the training digit that it resembles. Judge for yourself:
 
-# %%
+# %% tags=["hide-input", "plot"]
 Image(
     results.picture("generation-mnist-nearest"),
     width=700,
@@ -628,9 +642,10 @@ rows = {
 keys = ("frechet", "precision", "recall", "spread")
 print("".join(f"{key[:9]:>10s}" for key in keys))
 for name, row in rows.items():
-    print("".join(f"{row[key]:10.3f}" for key in keys), f" {name}")
+    print(name)
+    print("".join(f"{row[key]:10.3f}" for key in keys))
 
-# %% tags=["hide-cell"]
+# %% tags=["hide-cell", "check"]
 flat = {
     row.get("sigma", 0): row for row in attempts.values() if row["network"] == "flat"
 }  # by their noise
@@ -657,7 +672,7 @@ elsewhere = results.load("celeba-64-blur")["judges"]  # of restored faces
 for measure in ("Fréchet (efficientnet-lite0)", "KID x 1000 (efficientnet-lite0)"):
     assert elsewhere["direct"][measure] < elsewhere["Algorithm 2"][measure]
 
-# %%
+# %% tags=["hide-input", "plot"]
 Image(
     results.picture("generation-celeba-64"),
     width=700,

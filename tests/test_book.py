@@ -261,7 +261,7 @@ def faults_in_reading(notebook) -> list[str]:
             continue
         if re.search(r"^\s*assert\b", cell.source, re.MULTILINE) and not tags & FOLDS:
             faults.append(f"{start}: an assert outside of a Check")
-        if re.search(r"^plots\.\w+\(", cell.source, re.MULTILINE) and not ("plot" in tags and tags & FOLDS):
+        if re.search(r"^(plots\.\w+|Image)\(", cell.source, re.MULTILINE) and not ("plot" in tags and tags & FOLDS):
             faults.append(f"{start}: a picture outside of a Plot")
     return faults
 
@@ -280,6 +280,7 @@ def test_nothing_stands_between_reader_and_idea(source):
         ("x = 1\nassert x", [], "an assert outside"),
         ("for x in y:\n    assert x", ["nbval-ignore-output"], "an assert outside"),
         ("plots.rows({})", ["hide-cell", "check"], "a picture outside"),
+        ("from IPython.display import Image\n\nImage(path)", [], "a picture outside"),
         ("assert x", ["hide-cell", "check"], ""),
         ("plots.rows({})", ["hide-input", "plot"], ""),
         ("assert x\nplots.rows({})", ["hide-cell", "solution"], ""),

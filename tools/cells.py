@@ -35,7 +35,8 @@ RMSE, SSIM = ("rmse", ".3f"), ("ssim", ".3f")
 def of(run, row, *forms):
     """The measures of a row as "0.042 / 0.883": (measure, form) each; empty where the run has no such row."""
     values = run.get("metrics", run).get(row)
-    return " / ".join(f"{values[m]:{form}}" for m, form in forms if m in values) if values else ""
+    slash = f"{NARROW}/{NARROW}"
+    return slash.join(f"{values[m]:{form}}" for m, form in forms if m in values) if values else ""
 
 
 def distance_of(run):
