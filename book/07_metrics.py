@@ -580,10 +580,10 @@ plain_ticks(picture, sizes)
 # %%
 curves = measured["samples"]
 sizes_mnist = curves["real"]["sizes"]
-print("n".rjust(34) + "".join(f"{n:8d}" for n in sizes_mnist) + "   limit")
+print("".join(f"{n:6d}" for n in sizes_mnist) + " limit  n")
 for label, curve in curves.items():
     if label != "gaussian_bias":
-        cells = "".join(f"{v:8.2f}" for v in curve["mean"])
+        cells = "".join(f"{v:6.2f}" for v in curve["mean"])
         shown = (
             label
             if "," in label
@@ -591,7 +591,7 @@ for label, curve in curves.items():
                 label, f"{label}, the same images"
             )
         )
-        print(f"{shown:34s}{cells}{curve['limit']:8.2f}")
+        print(f"{cells}{curve['limit']:6.2f}  {shown}")
 real, law = curves["real"], curves["gaussian_bias"]
 few, many = (
     [curves[label]["mean"][k] for label in ("direct, other images", "direct")]
@@ -703,11 +703,11 @@ for run_name in shown:
         for row in ("direct", "Algorithm 2")
     )
     judges = [m for m in one if m.startswith(("Fréchet", "KID", "ST-LPIPS"))]
-    print(f"{run_name:40s}    direct   Algorithm 2   nearer")
+    print(f"{run_name}:\n  direct  Alg. 2  nearer       judge")
     for judge in judges:
         nearer = "direct" if one[judge] < two[judge] else "Algorithm 2"
         verdicts[run_name, judge] = nearer
-        print(f"  {judge:38s}{one[judge]:10.3g}{two[judge]:14.3g}   {nearer}")
+        print(f"{one[judge]:8.3g}{two[judge]:8.3g}  {nearer:12s} {judge}")
 
 # %% tags=["hide-cell", "check"]
 for run_name in shown:  # nobody is alone, and they do not agree
@@ -725,10 +725,10 @@ for run_name in shown:  # nobody is alone, and they do not agree
 # %%
 handled, kept = measured["handling"]["original"], measured["handling"]["direct"]
 for label, value in sorted(handled.items(), key=lambda item: item[1]):
-    print(f"{label:40s} {value:9.4f}")
+    print(f"{value:8.4f}  {label}")
 print(
-    f"\ndirect restorations against the originals: {kept['as floats']:.3f} as "
-    f"floats, {kept['rounded to 8 bits']:.3f} rounded"
+    f"\ndirect against the originals:\n{kept['as floats']:8.4f}  as floats\n"
+    f"{kept['rounded to 8 bits']:8.4f}  rounded to 8 bits"
 )
 
 # %% tags=["hide-cell", "check"]
