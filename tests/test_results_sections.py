@@ -5,6 +5,7 @@ import json
 import comparison
 import pytest
 import results_beyond
+import results_calls
 import results_generation
 import results_page
 import results_recipes
@@ -24,6 +25,20 @@ def test_the_figures_are_of_these_manifests():
         assert picture.text["Description"] == told
     with Image.open(results_page.RESULTS / "generation-mnist-spread.png") as picture:
         assert picture.text["Description"] == results_generation.spread_alt(found["generation-mnist"])
+    with Image.open(results_page.RESULTS / "calls.png") as picture:
+        assert picture.text["Description"] == results_calls.alt(results_calls.curves(runs))
+
+
+def test_the_curves_of_calls_begin_at_one_call_and_end_at_all():
+    _, runs, _ = results_page.manifests()
+    told = results_calls.curves(runs)
+    run, found = runs["mnist-blur"], told["MNIST, deblurring"]["Algorithm 2"]
+    assert found[0] == [1, *map(int, run["calls"]), run["T"]]
+    assert found[1][0] == found[2][0] == 1
+    assert found[1][-1] == run["metrics"]["Algorithm 2"]["rmse"] / run["metrics"]["direct"]["rmse"]
+    bare = {"mnist-blur": {**run, "calls": {"2": {"averaged": {"rmse": 1.0}}}, "metrics": {"direct": {"rmse": 0.5}}}}
+    assert results_calls.curves(bare) == {"MNIST, deblurring": {"averaged": ([1, 2], [1.0, 2.0])}}
+    assert results_calls.draw(results_calls.curves(bare)).alt
 
 
 def test_the_figure_shows_each_task_of_the_paper_once_with_ours_and_theirs():

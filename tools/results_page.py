@@ -12,10 +12,12 @@ from pathlib import Path
 import comparison
 import console
 import results_beyond
+import results_calls
 import results_generation
 import verdict
 from cells import RMSE, SSIM, distance_of, figure, labelled, made, of, paper_cell, sampled, signed, what, within
 from claims import order
+from results_calls import calls
 from results_recipes import recipes
 
 from coldlab import storage
@@ -251,19 +253,6 @@ def steps(found, runs, paper):
             yield from figure(f"{name}-steps", f"{what(name).title}, Algorithm 2 from x_T to x_0: {what(name).states}")
 
 
-def calls(found, runs, paper):
-    runs = {name: run for name, run in runs.items() if run.get("calls")}
-    counts = list(dict.fromkeys(n for run in runs.values() for n in run["calls"]))
-    yield f"| | direct | {' | '.join(f'{n} calls' for n in counts)} | every severity |"
-    yield "|---" * (len(counts) + 3) + "|"
-    for name, run in runs.items():
-        forms = (RMSE, SSIM, (distance_of(run), ".2f"))
-        for row in dict.fromkeys(row for there in run["calls"].values() for row in there):
-            cells = [of(run["calls"].get(n, {}), row, *forms) for n in counts]
-            last = f"{of(run, row, *forms)} ({run['T']})"
-            yield "| " + " | ".join([f"{labelled(name, run)}, {row}", of(run, "direct", *forms), *cells, last]) + " |"
-
-
 def by_class(found, runs, paper):
     shown = [n for n in runs if what(n).preset == "mnist-blur" and "read_as_their_class" in runs[n]]
     if not shown:
@@ -317,7 +306,20 @@ def models(found, runs, paper):
 PARTS = {"runs": each_run} | {
     part.__name__: part
     for part in (
-        *(verdict.in_short, overview, progress, seeds, steps, calls, inverse, by_class, order, missing, models),
+        *(
+            verdict.opening,
+            verdict.in_short,
+            overview,
+            progress,
+            seeds,
+            steps,
+            calls,
+            inverse,
+            by_class,
+            order,
+            missing,
+            models,
+        ),
         *(results_generation.generation, results_generation.faces, *results_beyond.PARTS, recipes),
     )
 }
@@ -347,3 +349,4 @@ if __name__ == "__main__":
         print(path)
     comparison.save(RESULTS / "overview.png", comparison.draw(*manifests()))
     results_generation.draw(manifests()[0])
+    results_calls.save(RESULTS, manifests()[1])

@@ -5,6 +5,7 @@ from cells import RMSE, SSIM, labelled, of, paper_cell, what
 from claims import apart, claims
 
 from coldlab.lab import studies
+from coldlab.lab.reproduce import cores
 
 
 def tasks(runs, paper):
@@ -113,6 +114,19 @@ def digits(found):
             f"where real training digits have {real['recall']:.2f} and hot diffusion "
             f"{hot['recall']:.2f} (recognised: {hot['recognised']:.0%})."
         )
+
+
+def opening(found, runs, paper):
+    """Whose networks these are, and what they cost."""
+    chosen = [run for name, run in runs.items() if not what(name).brief]
+    minutes = sorted(round(run["seconds"] / 60) for run in chosen)
+    where = " or ".join(sorted({cores(run["machine"]) for run in chosen}))
+    cost = f", each trained for {minutes[0]} to {minutes[-1]} minutes on {where}," if chosen else ""
+    yield (
+        f"What networks of about a million weights{cost} restore of the paper's own test images {{cite}}`bansal2023`: "
+        "all of them, at its own settings. In short:"
+    )
+    yield ""
 
 
 def in_short(found, runs, paper):
