@@ -265,6 +265,7 @@ plots.rows(
 # %% tags=["hide-cell", "check"]
 if DATASET == "digits":
     assert shares[0] < 0.01 and max(shares[1:5]) < 0.1 and min(shares[5:]) > 1.2
+assert coldlab.presets.PRESETS["celeba-flatblur"].size == 128
 symmetry = results.load("paper")["generation"]["celeba"]["fid"]
 assert symmetry["blur, perfect symmetry"][0] == 97.00
 assert symmetry["blur, broken symmetry"][0] == 49.45
@@ -347,12 +348,13 @@ if DATASET == "digits":
     assert abs(nine[0] - scores["restored digits"][0]) < 0.08
     assert 0.7 < real[2] < 0.95 and 0.7 < real[3] < 0.95 and nine[2] < real[2]
     assert real[4] == 1 and nine[4] < 0.15
+    assert abs(len(test) - 300) < 5
 
 # %% [markdown]
 # *Mean alone* fails every test but one: its precision is respectable. Two arcs are near *some* real digit in the classifier's eyes, again and again; only recall and entropy notice that it is always the same. Never trust
 # a measure of quality without one of variety beside it.
 #
-# *Training digits* look perfect until the last column. Their precision and recall are what real digits get, with 300 of them; that, and not 1, is what a generator can hope for. A precision *above* theirs is no triumph: it says that the images keep to the middle of their kind and leave the odd ones out.
+# *Training digits* look perfect until the last column. Their precision and recall are what real digits get, with about 300 of them; that, and not 1, is what a generator can hope for. A precision *above* theirs is no triumph: it says that the images keep to the middle of their kind and leave the odd ones out.
 #
 # *All nine* is nearly as varied as real digits, and between eight and nine of ten are recognised. That is as many as of *restored digits*, whose starts are real: so what is lost here is lost by R on its twenty calls, no longer by the prior. Few are suspected, no more than of digits that cannot be copies.
 #
@@ -418,6 +420,7 @@ if DATASET == "digits":
     assert share["t = 6, one"] < share["one Gaussian"] + 0.02
     assert share["cool, 3 calls"] > share["as above"] + 0.02
     assert min(share["1 call"], share["3 calls"]) > share["as above"] - 0.03
+    assert len(generation.Survivors(D, 6)) == 41
 
 # %% tags=["hide-input", "plot", "nbval-ignore-output"]
 plots.rows(
@@ -655,8 +658,14 @@ ours, few = (
     rows["all that survives, 1 Gaussian, 3 calls"],
 )
 spread = next(iter(faces["real"].values()))["spread"]  # of real faces
-assert mean["numbers_per_channel"] == 1 and ours["numbers_per_channel"] == 28
-assert rows["starting at t = 60, 3 calls"]["numbers_per_channel"] == 83
+early = rows["starting at t = 60, 3 calls"]
+assert mean["numbers_per_channel"] == 1 and 3 * ours["numbers_per_channel"] == 84
+assert 3 * early["numbers_per_channel"] == 249
+steps = {
+    name: coldlab.presets.PRESETS[name].options["T"]
+    for name in ("celeba-flatblur", "celeba-64-flatblur", "celeba-64-blur")
+}
+assert list(steps.values()) == [300, 185, 110]
 assert mean["recall"] < 0.01 and mean["spread"] < 0.8 * spread
 assert (
     noisy["frechet"] < mean["frechet"]
@@ -766,6 +775,7 @@ print(f"between neighbouring greys: RMS {step.max():.3f} at most")
 # One number varies, so the images lie on one curve, however many points are taken on
 # it:
 # neighbours are close, and all the variety there is lies between its two ends.
+assert len(walked) == 200
 if DATASET == "digits":
     assert step.max() < 0.3
 

@@ -385,7 +385,7 @@ assert abs(by_scipy / by_hand - 1) < 1e-6
 # %% [markdown]
 # ### In a stream, in float64
 #
-# Fifty thousand images with 2,048 features each are 800 MB. Nobody needs them all at once: means and covariances can be collected batch by batch. The obvious way, a sum and a sum of squares, loses its digits where the mean is large against the spread, most of all in float32:
+# Fifty thousand images with 2,048 features each are about 800 MB. Nobody needs them all at once: means and covariances can be collected batch by batch. The obvious way, a sum and a sum of squares, loses its digits where the mean is large against the spread, most of all in float32:
 
 # %%
 far = torch.randn(5000, 4, generator=torch.Generator().manual_seed(0)) + 1000
@@ -406,6 +406,7 @@ print(
 )
 
 # %% tags=["hide-cell", "check"]
+assert abs(50_000 * 2048 * 8 / 1e6 - 800) < 20  # eight bytes each, float64
 assert (stream.cov - exact).abs().max() < 1e-9 and (
     squares - exact
 ).abs().max() > 0.01
@@ -528,6 +529,7 @@ means = [v.mean().item() for v in found.values()]
 
 # %% tags=["hide-cell", "check"]
 if DATASET == "digits":
+    assert len(half_b) == 750
     assert means == sorted(means, reverse=True) and means[-1] > 0.1
     assert all(0.6 < m / p < 1.4 for m, p in zip(means[:3], law[:3], strict=True))
     assert abs(limit) < means[-1]

@@ -311,17 +311,27 @@ def told_elsewhere():
     paper, reader = results.load("paper"), results.load("mnist-classifier")
     pairs = [paper["values"][task] for task in ("mnist-blur", "cifar10-blur", "celeba-blur")]
     quoted = {f"{cells[row]['fid'][0]:.2f}": cells[row]["fid"][0] for cells in pairs for row in ("direct", "sampled")}
-    faces = 9000  # aligned training images; a tenth is held out
+    faces, photograph = 9000, (427, 640)  # aligned training images, a tenth held out; pixels of scikit-learn's
     return {
         "04_sampling": quoted | {"8,100": faces - faces // 10, "250,000": 1 / (2 * base.FLOAT32)},
         "06_generation": {"60,000": 60_000},  # MNIST's training images
-        "09_blur_or_noise": {"1,024": 32 * 32},  # pixels of a digit
-        "10_beyond": {"50,000": 50_000, "99.6": 100 * reader["accuracy"]},  # CIFAR-10's training images
+        "08_transforms": {"96": 3 * 32},  # pixels of a photograph that is three times as wide as R's
+        "09_blur_or_noise": {"1,024": 32 * 32, "255": 2**8 - 1},  # pixels of a digit; the last level of a file
+        "10_beyond": {
+            "50,000": 50_000,  # CIFAR-10's training images
+            "99.6": 100 * reader["accuracy"],
+            "80": photograph[1] / 2 / 4,  # patches of four pixels
+            "256": 2**8,  # levels of a file
+        },
     }
 
 
-# Names, not measures: sections of a paper, and what an interval holds.
-NAMES = r"sections? \d\.\d(?: and \d\.\d)?|95 % interval"
+# Names, not measures: sections of a paper, volumes and years, sizes of pictures, what an interval holds, and how long a
+# chapter takes, which the first page repeats.
+NAMES = (
+    r"sections? \d\.\d(?: and \d\.\d)?|95 % interval|Graphics \d+|\b(?:19|20)\d\d\b"
+    r"|\d+ x \d+ pixels|^    .*$|\*\*It takes\*\*.*"
+)
 
 
 def asserted(notebook) -> set[float]:
@@ -336,12 +346,12 @@ def asserted(notebook) -> set[float]:
 
 
 def untold(notebook) -> list[str]:
-    """Numbers with a point, a thousands' comma or a percent sign in the prose that no cell asserts or prints."""
+    """Numbers in the prose, of two digits or with a percent sign, that no cell asserts or prints."""
     known, found = asserted(notebook), []
     for cell in (cell for cell in notebook.cells if cell.cell_type == "markdown"):
         prose = re.sub(r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\]\([^)]*\)|<[^>]*>", "", cell.source, flags=re.DOTALL)
-        prose = re.sub(NAMES, "", prose)
-        for number in re.findall(r"(?<![\w.,])(\d+\.\d+|\d{1,3}(?:,\d{3})+|\d+(?= %))", prose):
+        prose = re.sub(NAMES, "", prose, flags=re.MULTILINE)
+        for number in re.findall(r"(?<![\w.,])(\d+\.\d+|\d{1,3}(?:,\d{3})+|\d+(?= %)|\d\d+)(?![\d.,]*\d)", prose):
             value, digits = float(number.replace(",", "")), len(number.partition(".")[2])
             half = 0.501 * 10**-digits
             if not any(abs(k - value) <= half or abs(100 * k - value) <= half for k in known):
@@ -364,11 +374,11 @@ def test_what_is_told_elsewhere_is_so():
 
 def test_a_number_out_of_nowhere_is_seen():
     cells = [
-        nbformat.v4.new_markdown_cell("It is 0.37, or 12 %, of 4,321 (section 3.3, 95 % interval 0.5)."),
+        nbformat.v4.new_markdown_cell("It is 0.37, or 12 %, of 4,321 (section 3.3, 95 % interval 0.5), or 17 in 2023."),
         nbformat.v4.new_code_cell("x = 4321  # 12\nassert 0.366 < x and x > 0.5"),
     ]
-    assert untold(nbformat.v4.new_notebook(cells=cells)) == ["12", "4,321"]
-    cells[1].outputs = [nbformat.v4.new_output("stream", name="stdout", text="of 4,321")]
+    assert untold(nbformat.v4.new_notebook(cells=cells)) == ["12", "4,321", "17"]
+    cells[1].outputs = [nbformat.v4.new_output("stream", name="stdout", text="17 of 4,321")]
     assert untold(nbformat.v4.new_notebook(cells=cells)) == ["12"]
 
 
