@@ -3,7 +3,7 @@
 from coldlab import plots
 from coldlab.lab import experiments
 
-MET, PART, MISSED = "✓ met", "◐ in part", "✗ missed"
+MET, PART, MISSED = "✓\N{NO-BREAK SPACE}met", "◐\N{NO-BREAK SPACE}in\N{NO-BREAK SPACE}part", "✗\N{NO-BREAK SPACE}missed"
 WAYS = ("Algorithm 2", "last prediction", "averaged")
 SETTINGS = {"Software": None}  # the same bytes on every version
 

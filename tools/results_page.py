@@ -94,16 +94,6 @@ def overview(found, runs, paper):
         f"{comparison.MISSED}: neither. †: the paper's value was recalled only and is **unverified**. "
         "*Not comparable*: the paper has no such task.",
     )
-    pairs = []
-    for name, run in runs.items():
-        if "eight_bits" in run:
-            before, after = of(run, "direct", RMSE, SSIM), of(run["eight_bits"]["told"], "direct", RMSE, SSIM)
-            pairs.append(f"{labelled(name, run)} {before} becomes {after}")
-    if pairs:
-        yield from (
-            "",
-            f"From an $x_T$ of 8 bits, such as a file holds, far less comes back: direct, {'; '.join(pairs)}.",
-        )
 
 
 def each_run(found, runs, paper):
