@@ -179,7 +179,7 @@ def classes(found, runs, paper):
         share = sum(row["read_as_asked"]) / len(row["read_as_asked"])
         start, told = (
             "of the class" if row["prior"] else "of any",
-            f"$w$ = {row['guidance']:g}" if row["guidance"] else "no",
+            f"$w = {row['guidance']:g}$" if row["guidance"] else "no",
         )
         numbers = (
             f"{share:.1%} | {row['least']:.1%} | {row['frechet']:.2f} | {row['precision']:.2f} | {row['recall']:.2f}"

@@ -69,7 +69,7 @@ def generation(found, runs, paper):
         return
     rows = rows_of(run)
     yield from ("## New digits", "", *trained(run, ", explained in [chapter 6](06_generation.ipynb)"))
-    short = {name: rows[name] for name in NAMED if name in rows}
+    short = {f"**{label}** ({name})": rows[name] for name, (label, *_) in NAMED.items() if name in rows}
     yield from ("", *judged(run, short, ("recognised", "entropy", "frechet", "precision", "recall")), "")
     yield from figure("generation-mnist-spread", spread_alt(run), "560px")
     yield from (
