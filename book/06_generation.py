@@ -647,6 +647,8 @@ print("".join(f"{key[:9]:>10s}" for key in keys))
 for name, row in rows.items():
     print(name)
     print("".join(f"{row[key]:10.3f}" for key in keys))
+if "copies" not in faces:
+    print("copies of training faces: not searched for here")
 
 # %% tags=["hide-cell", "check"]
 flat = {

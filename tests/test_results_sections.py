@@ -154,6 +154,14 @@ def test_a_walk_is_marked_by_its_paired_difference():
     assert "is worse than one call" not in section(results_beyond.walks, "walks", all_won)
 
 
+def test_what_a_study_lacks_is_said():
+    run = {"attempts": [{}], "real": {}}
+    assert len(told := " ".join(results_generation.lacking(run))) > 100
+    assert "no intervals" in told
+    run = {"attempts": [{"intervals": {}}], "real": {"training images": {}}, "copies": {}}
+    assert list(results_generation.lacking(run)) == []
+
+
 def test_the_recipes_are_those_of_the_runs():
     found, runs, paper = results_page.manifests()
     run = json.loads(json.dumps(runs["mnist-mask"]))

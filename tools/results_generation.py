@@ -106,6 +106,7 @@ def faces(found, runs, paper):
     if itself:
         (real,) = itself.values()
         yield from ("", f"Two real faces differ by {real['spread']:.3f} on average (*spread*).")
+    yield from ("", *lacking(run))
     yield from again(run)
     yield ""
     yield from figure(
@@ -113,6 +114,17 @@ def faces(found, runs, paper):
         "Rows of faces: one in many colours; with noise dark shapes; different ones, striped or soft; real.",
     )
     yield from memory(run)
+
+
+def lacking(run):
+    """What an older measurement does not have, said."""
+    if not any("intervals" in row for row in run["attempts"]):
+        yield "These rows have no intervals: small differences between them may be ties."
+    if "training images" not in run["real"]:
+        yield "What a generator would get that returns real training faces was not measured here,"
+        yield "so the rows of restored images are the yardstick."
+    if "copies" not in run:
+        yield "Copies of training images were not searched for."
 
 
 def trained(run, more=""):

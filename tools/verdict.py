@@ -91,7 +91,8 @@ def of_files(found, chosen, paper):
             beside = f"the paper: {theirs[0]:.3f}" + "†" * (theirs[1] == "R")
             pairs.append(f"{named(name)} {run['metrics']['direct']['rmse']:.3f} to {after:.3f} ({beside})")
     if pairs:
-        head = "**In float32 only.** These images hold more than a file can. From 8 bits the RMSE of one call rises"
+        head = "**In float32 only.** Blurred and pixelated images hold more than a file can."
+        head += " From 8 bits the RMSE of one call rises"
         yield f"- {head}: {'; '.join(pairs)}."
     alone = found.get("inverse", {}).get("experiments", {}).get("cifar10-blur")
     if alone and "cifar10-blur" in chosen:
