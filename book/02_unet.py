@@ -1343,7 +1343,7 @@ for row in ("direct", "sampled"):
     assert alone["8 bits"]["rmse"] > told["rmse"] + 0.02
 assert direct < alone["float32"]["rmse"] < sampled
 
-# %%
+# %% tags=["hide-input", "plot"]
 from IPython.display import Image
 
 Image(

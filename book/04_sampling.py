@@ -814,7 +814,7 @@ others = run["judges"]["direct"], run["judges"]["Algorithm 2"]
 for measure in others[0].keys() - {"ST-LPIPS"}:  # another net's order
     assert others[0][measure] < others[1][measure]
 
-# %%
+# %% tags=["hide-input", "plot"]
 from IPython.display import Image
 
 Image(

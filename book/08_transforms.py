@@ -535,7 +535,7 @@ for name, of in measured.items():
     print(f"{name:16s}{of['latent']:>5s}{d:6.2f}", end="")
     print("".join(f"{value[row]:12.3f}" for row in WAYS))
 
-# %%
+# %% tags=["hide-input", "plot"]
 Image(
     results.picture("transforms"),
     width=700,
@@ -711,7 +711,7 @@ widgets.slider(
 # %% [markdown]
 # Faces into digits, and back, measured: CelebA's faces at 32 pixels, the same recipe as for CIFAR-10.
 
-# %%
+# %% tags=["hide-input", "plot"]
 Image(
     results.picture("transforms-morph"),
     width=560,

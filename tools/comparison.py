@@ -3,7 +3,7 @@
 from coldlab import plots
 from coldlab.lab import experiments
 
-MET, PART, MISSED = "✓ met", "◐ in part", "✗ missed"
+MET, PART, MISSED = "✓\N{NO-BREAK SPACE}met", "◐\N{NO-BREAK SPACE}in\N{NO-BREAK SPACE}part", "✗\N{NO-BREAK SPACE}missed"
 WAYS = ("Algorithm 2", "last prediction", "averaged")
 SETTINGS = {"Software": None}  # the same bytes on every version
 
@@ -35,52 +35,68 @@ def verdict(ours, cells):
     return mark + "†" * ("R" in (cells["rmse"][1], cells["ssim"][1]))
 
 
+MARKS = {  # of the figure, from the images as they come to what is restored: form, filled, whose
+    "degraded": ("|", False, "none"),
+    "the inverse alone": ("x", False, "none"),
+    "ours, told of 8 bits": ("s", False, "ours"),
+    "ours, best sampler": ("o", False, "ours"),
+    "ours, one call": ("o", True, "ours"),
+    "the paper, sampled": ("D", False, "paper"),
+    "the paper, one call": ("D", True, "paper"),
+}
+HUES = {"none": plots.TEXT, "ours": plots.COLOURS["blue"], "paper": plots.COLOURS["vermillion"]}
+
+
 def points(found, runs, paper):
-    """(ours, theirs): {title: (images seen, direct RMSE, RMSE of the best sampler)} of the tasks that the paper has."""
-    seen, ours, theirs = found["paper"]["images_seen"], {}, {}
+    """{title: {mark: RMSE}} of the tasks that the paper has; † where its values were recalled only."""
+    alone, told = found.get("inverse", {}).get("experiments", {}), {}
     for name, run in runs.items():
         beside = paper.get(experiments.experiment(name).preset)
-        if beside and not experiments.experiment(name).brief:
-            rows = compared(run, beside)
-            ours[title(name)] = (run["images_seen"], rows[0][1]["rmse"], rows[-1][1]["rmse"])
-            numbers = [beside[row]["rmse"][0] for row in ("direct", "sampled")]
-            theirs[title(name)] = (seen.get(run["config"]["degradation"], seen["blur"]), *numbers)
-    return ours, theirs
+        if not beside or experiments.experiment(name).brief:
+            continue
+        rows = compared(run, beside)
+        dots = {"degraded": run["metrics"]["degraded"]["rmse"]} if "degraded" in run["metrics"] else {}
+        if name in alone:
+            dots["the inverse alone"] = alone[name]["metrics"]["float32"]["rmse"]
+        if "eight_bits" in run:
+            dots["ours, told of 8 bits"] = run["eight_bits"]["told"]["direct"]["rmse"]
+        dots |= {"ours, best sampler": rows[-1][1]["rmse"], "ours, one call": rows[0][1]["rmse"]}
+        dots |= {
+            f"the paper, {way}": beside[row]["rmse"][0] for way, row in (("sampled", "sampled"), ("one call", "direct"))
+        }
+        recalled = "R" in (beside["direct"]["rmse"][1], beside["sampled"]["rmse"][1])
+        told.setdefault(title(name) + "†" * recalled, dots)
+    return told
 
 
-def alt(ours, theirs):
-    told = (f"{task} {ours[task][1]:.3f} against {theirs[task][1]:.3f}" for task in ours)
-    return f"RMSE against images seen, ours and the paper's. Direct: {'; '.join(told)}."
+def alt(told):
+    pairs = (
+        f"{task} {dots['ours, one call']:.3f} against {dots['the paper, one call']:.3f}" for task, dots in told.items()
+    )
+    return f"A row for each task, RMSE to the right; one call of ours against one of the paper's: {'; '.join(pairs)}."
 
 
 def draw(found, runs, paper):
-    """The figure of `points`: a panel for each set, a colour for each task, a line from ours to the paper's."""
-    ours, theirs = points(found, runs, paper)
-    sets = list(dict.fromkeys(task.partition(",")[0] for task in ours))
-    fig, axes = plots.figure(7.2, 3.6, 1, max(1, len(sets)))
-    for ax, name in zip([axes] if len(sets) < 2 else axes, sets, strict=True):
-        tasks = [task for task in ours if task.startswith(f"{name},")]
-        for number, (task, colour) in enumerate(zip(tasks, plots.COLOURS.values(), strict=False)):
-            (few, *mine), (many, *others) = ours[task], theirs[task]
-            for k, fill in enumerate((colour, "none")):
-                marks = dict(color=colour, markerfacecolor=fill, markersize=6.5, linestyle="none")
-                ax.plot([few, many], [mine[k], others[k]], color=colour, lw=0.8, linestyle="-" if k == 0 else ":")
-                ax.plot(few, mine[k], "o", **marks)
-                ax.plot(many, others[k], "D", **marks)
-            y, up = (
-                (max(mine), 8) if number % 2 else (min(mine), -14)
-            )  # above and below in turn, out of each other's way
-            where = dict(xytext=(0, up), textcoords="offset points", color=colour, fontsize=9)
-            ax.annotate(task.partition(", ")[2], (few, y), **where)
-        ax.set(xscale="log", xlabel="images seen", xlim=(1.5e5, 1e8), ylim=(0, None))
-        ax.set_title(name, fontsize=10.5)
-    fig.axes[0].set_ylabel("RMSE")
-    kinds = {"ours, direct": "o", "ours, sampled": "o", "paper, direct": "D", "paper, sampled": "D"}
-    for label, mark in kinds.items():
-        fill = "full" if label.endswith("direct") else "none"
-        fig.axes[0].plot([], [], mark, color=plots.TEXT, fillstyle=fill, label=label, linestyle="none")
-    fig.legend(loc="outside upper center", ncols=4, fontsize=9, handletextpad=0.2)
-    return plots.Picture(fig, alt(ours, theirs))
+    """The figure of `points`: a row for each task, a dot for each RMSE, ours above the line and the paper's below."""
+    told = points(found, runs, paper)
+    fig, ax = plots.figure(5.0, 1.3 + 0.62 * max(1, len(told)))
+    for row, dots in enumerate(told.values()):
+        ax.axhline(row, color=plots.TEXT, lw=0.4, alpha=0.5)
+        for mark, value in dots.items():
+            form, full, whose = MARKS[mark]
+            place = row + {"ours": -0.16, "paper": 0.16, "none": 0}[whose]
+            ax.plot(value, place, form, color=HUES[whose], markersize=8, fillstyle="full" if full else "none", mew=1.5)
+    labels = [task.replace(", ", "\n", 1) for task in told]
+    ax.set(yticks=range(len(told)), yticklabels=labels, ylim=(len(told) - 0.5, -0.5), xlim=(0, None), xlabel="RMSE")
+    ax.tick_params(axis="y", length=0, labelsize=10.5)
+    ax.tick_params(axis="x", labelsize=10.5)
+    ax.xaxis.label.set_size(11)
+    ax.spines["left"].set_visible(False)
+    for mark, (form, full, whose) in MARKS.items():
+        shape = dict(color=HUES[whose], fillstyle="full" if full else "none", markersize=8, mew=1.5, linestyle="none")
+        ax.plot([], [], form, label=mark, **shape)
+    fig.legend(loc="outside upper center", ncols=2, fontsize=10, handletextpad=0.2, columnspacing=1.0)
+    return plots.Picture(fig, alt(told))
 
 
 def save(path, picture):

@@ -11,11 +11,19 @@ from pathlib import Path
 
 import comparison
 import console
+import results_beyond
+import results_calls
+import results_generation
+import verdict
+from cells import RMSE, SSIM, distance_of, figure, labelled, made, of, paper_cell, sampled, signed, what, within
+from claims import order
+from results_calls import calls
+from results_recipes import recipes
 
 from coldlab import storage
 from coldlab.lab import experiments
-from coldlab.lab.reproduce import cores
-from coldlab.lab.studies import STUDIES, measures
+from coldlab.lab.measurements import MEASUREMENTS
+from coldlab.lab.studies import STUDIES
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
@@ -28,61 +36,9 @@ LICENCES = {
 PAGES = {"results": "book/results.md", "models": "book/models.md"}
 
 
-def what(name):
-    """The Experiment of a run."""
-    return experiments.experiment(name)
-
-
-def siblings(name):
-    """The experiments with the preset of this one, itself among them: runs of one task, of different lengths."""
-    return [n for n, other in experiments.EXPERIMENTS.items() if other.preset == what(name).preset]
-
-
-def labelled(name, run):
-    """The title with what tells runs of one task apart."""
-    if len(siblings(name)) == 1:
-        return what(name).title
-    seed = f", seed {run['config']['seed']}" if run["config"]["seed"] else ""
-    return f"{what(name).title}, {run['config']['steps']:,} steps{seed}"
-
-
-# ----------------------------------------------------------------------------------------------------------- numbers
-
-
-def sampled(run):
-    """Our row for what the paper calls "sampled": Algorithm 2's end for blur, otherwise its last prediction."""
-    return "Algorithm 2" if run["config"]["degradation"] == "blur" else "last prediction"
-
-
-def of(run, row, *forms):
-    """The measures of a row as "0.042 / 0.883": (measure, form) each; empty where the run has no such row."""
-    values = run.get("metrics", run).get(row)
-    return " / ".join(f"{values[m]:{form}}" for m, form in forms if m in values) if values else ""
-
-
-RMSE, SSIM = ("rmse", ".3f"), ("ssim", ".3f")
-
-
-def distance_of(run):
-    """What the Fréchet distance of a run is called, after its classifier; None where there is none."""
-    return next((key for key in run["metrics"]["direct"] if key.startswith("Fréchet")), None)
-
-
-def paper_cell(cell, form):
-    value, status = cell
-    return f"{value:{form}}" if status != "R" else f"({value:{form}})†"
-
-
-def within(value, interval, form):
-    """value ± the longer side of its interval, with a digit more where the side would be 0."""
-    side = max(value - interval[0], interval[1] - value)
-    if float(f"{side:{form}}") == 0 < side and form.endswith("f"):
-        form = f".{int(form[1:-1]) + 1}f"
-    return f"{value:{form}}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{side:{form}}"
-
-
-def signed(difference):
-    return f"{difference:+.3f}".replace("-", "\N{MINUS SIGN}")
+def doubted(beside, measure):
+    """Does the paper's table, as it is quoted, hold the RMSE of a row a second time, as its SSIM?"""
+    return measure == "ssim" and measure in beside and beside["ssim"][0] == beside.get("rmse", (None,))[0]
 
 
 def table(run, paper):
@@ -90,7 +46,7 @@ def table(run, paper):
     distance = distance_of(run)
     columns = ["images", "RMSE", "SSIM", distance or "Fréchet distance"]
     if paper:
-        columns = ["images", "RMSE", "paper", "SSIM", "paper", columns[-1], "FID, paper"]
+        columns = ["images", "RMSE", "paper", "SSIM", "paper", columns[-1]]
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     theirs = {"degraded": "degraded", "direct": "direct", sampled(run): "sampled"}
     for row, values in run["metrics"].items():
@@ -99,7 +55,9 @@ def table(run, paper):
         for measure in ("rmse", "ssim"):
             cells.append(within(values[measure], spans[measure], ".3f") if measure in values else "")
             there = beside.get(measure)
-            difference = f" ({signed(values[measure] - there[0])})" if there and there[1] != "R" else ""
+            sure = there and there[1] != "R" and not doubted(beside, measure)
+            difference = f" ({signed(values[measure] - there[0])})" if sure else ""
+            difference = difference or " (doubted: *One cell*, below)" * doubted(beside, measure)
             if paper:
                 cells.append(paper_cell(there, ".3f") + difference if there else "")
         if distance:
@@ -108,72 +66,13 @@ def table(run, paper):
             )
         else:
             cells.append("no classifier")
-        if paper:
-            cells.append(paper_cell(beside["fid"], ".2f") if "fid" in beside else "")
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 
 
-def made(run):
-    """How a run came about, in one sentence."""
-    config, machine = run["config"], run["machine"]
-    return (
-        f"{config['steps']:,} steps of {config['batch']} images, {run['images_seen']:,} images seen, "
-        f"{run['parameters'] / 1e6:.1f} million weights, {run['seconds'] / 60:.0f} minutes on {cores(machine)}, "
-        f"seed {config['seed']}, torch {machine['torch'].split('+')[0]}, commit `{machine['commit'][:10]}`"
-    )
-
-
-# ------------------------------------------------------------------------------------------------------------ claims
-
-
-def apart(run, measure, low, high):
-    """Is `low` below `high` in this measure? "yes", "no", or "undecided"; empty where the run has no such rows.
-
-    By the 95 % interval of the difference, each draw of which takes the same images of both; of a manifest without
-    them by the rows' own intervals, which is said.
-    """
-    paired = run.get("differences", {})
-    for one, other, sign in ((low, high, 1), (high, low, -1)):
-        if measure in (there := paired.get(one, {}).get(other, {})):
-            ends = sorted(sign * end for end in there[measure])
-            return "yes" if ends[1] < 0 else "no" if ends[0] > 0 else "undecided"
-    spans = [run["intervals"].get(row, {}).get(measure) for row in (low, high)]
-    if None in spans:
-        return ""
-    one, two = spans
-    return ("yes" if one[1] < two[0] else "no" if two[1] < one[0] else "undecided") + " (unpaired)"
-
-
-def claims(run, paper=None):
-    """(claim, answer) for the order that the paper reports; marked where its own values of this task are reversed.
-
-    paper: {"direct", "sampled": {measure: (value, status)}} of this task.
-    """
-    distance, own, theirs = distance_of(run), {"sampled": sampled(run)}, paper or {}
-
-    def below(low, high, measure, named):
-        answer = apart(run, measure, own.get(low, low), own.get(high, high))
-        values = [theirs.get(row, {}).get(named, (None,))[0] for row in (low, high)]
-        return answer + "‡" * (answer != "" and None not in values and values[0] > values[1])
-
-    found = {"Algorithm 1 has the larger RMSE": below("Algorithm 2", "Algorithm 1", "rmse", "rmse")}
-    if distance:
-        found["and the larger Fréchet distance"] = below("Algorithm 2", "Algorithm 1", distance, "fid")
-    found["direct has the smaller RMSE, against the sampled"] = below("direct", "sampled", "rmse", "rmse")
-    found["direct has the larger SSIM"] = below("sampled", "direct", "ssim", "ssim")
-    if distance:
-        found["the sampled have the smaller Fréchet distance"] = below("sampled", "direct", distance, "fid")
-        found["direct is nearer than the degraded"] = below("direct", "degraded", distance, "fid")
-    return found
-
-
-# ------------------------------------------------------------------------------------------------------- the results
-
-
 def overview(found, runs, paper):
     runs = {name: run for name, run in runs.items() if not what(name).brief}
-    yield from figure("overview", comparison.alt(*comparison.points(found, runs, paper)))
+    yield from figure("overview", comparison.alt(comparison.points(found, runs, paper)), "560px")
     yield from ("", "| RMSE / SSIM | images seen | direct | Algorithm 2 | the best of our samplers |")
     yield "|---|---:|---|---|---|"
     for name, run in runs.items():
@@ -195,16 +94,6 @@ def overview(found, runs, paper):
         f"{comparison.MISSED}: neither. †: the paper's value was recalled only and is **unverified**. "
         "*Not comparable*: the paper has no such task.",
     )
-    pairs = []
-    for name, run in runs.items():
-        if "eight_bits" in run:
-            before, after = of(run, "direct", RMSE, SSIM), of(run["eight_bits"]["told"], "direct", RMSE, SSIM)
-            pairs.append(f"{labelled(name, run)} {before} becomes {after}")
-    if pairs:
-        yield from (
-            "",
-            f"From an $x_T$ of 8 bits, such as a file holds, far less comes back: direct, {'; '.join(pairs)}.",
-        )
 
 
 def each_run(found, runs, paper):
@@ -283,10 +172,6 @@ def disagreement(run):
     return f"**They disagree**: {told}."
 
 
-def figure(name, alt, width="100%"):
-    yield from (f"```{{image}} ../results/{name}.png", f":alt: {alt}", f":width: {width}", ":class: dark-light", "```")
-
-
 def inverse(found, runs, paper):
     if (run := found.get("inverse")) is None:
         return
@@ -358,167 +243,32 @@ def steps(found, runs, paper):
             yield from figure(f"{name}-steps", f"{what(name).title}, Algorithm 2 from x_T to x_0: {what(name).states}")
 
 
-def calls(found, runs, paper):
-    runs = {name: run for name, run in runs.items() if run.get("calls")}
-    counts = list(dict.fromkeys(n for run in runs.values() for n in run["calls"]))
-    yield f"| | direct | {' | '.join(f'{n} calls' for n in counts)} | every severity |"
-    yield "|---" * (len(counts) + 3) + "|"
-    for name, run in runs.items():
-        forms = (RMSE, SSIM, (distance_of(run), ".2f"))
-        for row in dict.fromkeys(row for there in run["calls"].values() for row in there):
-            cells = [of(run["calls"].get(n, {}), row, *forms) for n in counts]
-            last = f"{of(run, row, *forms)} ({run['T']})"
-            yield "| " + " | ".join([f"{labelled(name, run)}, {row}", of(run, "direct", *forms), *cells, last]) + " |"
-
-
 def by_class(found, runs, paper):
     shown = [n for n in runs if what(n).preset == "mnist-blur" and "read_as_their_class" in runs[n]]
     if not shown:
         return
     yield from ("## Which digits come back", "")
     yield "The share of restored test images that the shipped classifier reads as the digit they were, in percent."
-    yield from ("", "| | all | " + " | ".join(str(k) for k in range(10)) + " |", "|---|" + "---:|" * 11)
+    shares = (f"{what(n).steps:,} steps: {runs[n]['read_as_their_class']['direct']['share']:.1%}" for n in shown)
+    yield from ("", f"Of one call's digits, all classes together: {', '.join(shares)}.")
+    yield from ("", "````{dropdown} By class and by sampler")
+    yield from ("| | all | " + " | ".join(str(k) for k in range(10)) + " |", "|---|" + "---:|" * 11)
     for name in shown:
         for row, seen in runs[name]["read_as_their_class"].items():
             if row in ("degraded", "last prediction") or (row == "original" and name != shown[0]):
                 continue
             label = row if row == "original" else f"{row}, {runs[name]['config']['steps']:,} steps"
             yield "| " + " | ".join([label, *(f"{100 * v:.1f}" for v in (seen["share"], *seen["by_class"]))]) + " |"
-
-
-def generation(found, runs, paper):
-    if (run := found.get("generation-mnist")) is None:
-        return
-    attempts = {attempt["attempt"]: attempt for attempt in run["attempts"]}
-    yield from ("## New digits", "", *generated(run, ", explained in [chapter 6](06_generation.ipynb)"))
-    yield from ("", "Which digits the classifier reads in them, in percent:", "")
-    yield from ("| attempt | " + " | ".join(str(k) for k in range(10)) + " |", "|---|" + "---:|" * 10)
-    for name in STUDIES["generation-mnist"].shown.values():
-        if name in attempts:
-            histogram = attempts[name]["histogram"]
-            yield "| " + " | ".join([name, *(f"{100 * v / sum(histogram):.1f}" for v in histogram)]) + " |"
-    yield from (
-        "",
-        *figure(
-            "generation-mnist",
-            "Rows of generated digits, one attempt each: blots and bars from the mean alone, whole digits of all "
-            "kinds where nine numbers are drawn or noise is undone; last, real ones.",
-        ),
-    )
-    yield from memory(run)
-
-
-def faces(found, runs, paper):
-    if (run := found.get("generation-celeba-64")) is not None:
-        yield from (*generated(run), "")
-        yield from figure(
-            "generation-celeba-64",
-            "Rows of faces: one in many colours; with noise dark shapes; different ones, striped or soft; real.",
-        )
-        yield from memory(run)
-
-
-def generated(run, more=""):
-    """The command, what the networks saw, a row for real images and for each attempt, and what several draws gave."""
-    seen = ", ".join(f"{net['images_seen']:,} images ({name})" for name, net in run["networks"].items())
-    yield from (f"`{run['command']}`{more}. The networks saw {seen}.", "")
-    keys = measures(run)
-    titles = [{"frechet": f"Fréchet ({run['classifier']})", "entropy": "class entropy"}.get(k, k) for k in keys]
-    rows = {**run["real"], **{a["attempt"]: a for a in run["attempts"]}}
-    searched = all("copies" in values for values in rows.values())
-    yield f"| attempt | images | {' | '.join(titles)} |" + " taken for copies |" * searched
-    yield "|---|---:|" + "---:|" * (len(keys) + searched)
-    for name, values in rows.items():
-        count = values.get("count", run.get("images_of_each"))
-        cells = [name, f"{count:,}" if count else ""]
-        for key, form in keys.items():
-            spans = values.get("intervals", {})
-            cells.append(spanned(values[key], spans[key], form) if key in spans else f"{values[key]:{form}}")
-        if searched:
-            cells.append("{pixels:.1%} / {features:.1%}".format(**values["copies"]))
-        yield "| " + " | ".join(cells) + " |"
-    again = {name: values["seeds"] for name, values in rows.items() if "seeds" in values}
-    if again:
-        yield from ("", "Drawn anew, the same attempts give (lowest to highest of the draws):", "")
-        keys = {key: form for key, form in keys.items() if key in next(iter(again.values()))[0]}
-        yield f"| attempt | draws | {' | '.join(keys)} |"
-        yield "|---|---:|" + "---:|" * len(keys)
-        for name, draws in again.items():
-            ends = [[f"{end(d[key] for d in draws):{form}}" for end in (min, max)] for key, form in keys.items()]
-            yield "| " + " | ".join([name, str(len(draws)), *(f"{low} to {high}" for low, high in ends)]) + " |"
-
-
-def spanned(value, interval, form):
-    """value ± the longer side of its interval; of shares the % stands once."""
-    if not form.endswith("%"):
-        return within(value, interval, form)
-    return within(100 * value, [100 * end for end in interval], form.replace("%", "f")) + " %"
-
-
-def memory(run):
-    """What the search for copies is worth: what it catches of forged ones, and of restored images that are none."""
-    if "copies" not in run:
-        return
-    found = run["copies"]
-    moves = f"moved by up to {found['shift']} pixels" + " or mirrored" * found["mirror"]
-    yield from (
-        "",
-        f"Is an image a copy of a training image, even {moves}? What the search makes of images that are known:",
-        "",
-    )
-    yield from ("| images | taken for copies by pixels | by features |", "|---|---:|---:|")
-    for name, share in found["taken_for_copies"].items():
-        yield f"| {name} | {share['pixels']:.1%} | {share['features']:.1%} |"
-    image = f"{run['name']}-nearest"
-    if (RESULTS / f"{image}.png").exists():
-        yield from ("", *figure(image, "Generated images, and below each the training image that it resembles most."))
-
-
-def order(found, runs, paper):
-    runs = {name: run for name, run in runs.items() if not what(name).brief}
-    yield from ("## Does the paper's order hold?", "")
-    yield (
-        "*Yes* or *no* where the 95 % interval of the difference excludes 0, otherwise *undecided*. Each draw takes "
-        "the same test images of both rows, so an order can be certain although the intervals above overlap "
-        "(*unpaired*: judged by those). ‡: the paper's own values of this task, as quoted, are in the other order."
-    )
-    answers = {name: claims(run, paper.get(what(name).preset)) for name, run in runs.items()}
-    columns = list(dict.fromkeys(claim for each in answers.values() for claim in each))
-    yield from ("", f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|")
-    for name, found_there in answers.items():
-        cells = [labelled(name, runs[name]), *(found_there.get(claim, "") for claim in columns)]
-        yield "| " + " | ".join(cells) + " |"
-    yield from exceptions(runs)
-
-
-def exceptions(runs):
-    """What the Fréchet distance says against the paper's, or against common sense, in words."""
-    first, worse = [], []
-    for name, run in runs.items():
-        distance = distance_of(run)
-        if distance is None:
-            continue
-        values = {row: measured[distance] for row, measured in run["metrics"].items()}
-        if apart(run, distance, "Algorithm 2", "Algorithm 1").startswith("no"):
-            first.append(f"{labelled(name, run)} ({values['Algorithm 1']:.2f} against {values['Algorithm 2']:.2f})")
-        if apart(run, distance, "direct", "degraded").startswith("no"):
-            worse.append(f"{labelled(name, run)} ({values['direct']:.2f} against {values['degraded']:.2f})")
-    if first:
-        yield from ("", f"By the classifier's distance *Algorithm 1* beats Algorithm 2 on {', '.join(first)}.")
-    if worse:
-        told = "lie *further* from the originals than the degraded images by that distance"
-        yield from ("", f"The direct restorations of {', '.join(worse)} {told}: it is no measure of restoration there.")
+    yield "````"
 
 
 def missing(found, runs, paper):
     rest = {n: what(n).title for n in experiments.EXPERIMENTS if "intervals" not in found.get(n, {})}
-    rest |= {n: "Generation" for n in (*STUDIES, "inverse") if n not in found}
+    rest |= {n: "Generation" for n in STUDIES if n not in found}
+    rest |= {n: measurement.told for n, measurement in MEASUREMENTS.items() if n not in found}
     if rest:
         yield from ("## Not run yet", "")
         yield from (f"- {title}: `python -m coldlab reproduce {name}`" for name, title in rest.items())
-
-
-# -------------------------------------------------------------------------------------------------------- the models
 
 
 def models(found, runs, paper):
@@ -543,10 +293,26 @@ def models(found, runs, paper):
         yield f"{told} in half precision. Trained on {LICENCES.get(dataset, f'{dataset}; see its licence')}."
 
 
-PARTS = {
+PARTS = {"runs": each_run} | {
     part.__name__: part
-    for part in (overview, progress, seeds, steps, calls, inverse, by_class, generation, faces, order, missing, models)
-} | {"runs": each_run}
+    for part in (
+        *(
+            verdict.opening,
+            verdict.in_short,
+            overview,
+            progress,
+            seeds,
+            steps,
+            calls,
+            inverse,
+            by_class,
+            order,
+            missing,
+            models,
+        ),
+        *(results_generation.generation, results_generation.faces, *results_beyond.PARTS, recipes),
+    )
+}
 
 
 def manifests():
@@ -572,3 +338,5 @@ if __name__ == "__main__":
         storage.write_text(ROOT / path, page(name))
         print(path)
     comparison.save(RESULTS / "overview.png", comparison.draw(*manifests()))
+    results_generation.draw(manifests()[0])
+    results_calls.save(RESULTS, manifests()[1])
