@@ -68,8 +68,8 @@ COLOUR = dict(timestep_bias=2.0, flip=True, rollout=0.25, residual=True)
 # Behind a hole a sampler's states hold what R has guessed itself. Shown mostly true ones, R takes its own guesses for
 # the truth and exaggerates them from call to call; so here it is shown none but those that a sampler makes.
 # (results/mask-recipe.json). Nor is it shown zeros beyond the border, or left with the seams between its patches.
-# The network for MNIST's holes is older, and sees x_t alone.
-SMOOTH, PLAIN = dict(padding="replicate", refine=16), dict(precondition=False)
+# Of MNIST's holes half of the states are true ones.
+SMOOTH = dict(padding="replicate", refine=16)
 HOLES = SMOOTH | dict(rollout=1.0, rollout_from_T=True)
 # Over fifty calls the last little exaggeration adds up all the same: one step never shows it, several do.
 FAR = dict(rollout_from_T=True, rollout_calls=4)
@@ -90,7 +90,14 @@ EXPERIMENTS = {
     "mnist-blur-seed-2": Experiment("mnist-blur", 20_000, LATE | MOVED | dict(seed=2), brief=True),
     "mnist-blur-classes": Experiment("mnist-blur", 12_000, LATE | MOVED | dict(classes=10), brief=True),
     "mnist-blur-100000": Experiment("mnist-blur", 100_000, ROLLOUT, PROGRESS),
-    "mnist-mask": Experiment("mnist-mask", 9000, LATE | FILES | PLAIN),
+    "mnist-mask": Experiment(
+        "mnist-mask",
+        20_000,
+        LATE | FILES | SMOOTH | dict(rollout=0.5, rollout_from_T=True),
+        seen="grey discs hide a half of each digit; every way draws it to its end, Algorithm 1 with gaps and stray "
+        "dots, Algorithm 2 with heavy strokes, the averaged sampler much like the original.",
+        states="the grey discs shrink step by step, and strokes grow into them.",
+    ),
     "mnist-pixelate": Experiment(
         "mnist-pixelate",
         20_000,
@@ -99,9 +106,10 @@ EXPERIMENTS = {
     ),
     "cifar10-blur": Experiment(
         "cifar10-blur",
-        9000,
-        COLOUR,
-        seen="clouds of colour become photographs, soft by every way, by Algorithm 1 speckled; last the originals.",
+        12_000,
+        FACES | dict(timestep_bias=1.5),
+        seen="clouds of colour become photographs, soft by every way, by Algorithm 1 with glaring colours and grain; "
+        "last the originals.",
     ),
     "cifar10-mask": Experiment(
         "cifar10-mask",
