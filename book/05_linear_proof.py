@@ -288,7 +288,7 @@ for name, D in worlds.items():
     for u in words:
         fig, ax = plots.figure(4.4, 4.7)
         fig.set_layout_engine("none")
-        ax.set_position((0.1, 0.09, 0.88, 0.82))
+        ax.set_position((0.12, 0.12, 0.86, 0.79))
         ax.quiver(
             *every.reshape(-1, 2).T,
             *arrows,
@@ -313,7 +313,8 @@ for name, D in worlds.items():
             ends[label] = walk[-1]
             look = dict(color=plots.COLOURS[colour], linestyle="-", marker=mark)
             ax.plot(*walk.T, markersize=4, linewidth=1.5, **look)
-            ax.plot(*walk[-1:].T, markersize=11, label=label, **look)
+            look |= dict(markerfacecolor="none", mew=2)  # the cross shows inside
+            ax.plot(*walk[-1:].T, markersize=13, label=label, **look)
         said = (truth + u * (astray - truth)).flatten()
         look = dict(color=plots.COLOURS["vermillion"], linestyle="")
         ax.plot(*said, marker="x", markersize=12, mew=2.5, label="R says", **look)
@@ -327,9 +328,12 @@ for name, D in worlds.items():
         ax.set(
             xlim=(-1.05, 1.05),
             ylim=(-1.05, 1.05),
-            xticks=[-1, 0, 1],
-            yticks=[-1, 0, 1],
+            xticks=[-1, 1],
+            yticks=[-1, 1],
         )
+        ax.set_xlabel("one pixel", labelpad=-10)
+        ax.set_ylabel("the other", labelpad=-10)
+        ax.annotate("both alike", (0.98, 0.8), ha="right", rotation=45, fontsize=10)
         ax.legend(loc="lower left", fontsize=11, handlelength=1)
         frames.append(plots.Picture(fig, f"{name}, R {u:g} of the way off."))
 widgets.knobs(
@@ -357,10 +361,10 @@ for (name, u, sampler), walk in walks.items():
     assert (off - share * whole).abs().max() < 1e-12  # half as far, half way
 
 # %% [markdown]
-# Algorithm 1 ends on the cross, always. Algorithm 2 under $x + s\,e$ does not move at all: the theorem, in one picture.
-# Under the blur it slides, but only *across* the diagonal. Their mean is what the blur leaves of two pixels, and that
-# no R can touch; their difference is what it takes, and that R decides. Half way between the two degradations, the end
-# moves half as far. The chapter proves each of these sentences, for any number of pixels.
+# Algorithm 1 ends on the cross, always. Under $x + s\,e$ the end of Algorithm 2 stays where it is: the theorem, in one
+# picture. Under the blur it slides, but only *across* the diagonal. Their mean is what the blur leaves of two pixels,
+# and that no R can touch; their difference is what it takes, and that R decides. Half way between the two degradations,
+# the end moves half as far. The chapter proves each of these sentences, for any number of pixels.
 
 # %% [markdown]
 # ## One identity for every D
@@ -385,11 +389,13 @@ for (name, u, sampler), walk in walks.items():
 # > by the next. Put $x_T = x_0 + \sum_s \Delta_s(x_0) + n$ into the first sentence. The last step of Algorithm 1 goes
 # > to $r = 0$ and gives $D_0(p_s) = p_s$. ∎
 #
-# The middle sentence of the proof is a telescoping sum, and all else is bookkeeping. That is short enough for a
-# proof assistant. Here is its heart in Lean 4, for images with whole numbers as pixels. The file
-# [Telescope.lean](https://github.com/OWNER/coldlab/blob/main/book/lean/Telescope.lean) has the rest: Algorithm 2 on the
-# path that leaves no severity out, the lemma for any D and any predictions, and the paper's claim. *No Lean was at hand
-# when it was written, so no Lean has checked it yet*; if you have one, `lean Telescope.lean` should say nothing.
+# The middle sentence of the proof is a telescoping sum, and all else is bookkeeping. That is short enough for a proof
+# assistant. The file [Telescope.lean](https://github.com/OWNER/coldlab/blob/main/book/lean/Telescope.lean) has it in
+# Lean 4, for images with whole numbers as pixels: Algorithm 2 on the path that leaves no severity out, the lemma for
+# any D and any predictions, and the paper's claim. *No Lean was at hand when it was written, so no Lean has checked it
+# yet*; if you have one, `lean Telescope.lean` should say nothing.
+#
+# <details><summary>Its heart, the telescoping sum</summary>
 #
 # ```text
 # /-- f 0 + f 1 + ... + f (n - 1) -/
@@ -408,6 +414,8 @@ for (name, u, sampler), walk in walks.items():
 #     show total (fun s => a (s + 1) - a s) n + (a (n + 1) - a n) = a (n + 1) - a 0
 #     omega
 # ```
+#
+# </details>
 #
 # What has been checked is the lemma itself, on everything the package has, snow included, with an R that looks at the
 # state in some crooked way, and on a path that leaves severities out:
@@ -534,8 +542,8 @@ assert (
 )
 
 # %% [markdown]
-# A lie at $s = 20$ costs next to nothing, a lie at $s = 1$ nearly everything. Keep that; it is the next section in one
-# line.
+# A lie at $s = 20$ costs next to nothing, a lie at $s = 1$ nearly everything. Keep that: it is
+# *What the law means*, further down, in one line.
 #
 # Two corollaries. Call D **affine** (given $z$) if $D_s(x) = B_s x + c_s$ with a matrix $B_s$, and **linear** if
 # $c_s = 0$ (chapter 1). An image is a long column of numbers here, so $B_s$ has as many columns as the image has
@@ -1457,8 +1465,8 @@ plots.rows(
 # %% [markdown]
 # The last two rows fit together: the pixels of the puzzle, those that come back exactly, are the safe ones, all of them
 # and no others. That a safe pixel is exact is a theorem. The converse is not: errors of two steps can cancel. Those of
-# the random R never do; the noisy one, whose guesses were cut at black and so repeat themselves, was lucky in a pixel. In snow a network earns its keep only where the light is too much. On mostly black images that is a part
-# of the picture; on bright photographs it is more.
+# the random R never do; the noisy one, whose guesses were cut at black and so repeat themselves, was lucky in a pixel.
+# In snow a network earns its keep only where the light is too much.
 #
 # The other clip that one meets is the image file. Noise goes beyond $[-1, 1]$; a file does not. Two cases, with
 # different answers. If only $x_T$ was clipped, D is still affine: the clip is an $n$ like any other, and the law is
@@ -1549,17 +1557,17 @@ assert remainder > 0.03
 # in each step from the state and the prediction, such that $D(p, s, \hat z) = x_s$. With an estimated $z$ nothing is
 # left unexplained, $x_s - D(p, s, \hat z) = 0$, and Algorithms 1 and 2 are one (chapter 4).
 #
-# | sampler | D | z | one step | Algorithm |
-# |---|---|---|---|---|
-# | Cold diffusion | any | kept | $x_s - D(p, s) + D(p, r)$ | 2 |
-# | DDIM, $\eta = 0$ | $\sqrt{\bar\alpha_s}\,x + \sqrt{1 - \bar\alpha_s}\,z$ | estimated | $\sqrt{\bar\alpha_r}\,p + \sqrt{1 - \bar\alpha_r}\,\hat z$ | 1 = 2 |
-# | InDI | $(1 - u)\,x + u\,z$, $u = s/T$ | estimated | $\frac{s-r}{s}\,p + \big(1 - \frac{s-r}{s}\big)\,x_s$ | 1 = 2 |
-# | rectified flow, flow matching, Euler | the same | estimated | $x_s + \frac{r - s}{T}\,v$, $v = (x_s - p)\,/\,u$ | 1 = 2 |
-# | Euler along the straight line | the same | kept | $x_s + \frac{r-s}{T}\,(z - p)$ | 2 |
+# | sampler | D | z | one step |
+# |---|---|---|---|
+# | Cold diffusion | any | kept | $x_s - D(p, s) + D(p, r)$ |
+# | DDIM, $\eta = 0$ | $\sqrt{\bar\alpha_s}\,x + \sqrt{1 - \bar\alpha_s}\,z$ | estimated | $\sqrt{\bar\alpha_r}\,p + \sqrt{1 - \bar\alpha_r}\,\hat z$ |
+# | InDI | $(1 - u)\,x + u\,z$, $u = s/T$ | estimated | $\frac{s-r}{s}\,p + \big(1 - \frac{s-r}{s}\big)\,x_s$ |
+# | rectified flow, flow matching, Euler | the same | estimated | $x_s + \frac{r - s}{T}\,v$, $v = (x_s - p)\,/\,u$ |
+# | Euler along the straight line | the same | kept | $x_s + \frac{r-s}{T}\,(z - p)$ |
 #
-# (InDI's degraded image is our $z$. Flow matching counts time the other way round, from noise at 0 to data at 1, and
-# its network returns $-v$; $p = x_s - u\,v$ is the image that it implies.) Each row is an equation, so each can be
-# checked with an arbitrary R:
+# (Where $z$ is kept, the step is Algorithm 2's. InDI's degraded image is our $z$. Flow matching counts time the other
+# way round, from noise at 0 to data at 1, and its network returns $-v$; $p = x_s - u\,v$ is the image that it implies.)
+# Each row is an equation, so each can be checked with an arbitrary R:
 
 
 # %%
@@ -1808,7 +1816,7 @@ if DATASET == "digits":
 #
 # > **Exercise 1.** A mask hides a spot and leaves the far pixels nearly alone. Show with the law how much of R's error
 # > a pixel with the factor $F_T$ can receive if R errs by at most $m$ in each step, and check it. Which pixels does R
-# > not touch?
+# > not touch, if any?
 
 # %% tags=["hide-cell", "solution"]
 # B_s multiplies a pixel by F_s, and F_s falls with s. So the weights F_r - F_s are
@@ -1991,15 +1999,15 @@ assert (solved(fraud(), D, D(x0, D.T), range(D.T, -1, -1)) - x0).abs().max() < 1
 #   differences to what happened to the image: $\sum_s [\Delta_s(x_0) - \Delta_s(p_s)]$, for any D.
 # - R does not matter if, and only if, all images move alike, $D_s(x) = x + c_s$. Then one could as well subtract. Where
 #   they move nearly alike, R matters little: the end lies within $\lVert n \rVert + \sum_s L_s \lVert e_s \rVert$ of
-#   $x_0$. Being linear is neither enough nor the point; snow, which is not linear, comes closer than any blur.
+#   $x_0$. Being linear is neither enough nor the point: snow, which is not linear, is of this form up to its clip.
 # - Whatever D leaves alone, R may get wrong: grey under desaturate, the mean under a circular blur.
 # - For affine D, Algorithm 2 ends at $x_0 + n + \sum_s (B_r - B_s)\,e_s$ and Algorithm 1 at $x_0 + e_s$ of its last
 #   step. Each band is taken from the step that gives it back.
 # - White errors keep 0.27 of their size under the blur of CIFAR-10 and 0.995 under the blur of MNIST; an error that
 #   repeats itself is kept, and an error in $x_T$ is added whole.
 # - Algorithm 2 follows $dx/ds = \partial_s D(R(x, s), s)$ with R frozen over each step. With $z$ estimated it is DDIM,
-#   InDI, or the Euler sampler of flow matching, and moves a distribution as that does. With a kept $z$ that R does not
-#   see it does not; and from one $x_T$ comes one image.
+#   InDI, or the Euler sampler of flow matching, and, if R is the mean of all that fits, moves a distribution as that
+#   does. With a kept $z$ that R does not see it does not; and from one $x_T$ comes one image.
 #
 # **Further reading.** A. Bansal et al., [Cold Diffusion](https://arxiv.org/abs/2208.09392), section 3.3: the argument
 # of this chapter's first part. S. Chen, G. Daras, A. Dimakis,

@@ -45,6 +45,9 @@ INSPECT = """() => {
     const plain = [...document.querySelectorAll(".math .katex")]
         .filter(e => !getComputedStyle(e).fontFamily.includes("KaTeX")).length;
     if (typeset < math || plain) faults.push(`${typeset} of ${math} formulas typeset, ${plain} of them plain`);
+    const aside = [...document.querySelectorAll("main div.math > .katex-display")]
+        .filter(e => e.offsetWidth < e.parentElement.clientWidth - 2).length;
+    if (aside) faults.push(`${aside} formulas on lines of their own, not in the middle`);
 
     // Nothing is wider than its box, unless it scrolls in a box that shows it: folded cells are opened first.
     for (const fold of document.querySelectorAll("main details")) fold.open = true;
@@ -375,6 +378,7 @@ def test_formulas_were_there_to_be_typeset(pages):
         ('<main><div style="width: 2000px">wide</div></main>', "px wide"),
         ("<script>undefined.x</script>", "undefined"),
         ('<span class="math">x</span>', "0 of 1 formulas"),
+        ("<main><div class='math' style='display: flex'><p class='katex-display'>x</p></div></main>", "the middle"),
         (f"<main><article style='overflow: hidden'><pre>{'x' * 200}</pre></article></main>", "cut off without a cue"),
         (f"<main><article><pre style='overflow-x: auto'>{'x' * 200}</pre></article></main>", "cut off without a cue"),
         (WIDE.format(tag="table", inside="<tr><td>x</td></tr>"), "cut off without a cue: table"),
