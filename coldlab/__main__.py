@@ -26,7 +26,7 @@ from .errors import ColdlabError, unknown
 from .lab import commands, distributed, limits, outputs, pictures, runs, starts
 from .lab.cli import KEY_VALUES, answered, at_home, named
 from .lab.commands import Number, Share, Text
-from .lab.looks import tell_where, warn_of_detail, warn_of_rounding
+from .lab.looks import bears_a_walk, tell_where, warn_of_detail, warn_of_rounding
 from .lab.machine import pick_device
 from .metrics import judges
 from .presets import PRESETS
@@ -64,7 +64,7 @@ def restore(
     severity: Number = None,
     degrade: bool = False,
     whole: bool = False,
-    sampler: str = "improved",
+    sampler: Text = None,
     weight: Share = None,
     out: Path = Path("restored"),
     device: Text = None,
@@ -81,13 +81,14 @@ def restore(
         whole: Restore each picture at its own size, in tiles where it is large, in place of making it as small as the
             images that the network was trained on.
         sampler: improved (Algorithm 2), naive (Algorithm 1) or averaged (Algorithm 2 on the mean of the predictions).
+            By default improved; but one call for a degraded file of 8 bits whose like the network never saw.
         weight: Of averaged: the weight of the newest prediction, above 0 and up to 1; by default 0.1.
         out: Folder for the results.
         device: cpu, cuda, cuda:1, mps; by default a CUDA GPU where there is one, else the CPU.
     """
     if not images:
         raise ColdlabError("no image was given: python -m coldlab restore IMAGE...")
-    chosen = sampling.sampler(sampler, weight)
+    chosen = sampling.sampler(sampler or "improved", weight)
     outputs.spare(
         [name for path in images for name in outputs.of_image(out, path)],
         [*(path for path, there in map(located, images) if there and path.is_file()), *outputs.network(pretrained)],
@@ -126,10 +127,12 @@ def restore(
         if not warn_of_detail(path, x, D, severity, eps, z):
             tell_where(path, x, D, severity, z)
         states, degraded = [(severity, pictures.small(x))], x
-        steps = chosen(told(R, eps=eps, z=z), D, x, z, range(severity, -1, -1))
+        walks = degrade or sampler or bears_a_walk(path, R, x, bits)
+        walk, severities = (chosen, range(severity, -1, -1)) if walks else (sampling.naive, (severity, 0))  # one call
+        steps = walk(told(R, eps=eps, z=z), D, x, z, severities)
         for r, x, _ in tqdm(steps, path.name, severity, leave=False, disable=None):
             states.append((r, pictures.small(x)))
-        pictures.write_restored(out, path, x, states, sampler)
+        pictures.write_restored(out, path, x, states, sampler or "improved")
         if degrade:
             pictures.tell_error(path, x0, {"degraded": degraded, "restored": x})
 

@@ -25,6 +25,18 @@ def warn_of_rounding(path, x, bits, severity):
         )
 
 
+def bears_a_walk(path, R, x, bits):
+    """Whether a sampler may walk from the file x (1, C, H, W), or one call of R is better; where it is, says so.
+
+    What an inverse makes of the rounding of an 8-bit file is taken for detail by a network that never saw one, and
+    grows from call to call.
+    """
+    if bits > 8 or R.config.rounded or R.D.inverse(x, R.D.T) is None:
+        return True
+    print(f"{path} is rounded to {bits} bits, and this network never saw such files: one call (--sampler walks anyway)")
+    return False
+
+
 def warn_of_detail(path, x, D, severity, eps, z=None):
     """Say so where x holds much that D at this severity leaves nothing of: it was degraded less, or not at all.
 
