@@ -5,7 +5,7 @@
 #
 # **After this chapter you can** say how much of an image is left in a ruined one, match severities of degradations that have nothing in common, compare hot and cold diffusion at equal cost, and tell where the question in the title has an answer and where it has none.
 #
-# **You need** chapters 1, 4 and 6: D, Algorithm 2, and starts that are drawn. **It takes** 25 minutes to read; the cells run in about 50 s on one core of a recent CPU, measured.
+# **You need** chapters 1, 4 and 6: D, Algorithm 2, and starts that are drawn; for the last table chapter 7's precision, recall and Fréchet distance. **It takes** 25 minutes to read; the cells run in about 50 s on one core of a recent CPU, measured.
 
 # %% tags=["colab", "hide-cell"]
 # This cell does nothing where coldlab is installed. In Colab or a bare kernel it
@@ -89,14 +89,14 @@ plots.rows(
 #
 # ## A common currency
 #
-# We need a number that says how much of the image is left in $x_t$ and does not know of $t$. The distance from $x_t$ to $x_0$ will not do: a negative is far from its picture and has lost nothing. How many bits of information there are would do, and nobody can compute it for pictures.
+# We need a number that says how much of the image is left in $x_t$ and does not know of $t$. The distance from $x_t$ to $x_0$ will not do: a negative is far from its picture and has lost nothing. How many bits of information there are would do; nobody can compute that for pictures, only for Gaussians, and we shall come back to it.
 #
-# Between the two there is an old and honest measure. Take every way to guess $x_0$ that is *linear* in $x_t$. One of them has the least mean squared error. For an $x_t = A x_0 + b\,n$, with a matrix $A$ and white noise $n$, it can be written down:
+# Here is an old and honest measure. Take every way to guess $x_0$ that is *linear* in $x_t$. One of them has the least mean squared error. For an $x_t = A x_0 + b\,n$, with a matrix $A$ and white noise $n$, it can be written down:
 #
 # $$\hat x_0 = \mu + \Sigma A^\top \left(A \Sigma A^\top + (b^2 + \sigma^2)\, I\right)^{-1} (x_t - A \mu) .$$
 #
 # $\mu$ and $\Sigma$ are the mean and the covariance of the training images, $\sigma$ is how wrong a pixel of $x_t$ is because it was rounded. This is the **best linear estimate** (N. Wiener, 1949). It knows how bright each pixel is on average and which pixels go together. It has never seen a stroke. If images were draws
-# from one Gaussian nothing could beat it; they are not, and what a network takes off its error is what the network knows about images. **Two ruined pictures hold equally much for us if their best linear estimates are equally wrong.**
+# from one Gaussian nothing could beat it; they are not, and what a network takes off its error is what the network knows about images. So this is our currency: **two ruined pictures hold equally much, by this measure, if their best linear estimates are equally wrong.** It is one currency of several.
 #
 # Blur, pixelation and mask are matrices; for noise $A = a_t I$ and $b = \sqrt{1 - a_t^2}$. (The mask is a hole in the middle here, so that one matrix serves all images.) The error, on average over images, follows from the same formula:
 
@@ -346,9 +346,65 @@ if DATASET == "digits":
 #
 # And the last column keeps us modest. Both networks make more digits readable, and nearly as many the one as the other. On these digits the lead of blur is one of strokes in their places more than of telling a 3 from an 8. **Which is harder also depends on what is asked for.**
 #
+# ## Another currency
+#
+# We matched by the *error* that a linear estimate leaves. One might match by *bits*. Of a Gaussian with the covariance of the images, $x_t$ tells
+#
+# $$\tfrac12 \log_2 \det\left(I + \frac{A \Sigma A^\top}{b^2 + \sigma^2}\right)$$
+#
+# bits. Are the severities that are equal in error equal in bits, too? **What would you say of the four?**
+
+
+# %%
+def bits_of(name, t):
+    """What x_t of an 8-bit file tells of a Gaussian image, in bits."""
+    A, b = matched.observed(ways[name][0], t)
+    noise = b**2 + matched.ROUNDING[matched.FILE] ** 2
+    ratio = torch.eye(len(cov)) + A @ cov @ A.T / noise
+    return (
+        torch.linalg.slogdet(ratio).logabsdet.item()
+        / 2
+        / torch.tensor(2.0).log().item()
+    )
+
+
+told_bits = {name: bits_of(name, t[name]) for name in files}
+for name, count in told_bits.items():
+    print(f"{name:9s} t = {t[name]:2d}: {count:4.0f} bits")
+by_bits = [bits_of("noise", s) for s in range(1, 21)]
+equal = 1 + min(range(20), key=lambda i: abs(by_bits[i] - told_bits["blur"]))
+print(f"as many as eight blurs leave: noise at t = {equal}")
+
+# %% tags=["nbval-ignore-output"]
+for name, severity in (("noise", equal), ("blur", t["blur"])):
+    found = matched.judged(matched.restored(R[name], *ways[name], test, severity))
+    print(f"{name:5s} t = {severity:2d}: network {found['network']['rmse']:.3f}")
+
+# %% tags=["hide-cell", "check"]
+if DATASET == "digits":
+    assert sorted(told_bits, key=told_bits.get) == [
+        "noise",
+        "blur",
+        "pixelate",
+        "mask",
+    ]
+    assert told_bits["blur"] > 3 * told_bits["noise"]
+    assert told_bits["mask"] > 10 * told_bits["noise"]
+    assert equal < t["noise"]
+    fairer = [
+        matched.judged(matched.restored(R[n], *ways[n], test, s))["network"]["rmse"]
+        for n, s in (("noise", equal), ("blur", t["blur"]))
+    ]
+    assert fairer[0] < fairer[1] - 0.01
+
+# %% [markdown]
+# Not at all. Where the errors are equal a blur leaves more than three times as many bits as noise, a hole more than ten times as many. Few numbers, each known well, are many bits and little error taken off: bits count how *precisely* something is known, the error counts how *much* of the picture. And matched by bits the order turns: now it is noise whose network ends nearer to the digit.
+#
+# So the lead of blur above has a second explanation: at equal error its network is given more bits to work with. **The currency decides who wins.** We go on with the error, since it is in the unit in which restorations are judged; whoever thinks in bits must read the other way round what follows.
+#
 # ## Measured on MNIST
 #
-# The same race on real digits, with all four ways, and blur once more as float32. Five times the same network, each trained three times from other random weights on the same number of images. Each way had its own search for a recipe, of equal effort: L1 or L2, and late severities favoured or not, four short trials that held-out training images decide. (They lie within seven percent of each other, so the searches say little, to any of the five.) Then 400 test images are restored by one call at every
+# The same race on real digits, with all four ways, and blur once more as float32. Five times the same network, each trained three times from other random weights on the same number of images. Each way had its own search for a recipe, equal in number: L1 or L2, and late severities favoured or not, four short trials that held-out training images decide. (They lie within seven percent of each other, so the searches say little, to any of the five.) Then 400 test images are restored by one call at every
 # severity. What was spent:
 
 # %%
@@ -357,7 +413,10 @@ plan, arms = measured["plan"], measured["arms"]
 seen = arms["noise"]["training"][0]["images_seen"]
 print(f"{seen:,} images for each network, {plan['trial']} steps for a trial")
 for name, arm in arms.items():
-    print(f"{name:14s} {arm['recipe']:13s} {arm['parameters']:,} weights")
+    recipe = (
+        arm["recipe"].replace("bias 1.0", "t uniform").replace("bias 2.0", "late t")
+    )
+    print(f"{name:14s} {recipe:14s} {arm['parameters']:,} weights")
 
 # %% [markdown]
 # That is little, less than one pass through MNIST, and the networks are small. We come back to it. Below is what the networks take off the linear error, at equal linear errors. **The curves cross. Which is ahead where little is lost, and which where much is?**
@@ -390,7 +449,7 @@ plots.curves(
 )
 
 # %% [markdown]
-# The same as numbers, at the three levels that pixelation has, with the 95 % interval of the mean of three trainings. Between two severities the errors are drawn as a line.
+# The same as numbers, at the three levels that pixelation has, with the 95 % interval of the mean of three trainings. (It covers the luck of the weights, not that of the 400 images, nor of a recipe that 120 steps chose.) Between two severities the errors are drawn as a line.
 
 
 # %%
@@ -447,10 +506,10 @@ assert slight["network"]["ssim"]["mean"] > slight["linear"]["ssim"]["mean"]
 assert [name for name, arm in arms.items() if "l2" in arm["recipe"]] == ["noise"]
 
 # %% [markdown]
-# **Where little is lost noise is ahead, where much is lost it comes last.** At the first level the network for noise takes about a tenth off the linear error. Those for blur and pixels are *worse* than the estimate that they were handed. At the second the four that come from files are ties: the interval of noise holds the means of the other three. At the last level noise has one or two percent left to gain, the mask nearly seven, pixels nearly
+# **Where little is lost noise is ahead, where much is lost it comes last.** At the first level the network for noise takes about a tenth off the linear error. Those for blur and pixels are *worse* than the estimate that they were handed. At the second the four that come from files are not separated: the interval of noise holds the means of the other three. At the last level noise has one or two percent left to gain, the mask nearly seven, pixels nearly
 # ten, a blur from a file twenty, a blur in float32 twenty-six, and none of these intervals touch. SSIM puts them in the same order there.
 #
-# Worse than an estimate that one only had to hand on? That has to do with practice and with the loss. $t$ was drawn evenly, and one in twenty of the blur's severities has a linear error below 0.06, where noise has four. So even now a clock has a say: it decides what a network practises. And with so few steps the searches chose L1 for all but the noise. L1 asks for the median and is here judged by squares; by SSIM the blur's network is better than its estimate at the first level, too.
+# Worse than an estimate that one only had to hand on? Then the first level says little about the degradations: it says that these networks have not learnt to leave alone what is right. That has to do with practice and with the loss. $t$ was drawn evenly, and one in twenty of the blur's severities has a linear error below 0.06, where noise has four. So even now a clock has a say: it decides what a network practises. And with so few steps the searches chose L1 for all but the noise. L1 asks for the median and is here judged by squares; by SSIM the blur's network is better than its estimate at the first level, too.
 #
 # What do such numbers look like? The first eight test digits at the last level, ruined and restored by the first network of each way:
 
@@ -576,7 +635,7 @@ assert abs((1 - a[2].item()) - 0.02) < 0.01
 # ## Generation
 #
 # Restoring asks for *this* image, generating for *an* image, and there the two sides start from quite different things. Hot diffusion draws 1,024 numbers that mean nothing. Cold diffusion draws the few numbers that survive the blur, from a mixture that was fitted to real digits ([chapter 6](06_generation.ipynb)). Both get the same network, the same number of images and at most 20 calls, and a search of
-# equal effort: four recipes, then four ways to draw, judged on held-out training images. Then three networks each, judged on the test images.
+# as many trials: four recipes, then four ways to draw (20 calls or 3, nearer to the middle or not, which chapter 6 found for the cold side), judged on held-out training images. Then three networks each, judged on the test images.
 
 # %%
 hot, cold = arms["noise"]["generation"], arms["blur, float32"]["generation"]
@@ -656,7 +715,7 @@ Image(
 )
 
 # %% [markdown]
-# At this cost there is no contest. Four in five of the cold digits are recognised, three in ten of the hot ones, and the cold distance is a quarter of the hot one. Their recall is a tie, by the wide interval of the hot one.
+# At this cost, and in this grid, there is no contest. Four in five of the cold digits are recognised, three in ten of the hot ones, and the cold distance is a quarter of the hot one. Their recall cannot be told apart: the hot one's three values lie too far from each other.
 #
 # *Hot, z kept* is the paper's fixed noise. In each of three trainings more of its images are recognised than with noise estimated, and the entropy says why: they are of fewer kinds. One, three and four digits, evenly frequent, would have the entropies of the three. Chapter 5 has the reason: with a kept $z$ that R does not see every image ends as a mixture of predictions, and mixtures of digits are alike. *Cold, 8-bit start* is the other side's catastrophe. The start spans two or three levels of a file, and what comes back are fragments.
 #
@@ -664,14 +723,15 @@ Image(
 #
 # ## So: is blur harder to undo than noise?
 #
-# As it is asked, the question has no answer, for four reasons, each of them measured above:
+# As it is asked, the question has no answer, for five reasons, each of them measured above:
 #
 # - **The clocks are not comparable.** Half of $T$ is nothing. Compare at equal errors of the best linear estimate.
+# - **The currency decides.** At equal linear error blur is ahead where much is lost, at equal bits noise.
 # - **Precision decides what a blur leaves.** Seven blurs in a file or fourteen in float32; in exact arithmetic it leaves everything. Noise does not care.
 # - **Noise that is known is none.**
 # - **One call or five:** with Algorithm 2 the blur's lead is all but gone, and by five calls the mask comes first.
 #
-# Made precise it has one. *Digits, 8-bit files, equal linear error, one small network, 38,400 images, one call, squared error*: slight noise is easier to undo than slight blur, and strong noise is harder than strong blur, by a lot. Trained longer, blur leads at the middle, too. Among the cold ways pixels and the mask lie between the two. In generation, at this cost, the cold side is far ahead, with a start that knows more.
+# Made precise it has one. *MNIST, 8-bit files, equal linear error, one small network, 38,400 images, one call, squared error*: strong noise is harder to undo than strong blur, by a lot. At the slight end we cannot tell, since the networks for blur do not even keep what they are handed. Trained longer, blur leads at the middle, too. Among the cold ways pixels and the mask lie between the two. In generation, at this cost, the cold side is far ahead, with a start that knows more.
 #
 # What has not been shown: photographs, whose detail follows less from their coarse shapes; networks that see millions of images; recipes beyond four. `python -m coldlab reproduce blur-or-noise` makes all of it again.
 
@@ -795,10 +855,10 @@ if DATASET == "digits":
 # %% [markdown]
 # ## Recap
 #
-# - To compare two degradations, match them by what they leave, not by $t$. The error of the best linear estimate is a currency that mean and covariance can pay.
+# - To compare two degradations, match them by what they leave, not by $t$. The error of the best linear estimate is one currency, bits of a Gaussian another; they do not agree, and who wins depends on it.
 # - What a network takes off that error is what it knows about images beyond their covariance.
 # - A blur destroys nothing; a blur and a little noise does, and rounding is a little noise. Say how many bits an $x_t$ has.
-# - On digits, at equal linear error and cost, noise is the easier where little is lost and the harder where much is. A blur leaves the coarse waves nearly exact, and these pin down the rest; noise leaves nothing exact.
+# - On MNIST, at equal linear error and cost, noise is the harder where much is lost. (On the digits, at equal bits, it was the easier.) A blur leaves the coarse waves nearly exact, and these pin down the rest; noise leaves nothing exact.
 # - Noise that is known is no damage; kept by the sampler in generation it costs variety.
 # - A cold start that was fitted to real digits makes digits soon; hot diffusion, which has to make up everything, needs more training.
 #
