@@ -767,9 +767,9 @@ names = {
 }
 made_of = {name: trials[letter] for name, letter in names.items()}
 for name, trial in made_of.items():
-    images = trial["network"]["images_seen"]
+    count = trial["network"]["images_seen"]
     print(
-        f"{name:11s} {images:7,} images, RMSE {trial['direct']['rmse']:.4f}, "
+        f"{name:11s} {count:7,} images, RMSE {trial['direct']['rmse']:.4f}, "
         f"SSIM {trial['direct']['ssim']:.3f}"
     )
 score = {name: trial["direct"]["rmse"] for name, trial in made_of.items()}
