@@ -60,10 +60,12 @@ def read(path):
 
 def refused(path, error):
     """The ColdlabError for a file whose content is not what it should be."""
-    reason = " ".join(str(error).split())[:200]
+    reason = " ".join(str(error).split())
     if isinstance(error, KeyError):
         reason = f"it has no {reason}"
-    return ColdlabError(f"{path} was refused, it is no coldlab file: {reason or type(error).__name__}")
+    if reason.startswith("unknown degradation"):  # one of somebody's own, that nobody has imported yet
+        return ColdlabError(f"{path}: {reason}")
+    return ColdlabError(f"{path} was refused, it is no coldlab file: {reason[:200] or type(error).__name__}")
 
 
 def sealed(tensors, metadata):

@@ -1,6 +1,7 @@
 """Every degradation, run through one list of rules, and compared with a second implementation in float64."""
 
 import copy
+import dataclasses
 import inspect
 import pickle
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from coldlab.degradations import (
     Snow,
     make,
 )
-from coldlab.degradations.base import full_precision
+from coldlab.degradations.base import full_precision, register
 
 BITS = {torch.float64: torch.int64, torch.float32: torch.int32, torch.float16: torch.int16, torch.bfloat16: torch.int16}
 every_case = pytest.mark.parametrize("name", CASES)
@@ -785,3 +786,26 @@ def test_the_hole_of_a_rectangle_is_found():
 def test_snow_is_square_and_says_so():
     with pytest.raises(ColdlabError, match="squares"):
         Snow((24, 40))
+
+
+def test_a_name_that_cannot_be_asked_for_or_is_the_package_s_own_is_refused():
+    with pytest.raises(ColdlabError, match="a plus joins two"):
+        register("mine+blur")
+    with pytest.raises(ColdlabError, match="'blur' is the package's Blur"):
+        register("blur")(type("Mine", (Degradation,), {}))
+    assert REGISTRY["blur"] is Blur
+
+
+def test_a_degradation_of_one_s_own_is_known_once_it_is_imported(tmp_path):
+    """Also where a network that was trained on it is loaded: its file is not called a foreign one."""
+    from coldlab import checkpoints
+    from coldlab.training import Config, start
+
+    config = Config(degradation="blur", size=16, channels=1, width=8, mults=(1,))
+    _, state = start(config)
+    path = tmp_path / "model.safetensors"
+    checkpoints.save_weights(path, state.ema, dataclasses.replace(config, degradation="swirl"))
+    for load in (lambda: make("swirl", 16), lambda: checkpoints.load_weights(path)):
+        with pytest.raises(ColdlabError, match=r"unknown degradation 'swirl'.* of your own is known once") as told:
+            load()
+        assert "no coldlab file" not in str(told.value)

@@ -19,9 +19,18 @@ REGISTRY = {}  # name -> class; `register` fills it, and the tests, the command 
 
 
 def register(name):
-    """Class decorator: list a degradation under `name`."""
+    """Class decorator: list a degradation under `name`, a name that the package does not use, without a plus.
+
+    Run again, in a notebook, it lists the newer class; a name of the package's own raises ColdlabError.
+    """
+    if "+" in name or not name:
+        raise ColdlabError(f"{name!r} is no name for a degradation: a plus joins two of them, such as blur+mask.")
 
     def add(cls):
+        package = __name__.rpartition(".")[0]
+        old = REGISTRY.get(name, cls)
+        if old.__module__.startswith(package) and not cls.__module__.startswith(package):
+            raise ColdlabError(f"{name!r} is the package's {old.__name__}; give yours another name.")
         REGISTRY[name] = cls
         return cls
 

@@ -29,7 +29,8 @@ def make(name, size, **options):
     if name == "compose":
         raise ColdlabError("compose needs its parts: name them with a plus, such as blur+mask.")
     if name not in REGISTRY:
-        raise unknown("degradation", name, REGISTRY)
+        found = unknown("degradation", name, REGISTRY)
+        raise ColdlabError(f"{found} One of your own is known once the module that registers it was imported.")
     types = get_type_hints(REGISTRY[name])  # also where annotations are strings, or such as tuple[int, ...]
     kinds = {f.name: get_origin(types[f.name]) or types[f.name] for f in fields(REGISTRY[name]) if f.name != "size"}
     for option, value in options.items():
