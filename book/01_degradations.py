@@ -470,7 +470,7 @@ print("twenty severities equal to 1e-6:", max(gaps) < 1e-6)
 assert max(gaps) < 1e-6  # A_t x A_t^T in float32 = t convolutions in float64
 
 # %% [markdown]
-# The same to float32's last digits. And the work? Multiplications per pixel at severity $T$, for two blurs of the
+# And the work? Multiplications per pixel at severity $T$, for two blurs of the
 # paper:
 
 # %%
@@ -620,7 +620,7 @@ if DATASET == "digits":
 # can be had back, and the picture should be the same three times. `D.inverse` does the division. It multiplies each
 # pattern by $g / (g^2 + \varepsilon^2)$. Where the gain is far above $\varepsilon$, that is $1 / g$. Where it is far
 # below, it is nearly 0: such a pattern is not left as it is, it is set to zero. Last, the pixels are clamped to
-# $[-3, 3]$. No network is involved. By hand, by the library, and then the three:
+# $[-3, 3]$. By hand, by the library, and then the three:
 
 # %%
 U, g20, Vt = torch.linalg.svd(A[20])  # A_20 = U diag(g20) Vt
@@ -896,10 +896,6 @@ plots.rows(
 # %% tags=["hide-cell", "check"]
 assert torch.equal(both(x0, 0, z), x0)
 assert torch.equal(both(x0, both.T, z), mask(pixelate(x0, pixelate.T), mask.T, z[1]))
-
-# %% [markdown]
-# A word of care: pixelate has 3 steps and the mask 50. At most $t$ only the mask moves, and at three of them the
-# squares jump.
 
 # %% [markdown]
 # ## Write a degradation of your own

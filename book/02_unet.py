@@ -1604,8 +1604,8 @@ plots.rows(
 # - **what happens at 700,000 steps**, the paper's budget. A plain network may learn the inverse by itself, given
 #   time.
 #
-# Nor is it quite a fair race: the networks have different numbers of weights, as printed above. And one seed is one
-# seed. We ran six seeds before writing these sentences and kept what held for all six. This setting was not our first
+# Nor is it quite a fair race: the networks have different numbers of weights, as printed above. And we
+# kept what held for all six seeds. This setting was not our first
 # choice: we tried others, saw their numbers, and changed it. All trials are in `results/unet-ablation.json`.
 
 # %% [markdown]

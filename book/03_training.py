@@ -253,7 +253,7 @@ if DATASET == "digits":
     assert 0.8 < 2 * own / asked_right["good"] < 1.25  # as good as the first
 
 # %% [markdown]
-# Too high, and the first steps throw the weights so far out that the loss is a number without meaning; it falls from there, and that is no comfort. Too low, and nothing is wrong except that you will wait for days. Both can be seen at a glance.
+# Too high, and the first steps throw the weights so far out that the loss is a number without meaning; it falls from there, and that is no comfort. Too low, and nothing is wrong except that you will wait for days.
 #
 # The fourth is the dangerous one. It looks best of all, and in its own range its network is about as good as the first, no better: from 0 to 1 all differences are half as large, and so is the baseline. Asked in $[-1, 1]$, as everywhere in this course, it is further off than a picture that never changes. A loss means nothing without the baseline of the same images.
 #
@@ -319,7 +319,8 @@ assert verdict(lambda a, b, d: a).startswith("not yet")
 # Now the real one: the twelve lines of its text that you know, with the number of the habit before each that is one. (*Check* has the whole.)
 
 # %%
-habits = {"seed_of": 1, "learning_rate": 2, "clip_grad_norm_": 3, "_foreach_lerp_": 4}
+habits = {"seed_of": 1, "learning_rate": 2, "clip_grad_norm_": 3}
+habits["_foreach_lerp_"] = 4
 known = "while state", "augment", "loss_of", "backward", "optimizer.step", "zero_grad"
 twelve = []
 for line in inspect.getsource(training.train).splitlines():
@@ -334,7 +335,7 @@ print(inspect.getsource(training.train))
 print(inspect.getsource(training.loss_of))
 
 # %% [markdown]
-# Is it the same? Here is one batch, once by `loss_of` with all switches off, once by the middle lines of our loop, with the same severities.
+# Is it the same? Here is one batch, by `loss_of` with all switches off and by the middle lines of our loop.
 
 # %%
 D, state = training.start(config)
@@ -420,7 +421,7 @@ plots.strip(
 )
 
 # %% [markdown]
-# The rest is the ordinary life of a PyTorch model: predict, compare, differentiate, step. Four lines deserve a word.
+# Four lines deserve a word.
 #
 # - `torch.autocast(..., enabled=bfloat16_pays(device))` stands around R alone. R bears coarse rounding and runs in bfloat16 where that is faster;
 #   D does not, and stays in float32 (chapter 1 shows what happens otherwise).
