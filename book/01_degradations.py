@@ -217,17 +217,17 @@ widgets.explore(
 #
 # Blur is one of many. The package makes each by its name, as `make("blur", 32)` did above:
 #
-# | name | $x_t$ | what $z$ is |
-# |---|---|---|
-# | blur | $A_t\, x_0\, A_t^\top$, one more blur per step | nothing |
-# | pixelate | $A_t\, x_0\, A_t^\top$, half the resolution per step | nothing |
-# | mask | $F_t\, x_0$, pixel by pixel; a hole grows | where the hole is |
-# | snow | $2\,\mathrm{clip}(o + S_t + S_t', 0, 1) - 1$; $o = (x_0 + 1)/2$; flakes $S_t$, $S_t'$ | the flakes |
-# | fade | $(1 - w_t)\, x_0 + w_t\, z$; a disc shrinks | one colour |
-# | desaturate | $a_t\, x_0 + (1 - a_t)\, m$ with $m$ the mean of the three channels | nothing |
-# | noise | $\sqrt{\bar\alpha_t}\, x_0 + \sqrt{1 - \bar\alpha_t}\, z$ | Gaussian noise |
-# | animorph | as noise | another image |
-# | compose | several of these, one after the other | one $z$ per part |
+# | name | $x_t$, and $z$ if there is one |
+# |---|---|
+# | blur | $A_t\, x_0\, A_t^\top$, one more blur per step |
+# | pixelate | $A_t\, x_0\, A_t^\top$, half the resolution per step |
+# | mask | $F_t\, x_0$, pixel by pixel; a hole grows; $z$: where it is |
+# | snow | $2 c - 1$, $c = \mathrm{clip}(o + S_t + S_t', 0, 1)$, $o = (x_0 + 1)/2$; $z$: the flakes $S_t$, $S_t'$ |
+# | fade | $(1 - w_t)\, x_0 + w_t\, z$; a disc shrinks; $z$: one colour |
+# | desaturate | $a_t\, x_0 + (1 - a_t)\, m$ with $m$ the mean of the three channels |
+# | noise | $\sqrt{\bar\alpha_t}\, x_0 + \sqrt{1 - \bar\alpha_t}\, z$; $z$: Gaussian noise |
+# | animorph | as noise; $z$: another image |
+# | compose | several of these, one after the other; one $z$ per part |
 #
 # Read the table loosely for now. $A_t$ is a matrix; $F_t$ and $w_t$ are pictures of numbers between 0 and 1, and
 # multiply pixel by pixel; $a_t$ and $\bar\alpha_t$ are single numbers between 0 and 1. None depends on the image.
@@ -320,8 +320,8 @@ plots.rows(
 
 # %% [markdown]
 # The rows end in very different places. *Desaturate* at $T$ is still a fine photograph: two of three colour numbers
-# per pixel are gone, every edge is there. *Animorph* at $T$ is a perfect picture of something else. In *blur*, *fade*
-# and *noise* nothing is left to see.
+# per pixel are gone, every edge is there. *Animorph* at $T$ is a perfect picture of something else. *Blur* leaves soft
+# patches; in *fade* and *noise* nothing is left to see.
 
 # %% tags=["hide-cell", "check"]
 # desaturate at T: the three channels agree
@@ -470,18 +470,20 @@ print("twenty severities equal to 1e-6:", max(gaps) < 1e-6)
 assert max(gaps) < 1e-6  # A_t x A_t^T in float32 = t convolutions in float64
 
 # %% [markdown]
-# The same to float32's last digits. And the work? Multiplications per pixel at severity $T$, for two blurs of the
+# And the work? Multiplications per pixel at severity $T$, for two blurs of the
 # paper:
 
 # %%
 for name, size, width, T in [("digits", 32, 11, 20), ("faces", 128, 15, 200)]:
-    slow, fast = T * width**2, 2 * size
-    print(f"{name:7} {T:3} convolutions: {slow:6,}   two matrix products: {fast}")
+    squares, lines, fast = T * width**2, 2 * T * width, 2 * size
+    print(f"{name}, {T} convolutions: {squares:,}")
+    print(f"   one axis at a time: {lines:,}")
+    print(f"   two matrix products: {fast}")
 
 # %% [markdown]
-# The second line is the blur of the paper's faces, 128 x 128. The matrices do the work of 200 convolutions with 1/176
-# of the multiplications, and severity 200 costs what severity 1 costs. So a batch of mixed severities is one look-up
-# and two products.
+# For the blur of the paper's faces, 128 x 128, the matrices do the work of 200 convolutions with 1/176 of the
+# multiplications, or with 1/23 where each convolution is already split by axes. And severity 200 costs what severity 1
+# costs: a batch of mixed severities is one look-up and two products.
 #
 # Pixelate is the same class with other matrices. A mask is a look-up in a table of products of holes. Applying a D of
 # this package never loops over $t$.
@@ -590,14 +592,35 @@ plots.curves(
 )
 
 # %% [markdown]
-# At $t = 20$ an 8-bit file holds 5 numbers of the digit, float32 holds 9, float64 holds 21. The same D, the same
-# digit. **What a severity destroys depends on the digits that you keep.**
-#
-# One number comes three times: 21, for 8 bits at $t = 5$, for float32 at $t = 10$, for float64 at $t = 20$. If the
-# count is right, those three should restore to the same picture. `D.inverse` does the division. It multiplies each
+# By this count an 8-bit file holds 5 numbers of the digit at $t = 20$, float32 holds 9, float64 holds 21. The same D,
+# the same digit. **What a severity destroys depends on the digits that you keep.** The count belongs to our
+# $\varepsilon$, which includes the errors of the arithmetic, and it is cautious: over all digits a straight line from
+# the pattern in $x_T$ explains nine tenths of 5, 9 and 25 of the 1,024 (*Check*).
+
+# %% tags=["hide-cell", "check"]
+U, _, Vt = torch.linalg.svd(A[20])
+in_x0 = (Vt @ x_train.double() @ Vt.mT).flatten(1).T  # (1024, N)
+read = {
+    "8 bits": to_float(to_uint8(D(x_train, 20))),
+    "float32": D(x_train, 20),
+    "float64": D(x_train.double(), 20),
+}
+for name, x_T in read.items():
+    in_xT = (U.mT @ x_T.double() @ U).flatten(1).T
+    pairs = torch.stack([in_x0, in_xT], 1)  # (1024, 2, N)
+    r = torch.stack([torch.corrcoef(pair)[0, 1] for pair in pairs])
+    read[name] = int((r**2 > 0.9).sum())
+print(read)
+if DATASET == "digits":
+    assert list(read.values()) == [5, 9, 25]
+    assert [counts[20] for counts in left.values()] == [5, 9, 21]
+
+# %% [markdown]
+# One number comes three times: 21, for 8 bits at $t = 5$, for float32 at $t = 10$, for float64 at $t = 20$. These 21
+# can be had back, and the picture should be the same three times. `D.inverse` does the division. It multiplies each
 # pattern by $g / (g^2 + \varepsilon^2)$. Where the gain is far above $\varepsilon$, that is $1 / g$. Where it is far
 # below, it is nearly 0: such a pattern is not left as it is, it is set to zero. Last, the pixels are clamped to
-# $[-3, 3]$. No network is involved. By hand, and by the library:
+# $[-3, 3]$. By hand, by the library, and then the three:
 
 # %%
 U, g20, Vt = torch.linalg.svd(A[20])  # A_20 = U diag(g20) Vt
@@ -607,10 +630,6 @@ by_hand = Vt.mT @ (seen * g2 / (g2**2 + 4e-3**2)) @ Vt
 library = D.inverse(D(x0.double(), 20), 20, eps=4e-3)
 print("equal to 1e-9:", torch.allclose(by_hand.clamp(-3, 3), library, atol=1e-9))
 
-# %% [markdown]
-# And now the three that should agree:
-
-# %%
 from_8_bits = D.inverse(to_float(to_uint8(D(x0, 5))), 5, eps=4e-3)
 from_float32 = D.inverse(D(x0, 10), 10, eps=2e-6)
 from_float64 = D.inverse(D(x0.double(), 20), 20, eps=1e-14)
@@ -822,8 +841,7 @@ for name, D_ in family.items():
 # back to a clean one ([chapter 4](04_sampling.ipynb)). In each step a network guesses the clean image, and the sampler
 # moves from severity $s$ to $s - 1$ by the difference $D(\hat x_0, s-1) - D(\hat x_0, s)$, where $\hat x_0$ is the
 # guess. One $z$, and the difference is a thin ring where the hole shrinks. Two silent
-# draws, and it is one hole minus another hole somewhere else. Public re-implementations of the paper lost time to
-# this.
+# draws, and it is one hole minus another hole somewhere else.
 
 # %%
 s = 25
@@ -880,10 +898,6 @@ assert torch.equal(both(x0, 0, z), x0)
 assert torch.equal(both(x0, both.T, z), mask(pixelate(x0, pixelate.T), mask.T, z[1]))
 
 # %% [markdown]
-# A word of care: pixelate has 3 steps and the mask 50. At most $t$ only the mask moves, and at three of them the
-# squares jump.
-
-# %% [markdown]
 # ## Write a degradation of your own
 #
 # A new D is one class with three parts: a table over $t$, `draw` for the randomness, `degrade` for the formula. Let us
@@ -901,8 +915,8 @@ from coldlab.degradations import Degradation, register
 @register("wave")
 @dataclass(eq=False)
 class Wave(Degradation):
-    """Row i slides by height * t/T * sin(2 pi (i/size + z)) pixels; what leaves on
-    one side comes in on the other."""
+    """Row i slides by height * t/T * sin(2 pi (i/size + z)), in whole pixels;
+    what leaves on one side comes in on the other."""
 
     size: int
     T: int = 16
@@ -922,13 +936,8 @@ class Wave(Degradation):
         i = torch.arange(self.size, device=x0.device)  # a row, or a column
         sine = torch.sin(2 * torch.pi * (i / self.size + z[:, None]))  # (B, size)
         slide = self.at("heights", t, x0) * sine[:, None, :, None]  # (B, 1, size, 1)
-        whole = slide.floor()
-        source = (
-            i + whole.long()
-        ) % self.size  # (B, 1, size, size): columns to read
-        here = x0.gather(3, source.expand_as(x0))
-        beside = x0.gather(3, ((source + 1) % self.size).expand_as(x0))
-        return here + (slide - whole) * (beside - here)  # linear between two pixels
+        source = (i + slide.round().long()) % self.size  # columns to read
+        return x0.gather(3, source.expand_as(x0))  # (B, C, size, size)
 
 
 # %% [markdown]
@@ -994,18 +1003,19 @@ phase = z[:1].expand(1024)  # the same z for all of them
 wave_gains = gains(wave, 32, wave.T, phase)
 wave_rmse = metrics.rmse(to_unit(wave(x0, wave.T, z)), to_unit(x0)).item()
 blur_rmse = damage["blur"][1][20].item()
-print("wave at T: gains above 1e-3:", int((wave_gains > 1e-3).sum()), "of 1024")
+low, high = wave_gains.min(), wave_gains.max()
+print(f"gains of the wave at T: {low:.3f} to {high:.3f}")
 print(f"RMSE of the wave at T: {wave_rmse:.2f}, of the blur at T: {blur_rmse:.2f}")
 
 # %% tags=["hide-cell", "check"]
-assert (wave_gains > 1e-3).all()  # nothing is lost
+assert (wave_gains - 1).abs().max() < 1e-9  # nothing is lost
 if DATASET == "digits":
     # and yet it is further from x0 than twenty blurs
     assert wave_rmse > blur_rmse
 
 # %% [markdown]
-# By RMSE the wave at $T$ is further from the clean digits than twenty blurs. Yet all of its gains are above $10^{-3}$.
-# It destroys nothing: it puts pixels elsewhere. Distance is not loss.
+# By RMSE the wave at $T$ is further from the clean digits than twenty blurs. Yet all of its gains are 1. It destroys
+# nothing: it puts pixels elsewhere. Distance is not loss.
 
 # %% [markdown]
 # ## What goes wrong

@@ -158,15 +158,14 @@ def arrow(ax, a, b, colour=plots.TEXT, line="-", bend=0):
     ax.annotate("", b, a, arrowprops=way)
 
 
-HEARS, ATTENDS, SKIP = (plots.COLOURS[c] for c in ("green", "purple", "vermillion"))
+HEARS, SKIP = (plots.COLOURS[c] for c in ("green", "vermillion"))
 parts = ("down 0", "down 1", "down 2", "middle", "up 2", "up 1", "last")
 
 
-def badges(ax, a, b, name):
-    """t where a part hears the severity, a where the paper's has attention."""
+def badge(ax, x, y, name):
+    """t where a part hears the severity."""
     if name != "last":
-        words(ax, *a, "t", color=HEARS, weight="bold")
-        words(ax, *b, "a", color=ATTENDS, weight="bold")
+        words(ax, x, y, "t", color=HEARS, weight="bold")
 
 
 def hands_of(ax, x, y, width):
@@ -182,18 +181,6 @@ def size_of(name):
     return f"{maps.shape[0]} maps {maps.shape[1]} x {maps.shape[2]}"
 
 
-def legend(ax, x, y, step):
-    for k, (sign, colour, text) in enumerate(
-        (
-            ("t", HEARS, "hears the severity"),
-            ("a", ATTENDS, "attention in the paper's"),
-            ("", ATTENDS, "network, none in this one"),
-        )
-    ):
-        words(ax, x, y + k * step, sign, color=colour, weight="bold")
-        words(ax, x + 10, y + k * step, text, 9, ha="left")
-
-
 fig, ax = sheet(720, 455)
 xs, ys = (150, 223, 296, 360, 424, 497, 570), (92, 190, 288, 396, 288, 190, 92)
 place = dict(zip(parts, zip(xs, ys, strict=True), strict=True))
@@ -202,9 +189,7 @@ for name, (x, y) in place.items():
         put(ax, image, x - 16 + 32 * (k % 2), y - 16 + 32 * (k // 2), 30)
     words(ax, x, y - 42, name, weight="bold")
     words(ax, x, y + 41, size_of(name), 8.5)
-    side = 41 if x >= 360 else -41
-    down = 10 if name == "middle" else 0
-    badges(ax, (x + side, y - 9 + down), (x + side, y + 9 + down), name)
+    badge(ax, x + (41 if x >= 360 else -41), y + 10 * (name == "middle"), name)
 for a, b in pairwise(parts[:3]):  # down: halve
     arrow(
         ax,
@@ -233,6 +218,8 @@ words(ax, 42, 262, f"t = {told}", color=HEARS, weight="bold")
 hands_of(ax, 42, 282, 62)
 words(ax, 42, 304, "sines and", 8.5)
 words(ax, 42, 318, "cosines of t", 8.5)
+arrow(ax, (80, 282), (248, 288), HEARS)
+words(ax, 150, 273, "to every t", 8.5, color=HEARS)
 arrow(ax, (608, 92), (640, 92))
 for image, y, text in (
     (answer, 92, r"$\hat x_0$"),
@@ -240,7 +227,6 @@ for image, y, text in (
 ):
     put(ax, plots.to_pixels(image)[0], 674, y, 62)
     words(ax, 674, y - 42, text)
-legend(ax, 520, 380, 17)
 ax.set(xlim=(0, 720), ylim=(455, 0))
 wide = plots.Picture(
     fig,
@@ -249,10 +235,10 @@ wide = plots.Picture(
     "down, with maps of 8 x 8, 4 x 4 and 2 x 2 pixels, then the middle, then "
     "two stages up and a last one. Skips lead across at 2 x 2 and 4 x 4; the "
     "one at 8 x 8 is kept and never used. Out comes a sharp digit, like the "
-    "truth below it.",
+    "truth below it. The severity leads to every part but the last.",
 )
 
-fig, ax = sheet(340, 730)
+fig, ax = sheet(340, 676)
 heights = dict(zip(parts, range(140, 140 + 7 * 68, 68), strict=True))
 for image, x, text in ((shown_x, 42, "$x_t$"), (shown_inverse, 116, "the inverse")):
     put(ax, plots.to_pixels(image)[0], x, 56, 62)
@@ -260,12 +246,14 @@ for image, x, text in ((shown_x, 42, "$x_t$"), (shown_inverse, 116, "the inverse
 words(ax, 230, 34, f"t = {told}", color=HEARS, weight="bold")
 hands_of(ax, 230, 55, 100)
 words(ax, 230, 76, "sines and cosines of t", 8.5)
+arrow(ax, (238, 87), (238, 122), HEARS)
+words(ax, 280, 104, "to every t", 8.5, color=HEARS)
 for name, y in heights.items():
     for k, image in enumerate(four(name)):
         put(ax, image, 27 + 38 * k, y, 36)
     words(ax, 170, y - 9, name, ha="left", weight="bold")
     words(ax, 170, y + 9, size_of(name), 8.5, ha="left")
-    badges(ax, (238, y - 9), (252, y - 9), name)
+    badge(ax, 238, y - 9, name)
     arrow(ax, (84, y - 48), (84, y - 20))
 arrow(ax, (84, heights["last"] + 20), (84, heights["last"] + 48))
 for a, b, x in (
@@ -283,8 +271,7 @@ put(ax, plots.to_pixels(answer)[0], 84, heights["last"] + 82, 62)
 put(ax, plots.to_pixels(digit)[0], 250, heights["last"] + 82, 62)
 words(ax, 128, heights["last"] + 82, r"$\hat x_0$")
 words(ax, 216, heights["last"] + 82, "$x_0$, the truth", 8.5, ha="right")
-legend(ax, 20, heights["last"] + 132, 17)
-ax.set(xlim=(0, 340), ylim=(730, 0))
+ax.set(xlim=(0, 340), ylim=(676, 0))
 plots.either(wide, plots.Picture(fig, alt=wide.alt))
 
 # %% tags=["hide-cell", "check"]
@@ -484,38 +471,37 @@ show("after the small network", time(severities))
 assert torch.allclose(bare.diff(dim=0), bare[1] - bare[0], atol=1e-5)
 
 # %% tags=["hide-input", "plot"]
-fig, (left, right) = plots.figure(6.4, 3.2, cols=2)
-left.imshow(
-    hands, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto", interpolation="nearest"
-)
-left.set(
-    xlabel="channel: 32 sines, 32 cosines",
-    ylabel="severity t",
-    yticks=(0, 5, 10, 15, 20),
-)
 similar = hands @ hands.T  # (21, 21)
-for s in (0, 5, 10):
-    right.plot(severities, similar[s], label=f"s = {s}")
-right.set(xlabel="severity t", ylabel="dot product of t and s")
-right.legend(fontsize=9)
-plots.Picture(
-    fig,
-    alt=(
-        "Left: the embedding as a picture, severities downwards, 64 channels "
-        "across. "
-        "The first few columns of each half flicker between red and blue, the next "
-        "ones change once, and half of all columns do not change at all. Right: the "
-        "dot product of the vector of t with those of s = 0, 5 and 10: three equal "
-        "curves, each with its peak at t = s."
-    ),
-)
+
+
+def clock(*size, **grid):
+    fig, (one, two) = plots.figure(*size, **grid)
+    how = dict(aspect="auto", interpolation="nearest")
+    one.imshow(hands, cmap="RdBu_r", vmin=-1, vmax=1, **how)
+    one.set(xlabel="channel: 32 sines, 32 cosines", ylabel="severity t")
+    one.set(yticks=(0, 5, 10, 15, 20))
+    for s in (0, 5, 10):
+        two.plot(severities, similar[s], label=f"s = {s}")
+    two.set(xlabel="severity t", ylabel="dot product of t and s")
+    two.legend(fontsize=9)
+    return plots.Picture(
+        fig,
+        alt="First the embedding as a picture, severities downwards, 64 channels "
+        "across. The first few columns of each half flicker between red and blue, "
+        "the next ones change once, and half of all columns do not change at all. "
+        "Then the dot product of the vector of t with those of s = 0, 5 and 10: "
+        "three equal curves, each with its peak at t = s.",
+    )
+
+
+plots.either(clock(6.4, 3.2, cols=2), clock(3.4, 5.6, rows=2))
 
 # %% [markdown]
-# Read each half of the picture from left to right: fast hands, slow hands, hands that stand still. The range was
+# Read each half of the first picture from left to right: fast hands, slow hands, hands that stand still. The range was
 # chosen for diffusion models with $T = 1000$. At $T = 20$ half of the channels hardly move, which costs nothing but
 # their place.
 #
-# The right half shows why sines and not, say, 64 random numbers per severity. The dot product of two such vectors
+# The second picture shows why sines and not, say, 64 random numbers per severity. The dot product of two such vectors
 # depends only on how far apart the severities are, $\sum_k \cos(\omega_k (t - s))$, with its peak where they agree.
 # Neighbours are similar before anything is learned.
 
@@ -598,7 +584,7 @@ show("GELU, 3 x 3", h)
 
 # %% [markdown]
 # **Carry.** The input is added at the end, by way of a 1 x 1 convolution where the number of channels changes. So a
-# block that has learned nothing yet does no harm.
+# block whose last layer is zero passes its input on.
 
 # %%
 lines(Block, "carry")
@@ -1323,7 +1309,7 @@ assert measured["mnist-blur"]["metrics"]["degraded"]["ssim"] < 0.02
 # paper is 0.287, exactly the RMSE beside it. Ours is 0.014, as it must be for grey squares. One of the paper's two
 # numbers is in the wrong column: a slip of the table.
 #
-# So we may compare. The paper's blur of CIFAR-10 leaves clouds; its inverse, without a network, without training,
+# So, as far as the degraded rows can tell, we may compare. The paper's blur of CIFAR-10 leaves clouds; its inverse, without a network, without training,
 # without having seen a photograph:
 
 # %%
@@ -1387,7 +1373,7 @@ def told_apart(true, net, inverse):
 lie = torch.tensor([[told_apart(true, s, s) for s in tried] for true in tried])
 
 # %% tags=["hide-input", "plot"]
-fig, ax = plots.figure(4.4, 3.6)
+fig, ax = plots.figure(3.3, 2.8)  # it fits a phone
 shades = ax.imshow(lie, "viridis", origin="lower", extent=(1, 21, 1, 21), vmin=0)
 ax.set(xlabel="severity that R is told", ylabel="true severity")
 ax.set(xticks=range(2, 21, 4), yticks=range(2, 21, 4))
@@ -1503,13 +1489,13 @@ if DATASET == "digits":
         for kind_of in of
     }
     early = sum(by_time["soft, without"][:3]) / sum(by_time["soft, with t"][:3])
-    assert early > 1.2 and lost["sharp"][-1] > 0.01
+    assert 1.4 < early < 1.95 and lost["sharp"][-1] > 0.01
     assert lost["soft"][-1] < lost["soft"][:3].mean()
     assert abs(lost["soft"][-1]) < 0.02
 
 # %% [markdown]
 # A soft digit at a small $t$ needs little work, and the network that is told so does little. The other one sharpens what
-# should stay soft: for $t$ from 1 to 3 its error is about half as large again. A sharp digit at $t = 6$ needs the most
+# should stay soft: for $t$ from 1 to 3 its error is about two thirds larger. A sharp digit at $t = 6$ needs the most
 # work, and the network that is not told does too little. And look at the soft digits at $t = 6$: there both are alike. That
 # picture has one story only, since a sharp digit would need seven blurs to look like it. (We ran two seeds, and kept what
 # held for both.)
@@ -1567,9 +1553,26 @@ plots.curves(
 )
 
 # %% [markdown]
-# Compare with your list. Without the *inverse* the network is far behind at every severity. Without *skips* it is far
-# behind at small $t$, where $x_t$ still has detail that must get past the narrow bottom of the U, and less so at $T$,
-# where there is no detail to carry. Without *attention* it loses nothing that 90 steps could show.
+# That is one seed. Here are the means of six, at $t = 1$, with *time* among them:
+
+# %%
+trials = results.load("unet-ablation")["trials"]
+of_six = {}  # RMSE at t = 1
+for trial in trials["four levels, 90 steps (in the chapter)"]:
+    of_six.setdefault(trial["network"], []).append(trial["rmse"][0])
+of_six = {name: sum(found) / len(found) for name, found in of_six.items()}
+for name in ("full", "no time", "no attention", "no inverse", "no skips"):
+    print(f"{name:13} {of_six[name]:.3f}")
+
+# %% tags=["hide-cell", "check"]
+assert abs(of_six["no inverse"] - of_six["no skips"]) < 0.005  # a tie
+assert abs(of_six["no time"] - of_six["full"]) < 0.005
+assert abs(of_six["no attention"] - of_six["full"]) < 0.005
+
+# %% [markdown]
+# Compare with your list. Without the *inverse* the network is far behind at every severity. Without *skips* it is as far
+# behind at $t = 1$, where $x_t$ still has detail that must get past the narrow bottom of the U, and less so at $T$,
+# where there is no detail to carry. Without *attention* or *time* it loses nothing that 90 steps could show.
 #
 # The same in pictures, at $t = 5$:
 
@@ -1601,10 +1604,9 @@ plots.rows(
 # - **what happens at 700,000 steps**, the paper's budget. A plain network may learn the inverse by itself, given
 #   time.
 #
-# Nor is it quite a fair race: the networks have different numbers of weights, as printed above. And one seed is one
-# seed. We ran six seeds before writing these sentences and kept what held for all six. This setting was not our first
-# choice: we tried others, saw their numbers, and changed it. All trials are in `results/unet-ablation.json`, those of a
-# network without time on sharp digits too: with an inverse it was as good as the whole.
+# Nor is it quite a fair race: the networks have different numbers of weights, as printed above. And we
+# kept what held for all six seeds. This setting was not our first
+# choice: we tried others, saw their numbers, and changed it. All trials are in `results/unet-ablation.json`.
 
 # %% [markdown]
 # ## What goes wrong
@@ -1663,8 +1665,8 @@ assert R(x0, 10 / D.T).shape == x0.shape  # no complaint
 # %% [markdown]
 # **A comparison with other pictures.** The paper's code enlarges each image by 1.12 and cuts the centre, in training
 # and in its evaluation. We did so, too, at first, and compared with the paper's tables. Their degraded rows did not
-# agree with ours. We put that down as a difference of tasks, and went on. It was a mistake of ours: the tables were
-# made with plainly resized images. The enlargement alone moves every number, here on our data:
+# agree with ours. We put that down as a difference of tasks, and went on. It was a mistake of ours: as far as the
+# degraded rows can tell, the tables were made with plainly resized images. The enlargement alone moves every number, here on our data:
 
 # %%
 moved = {}

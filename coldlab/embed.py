@@ -5,6 +5,7 @@ sees; of those the smallest is taken.
 """
 
 import base64
+import html
 import io
 
 import numpy as np
@@ -50,6 +51,17 @@ def rendered(figure, dpi):
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
     return np.array(Image.open(buffer).convert("RGBA"))
+
+
+def choice(small, large, alt, dpi, narrow):
+    """HTML of two drawings, RGBA (height, width, 4), of one thing; 100 pixels of the page are dpi of theirs.
+
+    A page up to `narrow` pixels across shows the small one; where nothing chooses, the large one is shown.
+    """
+    source = f'<source media="(max-width: {narrow}px)" srcset="{drawing(small, webp=False)}">'
+    style = f"width:100%;max-width:{large.shape[1] * 100 // dpi}px;height:auto"
+    image = f'<img src="{drawing(large, webp=False)}" alt="{html.escape(alt)}" style="{style}">'
+    return f"<picture>{source}{image}</picture>"
 
 
 def _smallest(*choices):

@@ -40,8 +40,8 @@ class Picture:
 
     figure: matplotlib.figure.Figure. Text, axes and legends that were left black get the house style.
     alt: what the picture shows, for readers who do not see it. Raises ColdlabError where it is empty.
-    html: the same for a page, where there is more to it than a figure: text in the page's own type, images that shrink
-    with a phone. It has to say alt itself.
+    html: the same for a page, or a function that makes it, where there is more to it than a figure: text in the page's
+    own type, images that shrink with a phone. It has to say alt itself.
     """
 
     def __init__(self, figure, alt, html=None):
@@ -56,7 +56,7 @@ class Picture:
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         if self.html:
-            return {"text/html": self.html, "text/plain": repr(self)}
+            return {"text/html": self.html() if callable(self.html) else self.html, "text/plain": repr(self)}
         buffer = io.BytesIO()
         self.figure.savefig(
             buffer, format="png", dpi=DPI, metadata={"Software": None}
@@ -170,8 +170,9 @@ def strip(images, labels, alt, scale=None):
         y = 1 - (canvas.shape[0] + 8) / height
         fig.text(x / width, y, label, ha="center", va="top", fontsize=9, color=TEXT)
     each = (_img(batch[i : i + 1], label or alt, dots) for i, label in enumerate(labels))
-    shown = (f"<div>{image}<div>{_formula(label)}</div></div>" for image, label in zip(each, labels, strict=True))
-    style = "display:flex;flex-wrap:wrap;gap:8px 12px;text-align:center"
+    cell = f'<div style="flex:0 1 {round(side * dots / 2)}px">'  # without it a cell is as wide as its label
+    shown = (f"{cell}{image}<div>{_formula(label)}</div></div>" for image, label in zip(each, labels, strict=True))
+    style = "display:flex;flex-wrap:wrap;gap:8px 6px;text-align:center"
     return Picture(fig, alt, _figure(alt, "".join(shown), "picture-strip", style))
 
 
@@ -193,9 +194,14 @@ def curves(lines, alt, xlabel, ylabel, logx=False, logy=False):
     if not logx and all(float(v).is_integer() for x, _ in lines.values() for v in x):
         ax.xaxis.get_major_locator().set_params(integer=True)  # severities and steps have no halves
     ax.grid(axis="y", color=TEXT, alpha=0.25, linewidth=0.6)
-    if len(lines) > 1:
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, handlelength=2.6, borderaxespad=0.2, fontsize=9.5)
-    return Picture(fig, alt)
+    _legend_above(ax)
+
+    def drawn(*size):  # when it is shown: until then a cell may add to the axes
+        fig.set_size_inches(size)
+        _legend_above(ax)
+        return embed.rendered(fig, DPI)
+
+    return Picture(fig, alt, lambda: embed.choice(drawn(3.4, 3.6), drawn(6.4, 3.6), alt, DPI, NARROW))
 
 
 def either(wide, narrow):
@@ -203,12 +209,8 @@ def either(wide, narrow):
 
     wide, narrow: Pictures, each with an alt of its own. Where nothing chooses, as on GitHub, the wide one is shown.
     """
-    across = round(wide.figure.get_figwidth() * 100)
-    large, small = (embed.drawing(embed.rendered(p.figure, DPI), webp=False) for p in (wide, narrow))
-    source = f'<source media="(max-width: {NARROW}px)" srcset="{small}">'
-    style = f"width:100%;max-width:{across}px;height:auto"
-    image = f'<img src="{large}" alt="{html.escape(wide.alt)}" style="{style}">'
-    return Picture(wide.figure, wide.alt, f"<picture>{source}{image}</picture>")
+    small, large = (embed.rendered(p.figure, DPI) for p in (narrow, wide))
+    return Picture(wide.figure, wide.alt, embed.choice(small, large, wide.alt, DPI, NARROW))
 
 
 def gif(frames, path, fps=8, scale=None):
@@ -241,6 +243,18 @@ def to_pixels(images):
     images = images if images.dtype == torch.uint8 else data.to_uint8(images)
     images = torch.cat([images.expand(-1, 3, -1, -1), torch.full_like(images[:, :1], 255)], 1)
     return images.permute(0, 2, 3, 1).numpy()
+
+
+def _legend_above(ax):
+    """What the lines are, above them, where there are several: as many columns, up to three, as the figure holds."""
+    for columns in (3, 2, 1) if len(ax.get_legend_handles_labels()[0]) > 1 else ():
+        legend = ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, handlelength=2.6, fontsize=9.5)
+        legend.set_in_layout(False)  # one that is too wide would leave no room for the axes
+        ax.figure.draw_without_rendering()
+        legend.set_in_layout(True)
+        if legend.get_window_extent().x1 <= ax.figure.bbox.x1:
+            break
+    _restyle(ax.figure)
 
 
 def _mosaic(batches, dots, gap_x, gap_y):

@@ -86,7 +86,7 @@ def test_colours_differ_for_every_eye(vision):
 
 
 def test_picture_speaks(tmp_path):
-    picture = plots.curves({"a": ([0, 1], [1, 2])}, "Three\n  random images.", "x", "y")
+    picture = plots.Picture(plots.figure(2, 2)[0], "Three\n  random images.")
     bundle, metadata = picture._repr_mimebundle_(include=None, exclude=None)
     assert bundle["text/plain"] == "Figure: Three random images."
     assert metadata["image/png"]["alt"] == "Three random images."
@@ -226,6 +226,7 @@ def test_strip_keeps_every_pixel_and_centres_labels():
     assert solid.sum() == 3 * 30
     for image, start in zip(batch, starts, strict=True):
         assert np.array_equal(pixels[:36, start : start + 30, :3], enlarged(image, 6))
+    assert picture.html.count("flex:0 1 15px") == 3  # on a page, too, an image is not as wide as its label
     texts = {text.get_text(): text for text in picture.figure.texts}
     assert list(texts) == ["t = 0", "a long label", "2"]
     for text, start in zip(texts.values(), starts, strict=True):
@@ -235,6 +236,19 @@ def test_strip_keeps_every_pixel_and_centres_labels():
         assert 0 <= box.y0 < box.y1 <= pixels.shape[0] - 36
     boxes = [text.get_window_extent() for text in texts.values()]
     assert all(a.x1 + 12 <= b.x0 for a, b in itertools.pairwise(boxes))  # labels do not touch
+
+
+@pytest.mark.parametrize(("width", "rows"), [(900, 1), (320, 2)])
+def test_strip_shows_every_image_in_one_width(browser, width, rows):
+    """Whatever stands below it: a word, a long line, nothing."""
+    labels = ["a", "a label that is longer than its image is wide", "", "t = 20"]
+    strip = plots.strip(images(4, 1, 32, 32), labels, "Four images.", scale=3)
+    page = browser.new_page(viewport={"width": width, "height": 700})
+    page.set_content(strip.html)
+    boxes = [image.bounding_box() for image in page.locator("img").all()]
+    page.close()
+    assert [(box["width"], box["height"]) for box in boxes] == [(96, 96)] * 4
+    assert len({box["y"] for box in boxes}) == rows
 
 
 @pytest.mark.parametrize(
@@ -285,6 +299,27 @@ def test_curves_draw_the_values():
     picture._repr_mimebundle_()
     legend, plot = ax.get_legend().get_window_extent(), ax.get_window_extent()
     assert legend.y0 >= plot.y1 - 1  # above the lines, not over them
+
+
+def test_curves_on_a_phone_are_drawn_again_with_what_a_cell_added():
+    """The same size of letters on half the width, the legend inside it; the wide figure stays as it was."""
+    lines = {name: ([1, 2, 3], [1, 2, 3]) for name in ("one that has a long name", "another with a long name", "b")}
+    picture, plain = (plots.curves(lines, "A <line>.", "t", "y") for _ in range(2))
+    picture.figure.axes[0].axhspan(1.5, 2.5, color="red")
+    found = {}
+    for name, each in (("marked", picture), ("plain", plain)):
+        page = each._repr_mimebundle_()["text/html"]
+        assert f'media="(max-width: {plots.NARROW}px)"' in page
+        assert 'alt="A &lt;line&gt;."' in page
+        files = map(base64.b64decode, re.findall(r"data:image/png;base64,([\w+/=]+)", page))
+        found[name] = [np.asarray(Image.open(io.BytesIO(file)).convert("RGBA")) for file in files]
+        assert each.figure.get_size_inches().tolist() == [6.4, 3.6]
+    small, large = found["marked"]
+    assert (small.shape[1], large.shape[1]) == (680, 1280)
+    for marked, without in zip(found["marked"], found["plain"], strict=True):
+        red = (marked[..., 0] > 240) & (marked[..., 1:3] < 20).all(-1)
+        assert red.mean() > 0.1
+        assert without[:, -1, 3].max() == 0  # nothing reaches the edge and beyond
 
 
 def test_curves_tell_many_lines_apart_without_colour():
