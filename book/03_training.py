@@ -321,7 +321,7 @@ assert verdict(lambda a, b, d: a).startswith("not yet")
 # %%
 habits = {"seed_of": 1, "learning_rate": 2, "clip_grad_norm_": 3}
 habits["_foreach_lerp_"] = 4
-known = "while state", "augment", "loss_of", "backward", "optimizer.step", "zero_grad"
+known = "while state", "augment", "loss_of", "backward", "step()", "zero_grad"
 twelve = []
 for line in inspect.getsource(training.train).splitlines():
     habit = [number for name, number in habits.items() if name + "(" in line]
