@@ -142,9 +142,9 @@ rounded = compare(
 # %% tags=["hide-input", "plot", "nbval-ignore-output"]
 plots.rows(
     {"averaged, floats": restored, "averaged, PNG": from_png, "one call, PNG": once},
-    alt="Three restorations of the temple. From floats it is nearly sharp. From a PNG "
-    "the averaged sampler covers all of it with a fine weave of coloured lines; one "
-    "call leaves it soft, with a faint grain.",
+    alt="Three restorations of the temple. From floats it is nearly sharp. From a "
+    "PNG the averaged sampler covers all of it with a fine weave of coloured "
+    "lines; one call leaves it soft, with a faint grain.",
 )
 
 # %% tags=["hide-cell", "check"]

@@ -34,7 +34,9 @@ def environment(folder, names) -> Path:
                 shutil.copytree(source, target, copy_function=os.symlink)
             elif source.is_file() and not target.exists():
                 target.symlink_to(source)
-    pip = subprocess.run([folder / "bin" / "python", "-m", "ensurepip"], capture_output=True, text=True)
+    pip = subprocess.run(
+        [folder / "bin" / "python", "-m", "ensurepip"], capture_output=True, encoding="utf-8", errors="replace"
+    )
     if pip.returncode:
         pytest.skip(f"this Python cannot make an environment with pip: {pip.stderr.strip()[-200:]}")
     return folder / "bin" / "python"
@@ -71,7 +73,8 @@ def started(command, folder, python, **more):
     run = subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, errors="replace")
     assert run.returncode == 0, run.stdout[-500:] + run.stderr[-2000:]
     code = "import coldlab, sys; print(coldlab.__file__); assert coldlab.load_pretrained('digits-blur').D.T == 20"
-    found = subprocess.run([python, "-c", code], cwd=folder.parent, env=settings, capture_output=True, text=True)
+    where = dict(cwd=folder.parent, env=settings, capture_output=True)
+    found = subprocess.run([python, "-c", code], **where, encoding="utf-8", errors="replace")
     assert found.returncode == 0, found.stderr
     return Path(found.stdout.strip())
 

@@ -187,7 +187,11 @@ def lost_links(pages, repository):
                 continue
             if re.match(r"[a-z]+:|//", named):  # another host's, or data
                 continue
-            target = page if not address else page.parent / urllib.parse.unquote(address.partition("?")[0])
+            path = urllib.parse.unquote(address.partition("?")[0])
+            if page.name == "404.html":  # served at any depth, so its addresses begin at the site's
+                target = pages / path.removeprefix("/").partition("/")[2]
+            else:
+                target = page.parent / path if path else page
             target = target.resolve() / "index.html" if target.is_dir() else target.resolve()
             if not target.exists():
                 faults.append(f"{page.name}: {named} is no file")
