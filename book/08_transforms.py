@@ -226,6 +226,7 @@ for name, R in networks.items():
         "on the left the states, which become clean digits, on the right the "
         "network's guess at each; at the last position on the right the originals.",
         scale=2,
+        start=len(frames) // 2,
     )
     display(slide)
 

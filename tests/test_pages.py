@@ -188,7 +188,7 @@ def lost_links(pages, repository):
             if re.match(r"[a-z]+:|//", named):  # another host's, or data
                 continue
             path = urllib.parse.unquote(address.partition("?")[0])
-            if page.name == "404.html":  # served at any depth, so its addresses begin at the site's
+            if path and page.name == "404.html":  # served at any depth, so its addresses begin at the site's
                 target = pages / path.removeprefix("/").partition("/")[2]
             else:
                 target = page.parent / path if path else page
