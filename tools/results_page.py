@@ -73,7 +73,10 @@ def table(run, paper):
 def overview(found, runs, paper):
     runs = {name: run for name, run in runs.items() if not what(name).brief}
     yield from figure("overview", comparison.alt(comparison.points(found, runs, paper)), "560px")
-    yield from ("", "| RMSE / SSIM | images seen | direct | Algorithm 2 | the best of our samplers, of three, by these images |")
+    yield from (
+        "",
+        "| RMSE / SSIM | images seen | direct | Algorithm 2 | the best of our samplers, of three, by these images |",
+    )
     yield "|---|---:|---|---|---|"
     for name, run in runs.items():
         beside = paper.get(what(name).preset, {})
