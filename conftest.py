@@ -9,6 +9,28 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several workers share the cores: a th
     os.environ["OMP_NUM_THREADS"] = "1"
 
 
+# What takes minutes is begun first, so that no worker is left alone with it at the end.
+LONG = [
+    "own_images",
+    "08_transforms",
+    "pages",
+    "samplers_everywhere",
+    "03_training",
+    "02_unet",
+    "09_blur_or_noise",
+    "reproduce",
+]
+
+
+def pytest_configure(config):
+    config.option.loadscopereorder = False  # pytest-xdist would begin with the files that have the most tests
+
+
+def pytest_collection_modifyitems(items):
+    rank = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path.stem.removeprefix("test_"), len(LONG)))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
     """Notebook cells see the kernel's environment; ordinary tests keep theirs, a GPU included."""

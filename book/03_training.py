@@ -746,7 +746,7 @@ plots.curves(
     ylabel="L1 loss",
 )
 
-# %% tags=["hide-cell", "check"]
+# %% tags=["hide-cell", "check", "nbval-ignore-output"]
 if DATASET == "digits":
     last = {name: list(told.values())[-1] for name, told in by_heart.items()}
     assert last["held"] > 1.2 * last["few"]

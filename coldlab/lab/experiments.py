@@ -135,7 +135,7 @@ EXPERIMENTS = {
         "and smudged features by Algorithm 2, soft ones when its guesses are averaged; last the originals.",
         states="washes of colour, soft faces from t = 18 on, ones with more contrast and smudges at 0.",
     ),
-    "celeba-64-mask": Experiment("celeba-64-mask", 3000, COLOUR | FILES | HOLES | FAR),
+    "celeba-64-mask": Experiment("celeba-64-mask", 1200, COLOUR | FILES | SMOOTH | FAR | dict(rollout=0.5)),
     "celeba-64-pixelate": Experiment("celeba-64-pixelate", 2500, COLOUR | SMOOTH),
 }
 
