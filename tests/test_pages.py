@@ -151,7 +151,7 @@ def test_every_page_stands_on_its_own(pages, site, browser, width):
 def test_pages_are_light_and_their_images_are_files(pages):
     for page in pages.rglob("book/*.html"):
         text = page.read_text(encoding="utf-8")
-        assert len(text) < 800_000, page.name
+        assert page.stat().st_size < 700_000, page.name
         longest = max(map(len, re.findall(r"data:image/[a-z]+;base64,[\w+/=]*", text)), default=0)
         assert longest < 2100, page.name
         for name in re.findall(r'src="../_images/([^"]+)"', text):
