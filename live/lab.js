@@ -49,7 +49,7 @@ class ColdLab extends HTMLElement {
     this.pad.addEventListener("change", () => this.renew());
     this.pad.addEventListener("key", ({ detail }) => this.pick(detail));
     const touched = () => this.guarded(() => this.load());
-    for (const kind of ["pointerdown", "keydown"]) this.addEventListener(kind, touched, { once: true });
+    for (const kind of ["pointerdown", "keydown", "drop"]) this.addEventListener(kind, touched, { once: true });
     parts.network.onchange = () => this.choose(parts.network.value);
     parts.clear.onclick = () => this.pad.clear();
     parts.file.onchange = () => this.guarded(() => this.upload(parts.file.files[0]), "picture-status");
@@ -61,7 +61,10 @@ class ColdLab extends HTMLElement {
     parts.framed.onchange = () => this.renew();
     parts.clean.onclick = (event) => this.place(event);
     parts.clean.onkeydown = (event) => this.shift(event);
-    parts.go.onclick = () => this.guarded(() => this.walking.run());
+    parts.go.onclick = (event) => {
+      if (event.detail > 1) return; // of a double click the first counts
+      this.guarded(() => (this.walking.going ? this.walking.end("Stopped.") : this.walking.run()));
+    };
     this.ranged(
       "zoom",
       (value) => `${Number(value).toFixed(1)} ×`,
@@ -72,13 +75,25 @@ class ColdLab extends HTMLElement {
       (value) => `${value} of ${this.settings.T}`,
       () => this.harder(),
     );
-    this.ranged("wrong", (value) => `${value} (it is ${parts.severity.value})`);
-    this.ranged("calls", (value) => value);
-    this.ranged("weight", (value) => Number(value).toFixed(2));
+    this.ranged(
+      "wrong",
+      (value) => `${value} (it is ${parts.severity.value})`,
+      () => this.outdate(),
+    );
+    this.ranged(
+      "calls",
+      (value) => this.callsTold(value),
+      () => this.outdate(),
+    );
+    this.ranged(
+      "weight",
+      (value) => Number(value).toFixed(2),
+      () => this.outdate(),
+    );
     this.ranged(
       "step",
       (value) => `${value} of ${parts.step.max}`,
-      () => this.walking.look(parts.step.valueAsNumber),
+      () => this.walking.look(parts.step.valueAsNumber, true),
     );
     for (const run of [0, 1]) parts[`sampler-${run}`].onchange = () => this.arrange();
     for (const radio of this.querySelectorAll("input[type=radio]")) radio.onchange = () => this.arrange();
@@ -100,6 +115,15 @@ class ColdLab extends HTMLElement {
   }
   get drifts() {
     return this.way === "nonsense" && this.parts.drift.value !== "";
+  }
+
+  /** A walk takes each severity once: no more calls than t. */
+  get most() {
+    const { severity, wrong } = this.parts;
+    return (this.way === "severity" ? wrong : severity).valueAsNumber;
+  }
+  callsTold(value) {
+    return Number(value) > this.most ? `${this.most} (not more than t)` : value;
   }
 
   /** Whether this lab has a part that compact ones have only if asked. */
@@ -130,6 +154,7 @@ class ColdLab extends HTMLElement {
       wrong: `${value} (it is ${this.parts.severity.value})`,
       step: `${value} of ${max}`,
       zoom: `${Number(value).toFixed(1)} ×`,
+      calls: this.callsTold(value),
     };
     this.parts[`${name}-told`].value = words[name] ?? value;
   }
@@ -141,7 +166,7 @@ class ColdLab extends HTMLElement {
     } catch (error) {
       this.parts[where].textContent =
         error instanceof ColdlabError ? error.message : `Something went wrong: ${error.message}`;
-      this.parts.progress.hidden = true;
+      this.parts.progress.hidden = this.parts["new-progress"].hidden = true;
     }
   }
 
@@ -149,11 +174,9 @@ class ColdLab extends HTMLElement {
   async choose(name) {
     const before = this.settings.kind;
     this.name = name;
-    this.walking.stop();
+    this.outdate();
     const { parts, settings } = this;
     const { T, kind } = settings;
-    parts.results.hidden = true;
-    parts.status.textContent = "";
     this.set("severity", { max: T, value: T });
     this.set("wrong", { max: T, value: Math.ceil(T / 2) });
     this.set("calls", { max: T, value: Math.min(T, CALLS) });
@@ -164,8 +187,12 @@ class ColdLab extends HTMLElement {
     this.arrange();
     if (!this.pad.empty) this.renew();
     this.picks = [];
-    const found = await pictures(kind);
+    const found = await pictures(kind).catch(() => null);
     if (this.name !== name) return; // the reader was faster
+    if (!found) {
+      parts["picture-status"].textContent = "The pictures to pick from could not be loaded. Draw or upload one.";
+      return;
+    }
     this.picks = found;
     parts.picks.replaceChildren(...found.map((picture, k) => pickable(picture, () => this.pick(k))));
     if (this.pad.empty) this.pick(kind === "digit" ? 3 : 0);
@@ -217,10 +244,8 @@ class ColdLab extends HTMLElement {
     parts.clear.hidden = !digit;
     this.asking.arrange();
     parts.question.innerHTML = QUESTIONS[way];
-    parts.go.textContent = way === "restore" ? "Restore it" : "Try it";
     const samplers = this.samplers();
-    parts.results.hidden = true; // they answered another question
-    parts.status.textContent = "";
+    this.outdate();
     samplers.forEach((sampler, run) => (parts[`name-${run}`].textContent = SAMPLERS[sampler]));
     parts.meaning.textContent = [...new Set(samplers)].map((name) => `${SAMPLERS[name]} ${MEANING[name]}`).join(" ");
     parts["weight-row"].hidden = !samplers.includes("averaged") || !this.has("weight");
@@ -232,6 +257,18 @@ class ColdLab extends HTMLElement {
     this.harder();
   }
 
+  /** What the button does: it begins a walk, or ends the one that is going. */
+  press() {
+    this.parts.go.textContent = this.walking.going ? "Stop" : this.way === "restore" ? "Restore it" : "Try it";
+  }
+
+  /** Something else is asked: results that answer another question go. */
+  outdate() {
+    this.walking.end("");
+    this.parts.results.hidden = true;
+    this.set("calls", {});
+  }
+
   samplers() {
     return [0, 1].map((run) => this.parts[`sampler-${run}`].value);
   }
@@ -239,7 +276,6 @@ class ColdLab extends HTMLElement {
   /** The picture has changed. */
   renew() {
     this.notice();
-    this.parts.status.textContent = ""; // it was about another picture
     const { settings, parts, pad } = this;
     this.x0 = pad.image(settings.size, parts.framed.checked && settings.kind === "digit" ? settings.box : null);
     this.z = null;
@@ -248,38 +284,44 @@ class ColdLab extends HTMLElement {
     const hole = hasHole(this.name) ? " Tap it (or use the arrow keys) to put the hole elsewhere." : "";
     parts["clean-told"].textContent = `your picture in ${settings.size} × ${settings.size} pixels.${hole}`;
     parts.clean.tabIndex = hole ? 0 : -1;
-    parts.results.hidden = true;
     this.harder();
   }
 
   /** Load the network, telling how far that is. */
   load() {
-    const { progress, status } = this.parts;
+    const where = this.mode === "make" ? "new-" : "";
+    const [progress, status] = [this.parts[`${where}progress`], this.parts[`${where}status`]];
     let shown = false;
+    const tell = ({ loaded }) => {
+      shown = true;
+      progress.hidden = loaded === 1;
+      progress.value = loaded;
+      status.textContent = loaded < 1 ? "The network is on its way (2 MB, once)." : "";
+    };
+    const late = setTimeout(tell, 300, { loaded: 0 }); // the first part of it may be long in coming
     return this.client
-      .ask("load", { network: this.name }, ({ loaded }) => {
-        shown = true;
-        progress.hidden = loaded === 1;
-        progress.value = loaded;
-        status.textContent = loaded < 1 ? "The network is on its way (2 MB, once)." : "";
-      })
+      .ask("load", { network: this.name }, tell)
+      .finally(() => clearTimeout(late))
       .then(() => {
-        if (shown) status.textContent = "";
+        if (!shown) return;
+        progress.hidden = true;
+        status.textContent = "";
       });
   }
 
-  /** Damage the picture anew; of many wishes in a row the last is what counts. */
+  /** Another damage is wished for. */
   harder() {
-    this.walking.stop();
+    this.outdate();
+    this.again();
+  }
+
+  /** Damage the picture anew; of many wishes in a row the last is what counts. */
+  again() {
     if (!this.x0) return;
     this.stale = true;
+    this.parts.damaged.classList.toggle("lab-unseen", !this.client.worker);
     if (!this.client.worker) {
       // nothing is loaded before the reader touches the lab
-      show(
-        this.parts.damaged,
-        this.x0.map(() => 0),
-        this.settings.size,
-      );
       this.parts["damaged-told"].textContent = "what is left of it: you will see as soon as you do something";
       return;
     }

@@ -18,7 +18,7 @@ export class Pad extends EventTarget {
     Object.assign(this, { canvas, strokes: [], ink: null, picture: null, place: null, given: null, drawing: true });
     canvas.addEventListener("pointerdown", (event) => this.down(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
-    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => this.up());
+    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, (event) => this.up(event));
     canvas.addEventListener("keydown", (event) => this.key(event));
   }
 
@@ -102,11 +102,12 @@ export class Pad extends EventTarget {
   }
 
   down(event) {
-    if (event.button) return;
+    if (event.button || this.last) return; // a second finger, or a palm
     event.preventDefault();
     this.canvas.focus();
     this.canvas.setPointerCapture(event.pointerId);
     this.last = this.at(event);
+    this.finger = event.pointerId;
     if (!this.drawing) return;
     if (!this.strokes.length) this.clear(false);
     this.strokes.push([this.last]);
@@ -114,7 +115,7 @@ export class Pad extends EventTarget {
   }
 
   move(event) {
-    if (!this.last) return;
+    if (!this.last || event.pointerId !== this.finger) return;
     const [x, y] = this.at(event);
     if (this.drawing) this.strokes.at(-1).push([x, y]);
     else this.pan(this.last[0] - x, this.last[1] - y, false);
@@ -122,8 +123,8 @@ export class Pad extends EventTarget {
     this.paint();
   }
 
-  up() {
-    if (!this.last) return;
+  up(event) {
+    if (!this.last || event.pointerId !== this.finger) return;
     this.last = null;
     this.tell();
   }

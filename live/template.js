@@ -65,7 +65,17 @@ export const LEGEND = (film, chart) =>
   (film ? "<b>Rows:</b> states above guesses, from the first calls to the last. " : "") +
   `<b>${chart ? "The curve" : "The error"}:</b> how far the state is from your picture (root mean squared error; black to white is 1).`;
 
-export const ANSWERS = {
+/** What was broken, in words; blurred: whether the damage is a blur. */
+export const answer = (way, blurred) => (blurred ? ANSWERS : { ...ANSWERS, ...ELSE })[way];
+
+const ELSE = {
+  eight:
+    "A hole or coarse pixels leave large differences, which rounding hardly touches: these networks have met rounded pictures, or need nothing finer. Break a blurred picture in the same way, and see the difference.",
+  severity:
+    "The network and the sampler both go by the severity that they are told. With a wrong one they take damage away that was never done, or leave some of it.",
+};
+
+const ANSWERS = {
   eight:
     "Under a strong blur, pixels differ by so little that rounding takes away most of what the network needs. If nobody tells it, it takes the steps of rounding for the picture. If it is told, it trusts only what a rounded picture can hold, and makes up the rest. How well that goes depends on the network: try the small one of the chapters, which met rounded pictures in training.",
   severity:
@@ -162,6 +172,7 @@ const making = `
     <button type="button" data-part="zero">All in the middle</button>
   </div>
   ${range("new-calls", "Calls of the network", 'min="1" max="20" value="3"')}
+  <progress data-part="new-progress" max="1" hidden aria-label="The network is being loaded"></progress>
   <p class="lab-status" role="status" data-part="new-status"></p>
   <div class="lab-pair" data-part="pair" hidden>${picture("start", "the start: grey, its faint differences made visible")}${picture("made", "what the network makes of it")}</div>
   <div class="lab-sliders" data-part="numbers" role="group" aria-label="The nine numbers"></div>

@@ -2,7 +2,7 @@
  * The way back: both walks, a step of each in turn, and what is seen of them.
  *
  * The idea that holds this file together: every step is kept, so that the reader can look back; what is on the page is
- * step k of what is kept. A walk that is no longer the newest is not heard.
+ * step k of what is kept. A walk that is no longer the newest is not heard; whatever the reader changes ends it.
  */
 
 import { Chart } from "./chart.js";
@@ -10,7 +10,7 @@ import { ColdlabError } from "./errors.js";
 import { hasHole } from "./networks.js";
 import { Pad } from "./pad.js";
 import { rmse, show } from "./pictures.js";
-import { ANSWERS, LEGEND, SAMPLERS } from "./template.js";
+import { LEGEND, SAMPLERS, answer } from "./template.js";
 
 const FRAMES = 8; // of a film
 const EQUAL = 0.002; // errors that differ by less are called equal
@@ -18,18 +18,23 @@ const EQUAL = 0.002; // errors that differ by less are called equal
 export class Walking {
   /** lab: the element, whose picture, damage and controls it uses. */
   constructor(lab) {
-    Object.assign(this, { lab, walk: null, steps: [] });
+    Object.assign(this, { lab, walk: null, going: false, turn: 0, steps: [] });
   }
 
-  stop() {
+  /** End the walk, if one is going or about to begin, and say so in `words`. */
+  end(words) {
+    this.turn++;
     this.walk?.cancel();
     this.walk = null;
+    this.going = false;
+    this.lab.press();
+    this.lab.parts.status.textContent = words;
   }
 
   /** What each side runs: {sampler, weight, calls}. */
   runs(t) {
     const { lab } = this;
-    const calls = Math.min(t, lab.parts.calls.valueAsNumber);
+    const calls = Math.min(t, lab.parts.calls.valueAsNumber); // each severity once
     return lab.samplers().map((sampler) => {
       if (sampler === "single") return { sampler: "improved", calls: 1 };
       return { sampler, calls, weight: sampler === "averaged" ? lab.parts.weight.valueAsNumber : undefined };
@@ -39,13 +44,28 @@ export class Walking {
   /** Walk back by both samplers. */
   async run() {
     const { lab } = this;
-    const { parts, way } = lab;
-    this.stop();
+    const { way } = lab;
+    this.end("");
     this.still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     if (lab.pad.empty) throw new ColdlabError("Draw or pick a picture first.");
-    await lab.load();
-    lab.harder();
-    await lab.damaging;
+    const turn = this.turn;
+    this.going = true;
+    lab.press();
+    try {
+      await lab.load();
+      if (turn === this.turn) lab.again();
+      await lab.damaging;
+      if (turn === this.turn) await this.there(way);
+    } finally {
+      if (turn === this.turn) this.going = false;
+      lab.press();
+    }
+  }
+
+  /** All steps of both walks, then what came of them. */
+  async there(way) {
+    const { lab } = this;
+    const { parts } = lab;
     const t = way === "severity" ? parts.wrong.valueAsNumber : parts.severity.valueAsNumber;
     const runs = this.runs(t);
     this.begin(runs, t);
@@ -79,13 +99,13 @@ export class Walking {
       show(parts[`truth-${run}`], lab.x0, settings.size);
     }
     parts.reading.textContent = "";
-    parts.words.innerHTML = ANSWERS[lab.way] ?? LEGEND(lab.has("film"), lab.has("chart"));
+    parts.words.innerHTML = answer(lab.way, lab.name.includes("-blur")) ?? LEGEND(lab.has("film"), lab.has("chart"));
     parts.status.textContent = "On the way back …"; // the steps themselves would be too much to hear
     parts.results.hidden = false;
     const most = Math.max(...runs.map((run) => run.calls));
     this.chart = new Chart(parts.chart, this.names, most, rmse(lab.x, lab.x0));
     lab.set("step", { max: most, value: 0 });
-    this.look(0);
+    this.look(0, false);
     lab.querySelector(".lab-two").scrollIntoView({ block: "nearest", behavior: this.still ? "auto" : "smooth" });
   }
 
@@ -99,7 +119,7 @@ export class Walking {
     this.chart.add(run, rmse(x, this.lab.x0));
     const frame = (k) => Math.floor((k * FRAMES) / runs[run].calls);
     if (frame(calls) > frame(calls - 1)) this.film(run, [x, x0]);
-    if (!this.still) this.newest();
+    if (!this.still && !this.held) this.newest();
   }
 
   newest() {
@@ -119,8 +139,9 @@ export class Walking {
     this.lab.parts[`film-${run}`].append(pair);
   }
 
-  /** Show step k of both walks; a shorter one stays at its end. */
-  look(k) {
+  /** Show step k of both walks; a shorter one stays at its end. held: the reader has gone there, and stays. */
+  look(k, held = this.held) {
+    this.held = held;
     const { parts, settings, x0: truth } = this.lab;
     this.steps.forEach((steps, run) => {
       const { x, x0, r } = steps[Math.min(k, steps.length - 1)];
@@ -137,7 +158,7 @@ export class Walking {
   async finish() {
     const { lab, names } = this;
     const { parts, settings } = lab;
-    this.newest();
+    if (!this.held) this.newest();
     const before = rmse(lab.x, lab.x0);
     const ends = this.steps.map((steps) => steps.at(-1).x);
     const errors = ends.map((end) => rmse(end, lab.x0));
@@ -151,14 +172,19 @@ export class Walking {
     const lost = errors.every((error) => error > before);
     told.push(`The damaged picture was ${before.toFixed(3)} away${lost ? ": both have made it worse" : ""}.`);
     if (hasHole(lab.name) && !lab.drifts) {
+      const off = Math.hypot(...this.found.map((value, axis) => value - lab.z[axis]));
       told.push(
-        `The hole was found at row ${this.found[0]}, column ${this.found[1]}; it is at row ${lab.z[0]}, column ${lab.z[1]}.`,
+        off ? `The hole was found ${off.toFixed(1)} pixels from its place.` : "The hole was found exactly where it is.",
       );
     }
     parts.status.textContent = told.join(" ");
+    this.going = false; // for the reader, who may go on while it is read
+    lab.press();
     if (!settings.eyes) return;
+    const { turn } = this;
     const images = [lab.x0, ...ends];
     const readings = await lab.client.ask("read", { network: `${settings.eyes}-classifier`, images });
+    if (turn !== this.turn) return;
     const said = readings.map((shares) => {
       const best = shares.indexOf(Math.max(...shares));
       return `${settings.classes?.[best] ?? best} (${Math.round(100 * shares[best])} % sure)`;

@@ -101,11 +101,10 @@ def draw(page, points, finger=False):
     page.mouse.up()
 
 
-def restored(page, press=True):
-    """Press the button; what the lab says at the end."""
+def restored(page, press=None):
+    """Press the button, or do what presses it; what the lab says at the end."""
     part(page, "status").evaluate("e => e.textContent = ''")
-    if press:
-        part(page, "go").click()
+    (press or part(page, "go").click)()
     page.wait_for_function("document.querySelector('[data-part=status]').textContent.startsWith('Error left')")
     return part(page, "status").inner_text()
 
@@ -213,16 +212,71 @@ def test_a_visitor_without_a_mouse_goes_through_the_lab_by_tab(visit):
     order = ["mode", "network", "pad", "pick", "clear", "file", "framed", "severity", "sampler", "calls", "go"]
     assert [name for k, name in enumerate(met) if name != "clean" and name not in met[:k]] == order
     says(page, "damaged-told", "levels at most")
-    page.keyboard.press("Enter")
-    assert errors(restored(page, press=False))[1] < 0.3
+    assert errors(restored(page, lambda: page.keyboard.press("Enter")))[1] < 0.3
     page.locator("input[name^='mode'][value='restore']").focus()
     page.keyboard.press("ArrowLeft")  # of three, round to the last
     assert part(page, "go").inner_text() == "Try it"
     page.locator("input[name^='way'][value='eight']").focus()
     page.keyboard.press("ArrowLeft")
     part(page, "drift").select_option("drift")
-    part(page, "go").press("Enter")
-    assert errors(restored(page, press=False))[1] == 0
+    assert errors(restored(page, lambda: part(page, "go").press("Enter")))[1] == 0
+
+
+def test_a_walk_is_ended_by_its_button_and_by_whatever_is_changed(visit):
+    """What stands on the page answers the settings that stand there, and nothing goes on unseen."""
+    page = visit("lab")
+    go, results, status = part(page, "go"), part(page, "results"), part(page, "status")
+    changes = {"severity": "12", "calls": "5", "weight": "0.5"}
+    part(page, "sampler-1").select_option("averaged")  # which has a weight
+    restored(page)  # the network is there now
+    for name, value in changes.items():
+        go.click()
+        says(page, "go", "Stop")
+        part(page, name).fill(value)
+        assert (go.inner_text(), status.inner_text()) == ("Restore it", "")
+        assert not results.is_visible()
+    page.wait_for_function("document.querySelector('cold-lab').client.open.size === 0", timeout=2000)
+    part(page, "calls").fill("20")
+    assert "12 (not more than t)" in part(page, "calls-told").inner_text()
+
+    go.click()
+    page.wait_for_function("document.querySelector('[data-part=step]').value > 1")
+    go.click()
+    assert (go.inner_text(), status.inner_text()) == ("Restore it", "Stopped.")
+    assert results.is_visible()  # so far it can be looked at
+    go.dblclick()
+    says(page, "status", "Error left")
+    assert page.locator("[data-part=film-0] canvas").count() == 16
+    part(page, "calls").fill("3")
+    assert not results.is_visible()
+
+
+def test_looking_back_is_not_interrupted_by_the_next_step(visit):
+    page = visit("lab")
+    part(page, "go").click()
+    page.wait_for_function("document.querySelector('[data-part=step]').value > 1")
+    part(page, "step").fill("1")
+    says(page, "status", "Error left")
+    assert part(page, "step").input_value() == "1"
+
+
+def test_a_second_finger_draws_nothing(visit):
+    page = visit("lab")
+    part(page, "clear").click()
+    send, box = page.context.new_cdp_session(page).send, part(page, "pad").bounding_box()
+    first, second = ({"x": box["x"] + share * box["width"], "y": box["y"] + 50, "id": k} for k, share in enumerate((0.2, 0.8)))
+    for kind, touched in (("Start", [first]), ("Start", [first, second]), ("Move", [first, second]), ("End", [])):
+        send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": touched})
+    strokes = page.evaluate("document.querySelector('cold-lab').pad.strokes")
+    assert len(strokes) == 1
+    assert all(x < 0.5 for x, _ in strokes[0])
+
+
+def test_new_ones_tell_that_their_network_is_on_its_way(visit):
+    page = visit("06_generation")
+    page.context.route("**/*.safetensors", lambda route: None)  # asked for, and never there
+    part(page, "new").click()
+    says(page, "new-status", "on its way")
 
 
 def test_a_digit_is_asked_for(visit):
@@ -310,8 +364,7 @@ def test_the_lab_by_keyboard_alone(visit):
     page.keyboard.press("ArrowLeft")
     assert part(page, "severity-told").inner_text() == "19 of 20"
     part(page, "go").focus()
-    page.keyboard.press("Enter")
-    assert errors(restored(page, press=False))[1] < 0.3
+    assert errors(restored(page, lambda: page.keyboard.press("Enter")))[1] < 0.3
 
 
 def test_new_digits_are_made_and_moved(visit):
