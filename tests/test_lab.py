@@ -264,7 +264,9 @@ def test_a_second_finger_draws_nothing(visit):
     page = visit("lab")
     part(page, "clear").click()
     send, box = page.context.new_cdp_session(page).send, part(page, "pad").bounding_box()
-    first, second = ({"x": box["x"] + share * box["width"], "y": box["y"] + 50, "id": k} for k, share in enumerate((0.2, 0.8)))
+    first, second = (
+        {"x": box["x"] + share * box["width"], "y": box["y"] + 50, "id": k} for k, share in enumerate((0.2, 0.8))
+    )
     for kind, touched in (("Start", [first]), ("Start", [first, second]), ("Move", [first, second]), ("End", [])):
         send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": touched})
     strokes = page.evaluate("document.querySelector('cold-lab').pad.strokes")

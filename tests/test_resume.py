@@ -105,6 +105,39 @@ def test_a_moved_run_is_found_beside_its_moved_images(home, tmp_path, monkeypatc
     assert equal_states(state(tmp_path / "elsewhere" / "run", 4), whole)
 
 
+def test_labels_that_changed_are_refused(tmp_path, capsys):
+    for name, first in (("a", 0), ("b", 12)):
+        (tmp_path / "sorted" / name).mkdir(parents=True)
+        pictures(tmp_path / "sorted" / name, 12, first)
+    run = tmp_path / "run"
+    assert train(run, "--dataset", tmp_path / "sorted", "--classes", 2) == 0
+    assert go_on(run, "--steps", "5") == 0
+    for path in sorted((tmp_path / "sorted" / "b").iterdir())[
+        :4
+    ]:  # the same images in the same order, of another class
+        path.rename(tmp_path / "sorted" / "a" / path.name)
+    capsys.readouterr()
+    assert "the labels are not those of the run" in told(capsys, 2, run, "--steps", "9")
+
+
+def test_images_that_a_degradation_mixes_in_are_inputs_too(home, tmp_path, capsys):
+    """They are not written over, and a run does not go on with others."""
+    other, run = tmp_path / "into", tmp_path / "run of two"
+    other.mkdir()
+    pictures(other, 12, 40)
+    morph = ["--dataset", home / "photos", "--degradation", "animorph", "--options", "T=2", f"into={other}"]
+    before = {path.name: path.read_bytes() for path in other.iterdir()}
+    capsys.readouterr()
+    assert train(other, *morph) == 2
+    assert "the input" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in other.iterdir()} == before
+    assert train(run, *morph) == 0
+    assert go_on(run, "--steps", "5") == 0
+    sorted(other.iterdir())[0].unlink()
+    capsys.readouterr()
+    assert f"the images of {other} are not those of the run" in told(capsys, 2, run, "--steps", "9")
+
+
 @pytest.mark.parametrize("change", ["added", "removed", "replaced"])
 def test_images_that_changed_are_refused_with_both_counts_and_fingerprints(change, home, tmp_path, capsys):
     run, photos = tmp_path / "run", home / "photos"

@@ -9,6 +9,8 @@ import json
 import warnings
 from pathlib import Path
 
+import torch
+
 from .. import checkpoints, data, storage
 from ..errors import ColdlabError
 from ..presets import resolve
@@ -49,7 +51,7 @@ def classes_of(labels, where, config):
 
 def begin(config, out, group, skip_unreadable):
     """(D, State, Config, images, labels, where they lie) of a new run; refuses a folder that holds one already."""
-    outputs.spare(outputs.of_run(out), outputs.images(config.dataset))
+    outputs.spare(outputs.of_run(out), inputs(config, config.dataset))
     there = [path.name for path in (*checkpoints.states(out), *out.glob("model.safetensors"))]
     if there:
         raise ColdlabError(f"{out} already holds a run ({there[0]}); add --resume to go on, or choose another --out.")
@@ -82,7 +84,8 @@ def go_on(config, out, group, skip_unreadable, named):
         raise ColdlabError(f"{why}, --steps {steps} would end before; give more, or leave --steps out.")
     group.share(before.batch)
     images, labels, where = found(before, out, place, skip_unreadable)
-    outputs.spare(outputs.of_run(out), outputs.images(where))
+    check_beside(before, out, labels)
+    outputs.spare(outputs.of_run(out), inputs(before, where))
     after = dataclasses.replace(before, steps=steps, dataset=place or before.dataset)
     if steps != before.steps and group.first:
         checkpoints.save_state(out / f"step-{state.step:07d}.pt", state, after)  # a kill forgets nothing that was asked
@@ -128,7 +131,42 @@ def difference(images, known, config):
     return f"{len(images)}, fingerprint {now}, not {count}, fingerprint {known['fingerprint']}"
 
 
-KNOWN = {"training": int, "held_out": int, "fingerprint": str, "path": str, "skip_unreadable": bool}
+def inputs(config, where):
+    """Where everything lies that a run reads: its images at `where`, and those that D mixes in."""
+    return [path for name in (where, *mixed_in(config.options)) for path in outputs.images(name)]
+
+
+def mixed_in(options):
+    """The datasets that D reads itself, in order: the `into` of animorph, within a composition too."""
+    if isinstance(options, dict):
+        own = [options["into"]] if isinstance(options.get("into"), str) and options["into"] else []
+        return own + [name for part in options.values() for name in mixed_in(part)]
+    return [name for part in options for name in mixed_in(part)] if isinstance(options, list | tuple) else []
+
+
+def beside(config, labels):
+    """{what: fingerprint} of what a run learns from beside its images: their labels where R hears them, and D's own."""
+    found = {
+        f"the images of {name}": data.fingerprint(data.load(name, "train", config.size)[0])
+        for name in mixed_in(config.options)
+    }
+    if config.classes:
+        classes = classes_of(labels, config.dataset, config)
+        bytes_ = torch.stack([classes // 256**k % 256 for k in range(4)], 1).to(torch.uint8)
+        found["the labels"] = data.fingerprint(bytes_[:, :, None, None])
+    return found
+
+
+def check_beside(config, out, labels):
+    """Raise ColdlabError where something that a run learns from beside its images is not what it began with."""
+    known = origin(out).get("beside", {})
+    changed = [what for what, now in beside(config, labels).items() if known.get(what, now) != now]
+    if changed:
+        told = f"{' and '.join(changed)} are not those of the run in {out}"
+        raise ColdlabError(f"{told}; bring those back, or begin a new run in another --out.")
+
+
+KNOWN = {"beside": dict, "training": int, "held_out": int, "fingerprint": str, "path": str, "skip_unreadable": bool}
 
 
 def origin(out):
@@ -149,7 +187,7 @@ def images_of(R, pretrained):
     return path if path and Path(path).exists() else R.config.dataset
 
 
-def write_config(out, config, group, pool, skip_unreadable):
+def write_config(out, config, group, pool, skip_unreadable, labels):
     """config.json: the settings, the images, and the machine and versions they ran on."""
     path = None if outputs.by_name(pool.where) else str(Path(pool.where).expanduser().resolve())
     content = {
@@ -158,6 +196,7 @@ def write_config(out, config, group, pool, skip_unreadable):
             "training": len(pool.among),
             "held_out": len(pool.held),
             "fingerprint": data.fingerprint(pool.images),
+            "beside": beside(config, labels),
             "path": path,
             "skip_unreadable": skip_unreadable,
         },
