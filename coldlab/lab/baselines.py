@@ -63,7 +63,7 @@ class Linear:
     """The linear estimate of least mean squared error: m + S A^T (A S A^T + eps^2)^-1 (x - A m), channel by channel.
 
     A: D at T as a matrix over pixels; m, S: mean and covariance of training images. It is Wiener's filter with the
-    data's own spectrum, for images and degradations that need not be stationary. Behind a mask every image has an A of
+    data's own spectrum, for images and degradations that need not be stationary. Behind a mask every hole has an A of
     its own and is solved for by itself. Source: Wiener 1949.
     """
 
@@ -80,22 +80,26 @@ class Linear:
             self.gain = gain(matrix(D, D.T), self.cov, eps**2)
 
     def of_hole(self, x, F):
-        """The estimate of one image x (C, n) of whose pixels F (n,) is left: only what a mask hides is solved for."""
+        """The estimate of images x (B, C, n) of whose pixels F (n,) is left: only what a mask hides is solved for."""
         whole, hidden = (F > WHOLE).nonzero()[:, 0], (F <= WHOLE).nonzero()[:, 0]
         restored = x / F.clamp(min=WHOLE)
-        known = (restored - self.mean)[:, whole]
+        known = (restored - self.mean)[..., whole]
         trust = F[hidden] / self.eps**2
-        right = trust * (x - F * self.mean)[:, hidden]
-        right = right - (self.precision[:, hidden[:, None], whole] @ known[..., None])[..., 0]
+        right = trust * (x - F * self.mean)[..., hidden]
+        right = right - torch.einsum("chw,bcw->bch", self.precision[:, hidden[:, None], whole], known)
         left = self.precision[:, hidden[:, None], hidden] + torch.diag(trust * F[hidden])
-        restored[:, hidden] = self.mean[:, hidden] + torch.linalg.solve(left, right)
+        restored[..., hidden] = self.mean[:, hidden] + torch.linalg.solve(left, right.permute(1, 2, 0)).permute(2, 0, 1)
         return restored
 
     def __call__(self, x, z):
         flat, size = x.double().flatten(2), self.D.size  # (B, C, n)
         if isinstance(self.D, Mask):
             left = self.D.left(x.double(), self.D.T, z).expand(len(x), 1, -1, -1).flatten(1)
-            return torch.stack([self.of_hole(v, F) for v, F in zip(flat, left, strict=True)]).reshape(x.shape)
+            holes, which = left.unique(dim=0, return_inverse=True)  # one in the middle is solved for once
+            found = torch.empty_like(flat)
+            for k, F in enumerate(holes):
+                found[which == k] = self.of_hole(flat[which == k], F)
+            return found.reshape(x.shape)
         seen = self.D(self.mean.reshape(1, -1, size, size), self.D.T).flatten(2)[0]
         return (self.mean + torch.einsum("cij,bcj->bci", self.gain, flat - seen)).reshape(x.shape)
 
