@@ -26,7 +26,7 @@ WIDE = (
 )
 
 # What is wrong with a page that has loaded, as a list of sentences.
-INSPECT = """() => {
+INSPECT = r"""() => {
     const faults = [];
     const width = document.documentElement.scrollWidth;
     if (width > window.innerWidth) {
@@ -70,6 +70,11 @@ INSPECT = """() => {
         if (!box.width || e.closest("[aria-hidden='true'], .headerbtn, button")) continue;
         const over = Math.max(box.right - edge, e.tagName === "IMG" ? 0 : e.scrollWidth - e.clientWidth - 1);
         if (over > 0 && !cued(e)) faults.push(`${Math.ceil(over)} px cut off without a cue: ${tell(e)}`);
+    }
+    for (const row of document.querySelectorAll("main table:not(.dataframe) :is(tr, th, td)")) {
+        const colour = getComputedStyle(row).backgroundColor; // clear, or a tint that lets the shadow through
+        if (!/^transparent$|[,/] 0(\.\d+)?\)$/.test(colour))
+            faults.push(`cells hide the shadow, ${colour}: ${tell(row)}`);
     }
     const small = new Set();
     for (const figure of document.querySelectorAll("main [class^='picture-'], main figure")) {
