@@ -153,6 +153,15 @@ def test_every_page_stands_on_its_own(pages, site, browser, width):
     assert inspect(browser, site(pages), names, width) == []
 
 
+def test_without_javascript_no_text_runs_through_the_icons_above_it(pages, site, browser):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{site(pages)}/book/04_sampling.html")
+    colour = page.evaluate("getComputedStyle(document.querySelector('.bd-header-article')).backgroundColor")
+    context.close()
+    assert colour == "rgb(255, 255, 255)"
+
+
 def test_pages_are_light_and_their_images_are_files(pages):
     for page in pages.rglob("book/*.html"):
         text = page.read_text(encoding="utf-8")
