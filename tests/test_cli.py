@@ -93,7 +93,7 @@ def test_a_run_leaves_its_settings_log_weights_states_and_pictures(finished):
     assert config["config"]["options"] == {"T": 3}
     assert (config["config"]["size"], config["config"]["channels"], config["config"]["steps"]) == (32, 1, 6)
     images, _ = data.load("digits")
-    expected = {"training": 1350, "held_out": 150, "fingerprint": data.fingerprint(images), "path": None}
+    expected = {"training": 1350, "held_out": 150, "fingerprint": data.fingerprint(images), "beside": {}, "path": None}
     expected |= {"skip_unreadable": False}
     assert config["images"] == expected
     assert config["machine"]["torch"] == torch.__version__
