@@ -186,7 +186,7 @@ def sample(
     chosen = sampling.sampler(sampler, weight)
     R, D = model(pretrained, device)
     dataset = dataset or starts.images_of(R, pretrained)
-    outputs.spare(outputs.of_samples(out), outputs.images(dataset))
+    outputs.spare(outputs.of_samples(out), starts.inputs(R.config, dataset))
     if label is None and guidance != 1:
         raise ColdlabError(f"--guidance {guidance}, and no --label to go by; give one.")
     if label is not None and start == "test":

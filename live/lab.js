@@ -174,7 +174,6 @@ class ColdLab extends HTMLElement {
   async choose(name) {
     const before = this.settings.kind;
     this.name = name;
-    this.outdate();
     const { parts, settings } = this;
     const { T, kind } = settings;
     this.set("severity", { max: T, value: T });
@@ -245,7 +244,6 @@ class ColdLab extends HTMLElement {
     this.asking.arrange();
     parts.question.innerHTML = QUESTIONS[way];
     const samplers = this.samplers();
-    this.outdate();
     samplers.forEach((sampler, run) => (parts[`name-${run}`].textContent = SAMPLERS[sampler]));
     parts.meaning.textContent = [...new Set(samplers)].map((name) => `${SAMPLERS[name]} ${MEANING[name]}`).join(" ");
     parts["weight-row"].hidden = !samplers.includes("averaged") || !this.has("weight");

@@ -160,8 +160,9 @@ def test_a_chapter_on_own_images(source, folder, folders, shell, monkeypatch, re
     cells, first = code(source)
     settings = {"DATASET": str(folders[folder])} | SHORT.get(source.stem, {})
     if source.stem not in SHORT:
+        short = briefly(training.train)
         for module in (training, matched):
-            monkeypatch.setattr(module, "train", briefly(training.train))
+            monkeypatch.setattr(module, "train", short)
     if re.search(r"^NETWORK = ", cells[first], flags=re.M):
         settings["NETWORK"] = str(request.getfixturevalue("networks")[folder])
     cells[first] = with_settings(cells[first], settings)

@@ -82,6 +82,16 @@ def test_the_table_of_faces_shows_what_its_trials_measured():
     assert frame["ring"] < 1.1
 
 
+def test_the_page_tells_what_another_processor_makes_of_the_same_seed():
+    page = (ROOT / "book/results.md").read_text(encoding="utf-8")
+    first, again = results.load("digits-blur"), results.load("digits-blur-again")
+    assert first["config"] == again["config"]
+    (direct, other), (end, other_end) = (
+        [f"{run['metrics'][row]['rmse']:.3f}" for run in (again, first)] for row in ("direct", "Algorithm 2")
+    )
+    assert f"RMSE of {direct} in place of {other} by one call and {end} in place of {other_end} by" in page
+
+
 def test_the_text_on_speed_quotes_its_readings():
     text, readings = (ROOT / "results/recipe.md").read_text(encoding="utf-8"), results.load("speed-cpu")
     for rates in readings["images_per_second"].values():

@@ -11,6 +11,7 @@ from test_training import equal_states
 
 from coldlab import checkpoints, data, load_pretrained
 from coldlab.__main__ import main
+from coldlab.degradations import family
 from coldlab.lab import runs
 from coldlab.training import learning_rate
 
@@ -112,9 +113,8 @@ def test_labels_that_changed_are_refused(tmp_path, capsys):
     run = tmp_path / "run"
     assert train(run, "--dataset", tmp_path / "sorted", "--classes", 2) == 0
     assert go_on(run, "--steps", "5") == 0
-    for path in sorted((tmp_path / "sorted" / "b").iterdir())[
-        :4
-    ]:  # the same images in the same order, of another class
+    moved = sorted((tmp_path / "sorted" / "b").iterdir())[:4]
+    for path in moved:  # the same images in the same order, of another class
         path.rename(tmp_path / "sorted" / "a" / path.name)
     capsys.readouterr()
     assert "the labels are not those of the run" in told(capsys, 2, run, "--steps", "9")
@@ -133,7 +133,12 @@ def test_images_that_a_degradation_mixes_in_are_inputs_too(home, tmp_path, capsy
     assert {path.name: path.read_bytes() for path in other.iterdir()} == before
     assert train(run, *morph) == 0
     assert go_on(run, "--steps", "5") == 0
+    out = tmp_path / "sampled"
+    assert main(["sample", "--pretrained", str(run), "--start", "test", "--count", "2", "--out", str(other)]) == 2
+    assert "the input" in capsys.readouterr().err
+    assert main(["sample", "--pretrained", str(run), "--start", "test", "--count", "2", "--out", str(out)]) == 0
     sorted(other.iterdir())[0].unlink()
+    family.images_of.cache_clear()  # as in another process
     capsys.readouterr()
     assert f"the images of {other} are not those of the run" in told(capsys, 2, run, "--steps", "9")
 

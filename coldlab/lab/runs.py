@@ -83,7 +83,7 @@ def run(config, out=None, resume=False, device=None, options=Options(), named=()
         pool = pool_of(images, where, config, skip, labels)
         log = Log(out, state.step, options.tensorboard) if group.first else None
         if group.first:
-            starts.write_config(out, config, group, pool, skip, labels)
+            starts.write_config(out, config, group, pool, skip)
         state.parallel = group.wrap(state.R)
         pool.images = place(images, group.device)
         try:

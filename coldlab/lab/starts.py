@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from .. import checkpoints, data, storage
+from ..degradations import family
 from ..errors import ColdlabError
 from ..presets import resolve
 from ..training import learning_rate, start
@@ -84,7 +85,7 @@ def go_on(config, out, group, skip_unreadable, named):
         raise ColdlabError(f"{why}, --steps {steps} would end before; give more, or leave --steps out.")
     group.share(before.batch)
     images, labels, where = found(before, out, place, skip_unreadable)
-    check_beside(before, out, labels)
+    check_beside(before, out, classes_of(labels, where, before) if before.classes else None)
     outputs.spare(outputs.of_run(out), inputs(before, where))
     after = dataclasses.replace(before, steps=steps, dataset=place or before.dataset)
     if steps != before.steps and group.first:
@@ -131,9 +132,9 @@ def difference(images, known, config):
     return f"{len(images)}, fingerprint {now}, not {count}, fingerprint {known['fingerprint']}"
 
 
-def inputs(config, where):
-    """Where everything lies that a run reads: its images at `where`, and those that D mixes in."""
-    return [path for name in (where, *mixed_in(config.options)) for path in outputs.images(name)]
+def inputs(config, *datasets):
+    """Where everything lies that is read: these datasets, and the images that D mixes in."""
+    return [path for name in (*datasets, *mixed_in(config.options)) for path in outputs.images(name)]
 
 
 def mixed_in(options):
@@ -145,15 +146,11 @@ def mixed_in(options):
 
 
 def beside(config, labels):
-    """{what: fingerprint} of what a run learns from beside its images: their labels where R hears them, and D's own."""
-    found = {
-        f"the images of {name}": data.fingerprint(data.load(name, "train", config.size)[0])
-        for name in mixed_in(config.options)
-    }
-    if config.classes:
-        classes = classes_of(labels, config.dataset, config)
-        bytes_ = torch.stack([classes // 256**k % 256 for k in range(4)], 1).to(torch.uint8)
-        found["the labels"] = data.fingerprint(bytes_[:, :, None, None])
+    """{what: fingerprint} of what a run learns from beside its images: what D mixes in, and labels (N,) or None."""
+    mixed = {name: family.images_of(name, config.size) for name in mixed_in(config.options)}  # as D reads them, once
+    found = {f"the images of {name}": data.fingerprint(images) for name, images in mixed.items()}
+    if labels is not None:
+        found["the labels"] = data.fingerprint(labels.cpu().int().view(torch.uint8).reshape(-1, 4, 1, 1))
     return found
 
 
@@ -187,7 +184,7 @@ def images_of(R, pretrained):
     return path if path and Path(path).exists() else R.config.dataset
 
 
-def write_config(out, config, group, pool, skip_unreadable, labels):
+def write_config(out, config, group, pool, skip_unreadable):
     """config.json: the settings, the images, and the machine and versions they ran on."""
     path = None if outputs.by_name(pool.where) else str(Path(pool.where).expanduser().resolve())
     content = {
@@ -196,7 +193,7 @@ def write_config(out, config, group, pool, skip_unreadable, labels):
             "training": len(pool.among),
             "held_out": len(pool.held),
             "fingerprint": data.fingerprint(pool.images),
-            "beside": beside(config, labels),
+            "beside": beside(config, pool.labels),
             "path": path,
             "skip_unreadable": skip_unreadable,
         },
