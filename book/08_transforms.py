@@ -312,7 +312,7 @@ def scatter(predicted, found, alt):
     for at, names in labels.items():
         look = dict(textcoords="offset points", fontsize=10, color=plots.TEXT)
         above = at[1] > 1.05 * at[0]  # labels keep clear of both lines
-        side, up = ("right", 5) if above else ("left", 5 if at[1] > 1.05 else -14)
+        side, up = ("right", 5) if above else ("left", -4 if at[1] > 1.05 else -14)
         ax.annotate(", ".join(names), at, (-6 if above else 8, up), ha=side, **look)
     ends = [min(predicted.values()) * 0.9, max(predicted.values()) * 1.1]
     ax.plot(ends, ends, linestyle=":", color=plots.TEXT)

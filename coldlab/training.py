@@ -92,6 +92,9 @@ class Config:
     """Share of the images that are rounded to 8 bits after D, so that R also restores from PNG and JPEG files."""
     held_out: int = 1000
     """Training images set aside to choose the weights that are kept: at most a tenth; 0 keeps the last weights."""
+    pretrained: str | None = None
+    """Begin with the weights of this network: a name, a .safetensors file, or a run's folder. By default random ones.
+    Its other settings are then the defaults here, but for --steps and --seed."""
     seed: int = 0
     """Seed of the weights and of every batch."""
 

@@ -50,8 +50,11 @@ class ColdLab extends HTMLElement {
     this.pad.addEventListener("key", ({ detail }) => this.pick(detail));
     const touched = () => this.guarded(() => this.load());
     for (const kind of ["pointerdown", "keydown", "drop"]) this.addEventListener(kind, touched, { once: true });
-    parts.network.onchange = () => this.choose(parts.network.value);
-    parts.clear.onclick = () => this.pad.clear();
+    parts.network.onchange = () => {
+      this.left = null; // the reader's choice stays
+      this.choose(parts.network.value);
+    };
+    parts.clear.onclick = () => this.pad.wipe();
     parts.file.onchange = () => this.guarded(() => this.upload(parts.file.files[0]), "picture-status");
     this.ondragover = (event) => event.preventDefault(); // or the browser leaves the page for the dropped file
     this.ondrop = (event) => {
@@ -194,7 +197,7 @@ class ColdLab extends HTMLElement {
     }
     this.picks = found;
     parts.picks.replaceChildren(...found.map((picture, k) => pickable(picture, () => this.pick(k))));
-    if (this.pad.empty) this.pick(kind === "digit" ? 3 : 0);
+    if (this.pad.empty && !(kind === "digit" && this.pad.redraw())) this.pick(kind === "digit" ? 3 : 0);
   }
 
   pick(k) {
@@ -245,14 +248,27 @@ class ColdLab extends HTMLElement {
     parts.question.innerHTML = QUESTIONS[way];
     const samplers = this.samplers();
     samplers.forEach((sampler, run) => (parts[`name-${run}`].textContent = SAMPLERS[sampler]));
-    parts.meaning.textContent = [...new Set(samplers)].map((name) => `${SAMPLERS[name]} ${MEANING[name]}`).join(" ");
+    const weight = this.has("weight") ? "w" : `w = ${parts.weight.value}`;
+    const meaning = (name) => `${SAMPLERS[name]} ${MEANING[name].replace("weight w", `weight ${weight}`)}`;
+    parts.meaning.textContent = [...new Set(samplers)].map(meaning).join(" ");
     parts["weight-row"].hidden = !samplers.includes("averaged") || !this.has("weight");
-    if (mode === "make" && !settings.made) {
-      parts.network.value = "mnist-blur";
-      this.guarded(() => this.choose("mnist-blur"));
-    }
+    this.maker();
     for (const option of parts.network.options) option.disabled = mode === "make" && !NETWORKS[option.value].made;
     this.harder();
+  }
+
+  /** New ones are made by networks of digits: in another's place the first of them, until that mode is left. */
+  maker() {
+    const { parts, mode, settings, name } = this;
+    const making = mode === "make";
+    const other = making ? !settings.made && "mnist-blur" : this.left;
+    this.left = making ? (other ? name : this.left) : null;
+    if (!other) return;
+    parts.network.value = other;
+    this.guarded(() => this.choose(other));
+    if (making)
+      parts["new-status"].textContent =
+        `“${settings.title}” makes no new ones. “${this.settings.title}” does, and is taken instead.`;
   }
 
   /** What the button does: it begins a walk, or ends the one that is going. */

@@ -9,6 +9,24 @@ import { cut, draw, framed, inkOf, inkOn } from "./pictures.js";
 
 const PEN = 0.08; // of the square's side
 const VIEW = 280; // pixels of the square's canvas
+const KEPT = "coldlab-drawing"; // where this tab keeps a reader's strokes from page to page
+
+/** The strokes that were drawn last in this tab; none where the browser keeps nothing. */
+function kept() {
+  try {
+    return JSON.parse(sessionStorage.getItem(KEPT)) ?? [];
+  } catch {
+    return [];
+  }
+}
+
+function keep(strokes) {
+  try {
+    sessionStorage.setItem(KEPT, JSON.stringify(strokes));
+  } catch {
+    // a browser that keeps nothing: then a drawing ends with its page
+  }
+}
 
 export class Pad extends EventTarget {
   /** canvas: the square. Tells "change" when there is something new, and "key" for a digit that was typed. */
@@ -33,6 +51,12 @@ export class Pad extends EventTarget {
     if (tell) this.tell();
   }
 
+  /** The reader wants an empty square, here and on the next page. */
+  wipe() {
+    keep([]);
+    this.clear();
+  }
+
   /** Take a picture; writing: as ink. plain: ink that is white on black already. */
   take(picture, { writing, plain = false }) {
     this.clear(false);
@@ -48,6 +72,17 @@ export class Pad extends EventTarget {
   retake(writing) {
     if (!this.given) return false;
     this.take(this.given, { writing });
+    return true;
+  }
+
+  /** Draw once more what the reader drew on the page before; false if there was nothing. */
+  redraw() {
+    const strokes = kept();
+    if (!strokes.length) return false;
+    this.clear(false);
+    this.strokes = strokes;
+    this.paint();
+    this.tell();
     return true;
   }
 
@@ -126,6 +161,7 @@ export class Pad extends EventTarget {
   up(event) {
     if (!this.last || event.pointerId !== this.finger) return;
     this.last = null;
+    if (this.drawing) keep(this.strokes);
     this.tell();
   }
 

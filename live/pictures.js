@@ -55,6 +55,7 @@ export async function opened(file) {
     picture.close(); // a camera's picture is 50 MB
     return smaller;
   } catch {
+    if (file.size === 0) throw new ColdlabError(`“${file.name}” is empty; save it anew, or choose another file.`);
     const told = `“${file.name ?? "This"}” is no picture that this browser can open, or too large a one`;
     throw new ColdlabError(`${told}; try a JPEG or PNG. The picture that was there is still there.`);
   }

@@ -381,6 +381,43 @@ def test_new_digits_are_made_and_moved(visit):
     assert page.locator("[data-part='gallery'] canvas").count() == 1
 
 
+def test_the_network_is_changed_for_new_ones_only_as_long_as_needed_and_said_so(visit):
+    page = visit("lab")
+    part(page, "network").select_option("cifar10-mask")
+    page.get_by_text("Make new ones").click()
+    assert part(page, "network").input_value() == "mnist-blur"
+    assert "with a hole (32 pixels wide)” makes no new ones" in part(page, "new-status").inner_text()
+    page.get_by_text("Restore", exact=True).click()
+    assert part(page, "network").input_value() == "cifar10-mask"
+    assert part(page, "severity-told").inner_text() == "50 of 50"
+    page.get_by_text("Make new ones").click()
+    part(page, "network").select_option("digits-blur")  # which the reader chose, and keeps
+    page.get_by_text("Restore", exact=True).click()
+    assert part(page, "network").input_value() == "digits-blur"
+
+
+def test_a_drawing_is_there_again_after_the_next_page(visit):
+    page = visit("lab")
+    draw(page, STROKES)
+    drawn = "Array.from(document.querySelector('cold-lab').x0)"
+    before = page.evaluate(drawn)
+    address = page.url.rsplit("/", 1)[0]
+    for name in ("index", "lab"):
+        page.goto(f"{address}/{name}.html")
+        page.wait_for_function("document.querySelector('cold-lab').x0")
+        assert page.evaluate(drawn) == before
+    part(page, "clear").click()
+    page.reload()
+    page.wait_for_function("document.querySelector('cold-lab').x0")
+    assert page.evaluate(drawn) != before
+
+
+def test_the_weight_is_told_where_it_cannot_be_chosen(visit):
+    page = visit("index")
+    assert not part(page, "weight").is_visible()
+    assert "has weight w = 0.1." in part(page, "meaning").inner_text()
+
+
 def test_pictures_to_pick_from_that_come_late_do_not_replace_an_upload(visit):
     page = visit("lab")
     held = []
@@ -405,6 +442,9 @@ def test_a_file_that_is_no_picture_is_told_where_it_was_chosen(visit, tmp_path):
     says(page, "picture-status", "“note.png” is no picture that")
     assert page.evaluate("Array.from(document.querySelector('cold-lab').x0)") == before
     looked_at(page, "11-no-picture")
+    (tmp_path / "nothing.png").write_bytes(b"")
+    part(page, "file").set_input_files(tmp_path / "nothing.png")
+    says(page, "picture-status", "“nothing.png” is empty")
 
 
 def test_a_huge_picture_is_made_smaller_and_kept_for_another_network(visit, tmp_path):

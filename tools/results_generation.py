@@ -20,7 +20,7 @@ NAMED = {
     studies.BROKEN: ("mean, noise", (8, 6), "left"),
     "nine numbers, 1 Gaussian": ("1 Gaussian", (-9, -4), "right"),
     "nine numbers, 20 Gaussians": ("20 Gaussians", (-8, -11), "right"),
-    "3 calls": ("the same, 3 calls", (9, -3), "left"),
+    "3 calls": ("the same, 3 calls", (9, -15), "left"),
     studies.ONE: ("cool, 1 call", (-8, 5), "right"),
     studies.BEST: ("cool, 3 calls", (0, 10), "center"),
     "hot, 50 calls": ("hot", (0, -20), "center"),

@@ -33,6 +33,7 @@ class Experiment:
 
     seen, states: what its two figures show, for readers who do not see them: the rows of restored images, and
     Algorithm 2's states. brief: the results page mentions it only beside the other runs of its preset.
+    A recipe with pretrained=NAME goes on from the network of that experiment.
     """
 
     preset: str
@@ -111,10 +112,11 @@ EXPERIMENTS = {
         seen="clouds of colour become photographs, soft by every way, by Algorithm 1 with glaring colours and grain; "
         "last the originals.",
     ),
+    "cifar10-mask-first": Experiment("cifar10-mask", 20_000, COLOUR | FILES | HOLES, brief=True),
     "cifar10-mask": Experiment(
         "cifar10-mask",
-        20_000,
-        COLOUR | FILES | HOLES,
+        5000,
+        COLOUR | FILES | SMOOTH | FAR | dict(timestep_bias=1.5, rollout=0.5, lr=1e-3, pretrained="cifar10-mask-first"),
         seen="grey discs hide a part of each photograph; direct fills them softly, Algorithm 1 with black rings, "
         "Algorithm 2 with discs of strong colour and a dark dot, the averaged sampler softly again.",
         states="the discs over the photographs shrink step by step to discs of strong colour with a dot.",
@@ -135,7 +137,9 @@ EXPERIMENTS = {
         "and smudged features by Algorithm 2, soft ones when its guesses are averaged; last the originals.",
         states="washes of colour, soft faces from t = 18 on, ones with more contrast and smudges at 0.",
     ),
-    "celeba-64-mask": Experiment("celeba-64-mask", 1200, COLOUR | FILES | SMOOTH | FAR | dict(rollout=0.5)),
+    "celeba-64-mask": Experiment(
+        "celeba-64-mask", 1200, COLOUR | FILES | SMOOTH | FAR | dict(timestep_bias=1.0, rollout=0.5)
+    ),
     "celeba-64-pixelate": Experiment("celeba-64-pixelate", 2500, COLOUR | SMOOTH),
 }
 
@@ -204,12 +208,20 @@ def trained(name, budget="full", device=None, out=None):
     """
     what, seconds = experiment(name), seconds_of(budget)
     out = Path(out or f"runs/{suffixed(name, budget)}")
+    asked = what.config()
+    if asked.pretrained:
+        asked = dataclasses.replace(asked, pretrained=suffixed(asked.pretrained, budget))
     if not checkpoints.states(out):
-        config = what.config() if seconds is None else fitting(what.config(), seconds, device)
-        runs.run(config, out, device=device, options=options(config, what))
+        if asked.pretrained:
+            before = out.with_name(asked.pretrained)
+            if checkpoints.states(before) or not (before / "model.safetensors").exists():
+                trained(what.config().pretrained, budget, device, before)
+        config = asked if seconds is None else fitting(asked, seconds, device)
+        named = [field.name for field in dataclasses.fields(config)]
+        runs.run(config, out, device=device, options=options(config, what), named=named)
         return out
     _, state, config = checkpoints.newest_state(out)
-    if dataclasses.replace(config, steps=1, channels=None) != what.config(1):
+    if dataclasses.replace(config, steps=1, channels=None) != dataclasses.replace(asked, steps=1):
         raise ColdlabError(f"{out} holds a run of other settings than {name}; choose another --out.")
     if seconds is None and config.steps != what.steps:
         raise ColdlabError(

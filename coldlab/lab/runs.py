@@ -70,7 +70,8 @@ class Pool:
 def run(config, out=None, resume=False, device=None, options=Options(), named=()):
     """Train by `config` into the folder `out`; returns the folder. See the module's docstring for what it holds.
 
-    resume: go on with the run that is there; of `config` only the settings in `named` count then (see `starts.go_on`).
+    resume: go on with the run that is there; of `config` only the settings in `named` count then (see `starts.go_on`),
+    as they do where the run begins with a network, which has settings of its own (`starts.inherited`).
     """
     limits.check("options", options)
     with distributed.group(device) as group:
@@ -79,7 +80,7 @@ def run(config, out=None, resume=False, device=None, options=Options(), named=()
         if resume:
             D, state, config, images, labels, where = starts.go_on(config, out, group, skip, named)
         else:
-            D, state, config, images, labels, where = starts.begin(config, out, group, skip)
+            D, state, config, images, labels, where = starts.begin(config, out, group, skip, named)
         pool = pool_of(images, where, config, skip, labels)
         log = Log(out, state.step, options.tensorboard) if group.first else None
         if group.first:

@@ -36,29 +36,78 @@ def completed(config, skip_unreadable):
             f"the images of {config.dataset} are {width} x {height}; make them square, such as --size 64."
         )
     if config.channels not in (None, images.shape[1]):
-        kind = data.KINDS[images.shape[1]]
-        raise ColdlabError(f"--channels {config.channels}, and {config.dataset} is {kind}; leave --channels out.")
+        kind, fix = data.KINDS[images.shape[1]], "leave --channels out"
+        if config.pretrained is not None:
+            fix = f"begin with another network than {config.pretrained}"
+        raise ColdlabError(f"--channels {config.channels}, and {config.dataset} is {kind}; {fix}.")
     return dataclasses.replace(config, size=width, channels=images.shape[1]), images, labels
 
 
 def classes_of(labels, where, config):
     """The labels (N,) of the images at `where`; ColdlabError where there are none, or more than config.classes."""
+    begun = None if config.pretrained is None else f"begin with another network than {config.pretrained}"
     if labels is None:
-        raise ColdlabError(f"--classes {config.classes}, and the images of {where} have no labels; leave it out.")
+        fix = begun or "leave it out"
+        raise ColdlabError(f"--classes {config.classes}, and the images of {where} have no labels; {fix}.")
     if (most := int(labels.max()) + 1) > config.classes:
-        raise ColdlabError(f"--classes {config.classes}, and the images of {where} have {most}; give that number.")
+        fix = begun or "give that number"
+        raise ColdlabError(f"--classes {config.classes}, and the images of {where} have {most}; {fix}.")
     return labels
 
 
-def begin(config, out, group, skip_unreadable):
-    """(D, State, Config, images, labels, where they lie) of a new run; refuses a folder that holds one already."""
+def begin(config, out, group, skip_unreadable, named=()):
+    """(D, State, Config, images, labels, where they lie) of a new run; refuses a folder that holds one already.
+
+    named: the settings that were asked for; where the run begins with a network, the others are the network's.
+    """
+    R = learnt(config, out)
+    if R is not None:
+        outputs.spare(outputs.of_run(out), outputs.network(at(config.pretrained, out)))
+        config = inherited(config, R.config, named)
     outputs.spare(outputs.of_run(out), inputs(config, config.dataset))
     there = [path.name for path in (*checkpoints.states(out), *out.glob("model.safetensors"))]
     if there:
         raise ColdlabError(f"{out} already holds a run ({there[0]}); add --resume to go on, or choose another --out.")
     group.share(config.batch)
     config, images, labels = completed(config, skip_unreadable)
-    return *start(config, group.device), config, images, labels, config.dataset
+    D, state = start(config, group.device)
+    for module in (state.R, state.ema) if R is not None else ():
+        try:
+            module.load_state_dict(R.state_dict())
+        except RuntimeError:
+            told = f"{config.pretrained} undoes {R.config.degradation}, and to undo {config.degradation} "
+            told += "takes other inputs; leave --degradation out, or --pretrained."
+            raise ColdlabError(told) from None
+    return D, state, config, images, labels, config.dataset
+
+
+BUILT = ("width", "mults", "attention", "patch", "residual", "precondition", "padding", "classes", "refine")
+OWN = ("pretrained", "steps", "seed")  # what a run does not have from the network that it begins with
+
+
+def learnt(config, out):
+    """The network that a run in the folder `out` begins with, or None: see `at`."""
+    return None if config.pretrained is None else checkpoints.load_pretrained(at(config.pretrained, out))
+
+
+def at(pretrained, out):
+    """What `load_pretrained` finds the network by: a name may also be that of a run's folder beside `out`."""
+    neighbour = Path(out).parent / pretrained
+    return neighbour if pretrained not in checkpoints.pretrained() and neighbour.is_dir() else Path(pretrained)
+
+
+def inherited(config, network, named):
+    """The config with the network's settings wherever none was named; ColdlabError where it names another network."""
+    changed = [k for k in BUILT if k in named and getattr(config, k) != getattr(network, k)]
+    if changed:
+        told = ", ".join(f"{k}: {getattr(network, k)}, not {getattr(config, k)}" for k in changed)
+        raise ColdlabError(f"{config.pretrained} is built otherwise ({told}); leave that out, or --pretrained.")
+    kept = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name in (*OWN, *named)}
+    if "degradation" in kept and "options" not in kept:
+        kept["options"] = {}
+    if "options" in kept and kept.get("degradation", network.degradation) == network.degradation:
+        kept["options"] = network.options | kept["options"]
+    return dataclasses.replace(network, **kept)
 
 
 def go_on(config, out, group, skip_unreadable, named):
