@@ -115,7 +115,7 @@ EXPERIMENTS = {
     "cifar10-mask-first": Experiment("cifar10-mask", 20_000, COLOUR | FILES | HOLES, brief=True),
     "cifar10-mask": Experiment(
         "cifar10-mask",
-        3000,
+        1500,
         COLOUR | FILES | SMOOTH | FAR | dict(timestep_bias=1.5, rollout=0.5, lr=1e-3, pretrained="cifar10-mask-first"),
         seen="grey discs hide a part of each photograph; direct fills them softly, Algorithm 1 with black rings, "
         "Algorithm 2 with discs of strong colour and a dark dot, the averaged sampler softly again.",
