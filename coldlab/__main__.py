@@ -288,7 +288,7 @@ def degradations():
     for name, cls in sorted(REGISTRY.items()):
         settings = ", ".join(f"{key}={value!r}" for key, value in settings_of(cls).items())
         print(f"{name:12s} {(inspect.getdoc(cls) or '').partition(chr(10))[0]}")
-        print(f"{'':12s} {settings or 'two or more of the others, joined by a plus: blur+mask'}")
+        print(f"{'':12s} {settings or 'two or more of the others, joined by a plus: blur+mask, with blur.T=40'}")
 
 
 def settings_of(cls):

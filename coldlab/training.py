@@ -31,7 +31,8 @@ class Config:
     degradation: str = "blur"
     """What to undo: see `python -m coldlab degradations`. Two joined by + are composed: blur+mask."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Settings of the degradation as KEY=VALUE, such as T=40 std=5.0; the preset's where there is one."""
+    """Settings of the degradation as KEY=VALUE, such as T=40 std=5.0; the preset's where there is one.
+    Of a composition they say of which part: blur.T=40 mask.T=40."""
     size: int | None = None
     """Side of the images in pixels. By default the preset's, else that of the data."""
     zoom: float | None = None

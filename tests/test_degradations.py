@@ -419,6 +419,13 @@ def test_unknown_names_and_options_raise_with_the_nearest_known_one():
         Desaturate(schedule="linea")
 
 
+def test_the_parts_of_a_composition_have_settings_of_their_own():
+    D = make("blur+mask", 32, **{"blur.T": 5, "blur.std": 1.0, "mask.T": 10})
+    assert [(part.T, type(part)) for part in D.parts] == [(5, Blur), (10, Mask)]
+    assert D.parts[0].std == 1.0
+    assert D.T == 10
+
+
 def test_impossible_settings_raise():
     with pytest.raises(ColdlabError, match=r"kernel = 4.*odd"):
         Blur(32, kernel=4)
@@ -428,8 +435,12 @@ def test_impossible_settings_raise():
         Pixelate(20, T=3)
     with pytest.raises(ColdlabError, match=r"at least one"):
         Compose(())
-    with pytest.raises(ColdlabError, match=r"'blur\+mask' takes no options"):
+    with pytest.raises(ColdlabError, match=r"option T of blur\+mask; say of which part it is, such as blur\.T=5"):
         make("blur+mask", 32, T=3)
+    with pytest.raises(ColdlabError, match=r"option snow\.T of blur\+mask; say of which part"):
+        make("blur+mask", 32, **{"snow.T": 3})
+    with pytest.raises(ColdlabError, match=r"option of mask 'kernel'; did you mean 'kernel_std'"):
+        make("blur+mask", 32, **{"mask.kernel": 3})
     with pytest.raises(ColdlabError, match=r"1 channel.*colour"):
         Desaturate()(images(channels=1), 1)
     with pytest.raises(ColdlabError, match=r"batch of 1"):

@@ -58,7 +58,8 @@ INSPECT = r"""() => {
     const cued = (e) => {
         for (; e && e.tagName !== "MAIN"; e = e.parentElement) {
             const style = getComputedStyle(e);
-            if (style.overflowX === "auto" && style.backgroundImage.includes("gradient") &&
+            const cue = style.backgroundImage + style.maskImage; // a shadow, or an end that fades
+            if (style.overflowX === "auto" && cue.includes("gradient") &&
                 e.getBoundingClientRect().right <= edge) return true;
         }
         return false;
@@ -85,6 +86,11 @@ INSPECT = r"""() => {
         }
     }
     for (const words of small) faults.push(`letters too small in a figure, ${words}`);
+    // Words in a measured picture are drawn at 10 points and 200 dots an inch.
+    for (const e of document.querySelectorAll("main :is(.image-reference, .output) > img[src$='.png']")) {
+        const size = 10 / 72 * 200 * e.clientWidth / e.naturalWidth;
+        if (e.clientWidth > 100 && size < 11) faults.push(`letters too small in a picture, ${size.toFixed(1)} px: ${tell(e)}`);
+    }
     return faults;
 }"""
 

@@ -120,12 +120,14 @@ def test_labels_that_changed_are_refused(tmp_path, capsys):
     assert "the labels are not those of the run" in told(capsys, 2, run, "--steps", "9")
 
 
-def test_images_that_a_degradation_mixes_in_are_inputs_too(home, tmp_path, capsys):
+@pytest.mark.parametrize("name", ["animorph", "animorph+blur"])
+def test_images_that_a_degradation_mixes_in_are_inputs_too(name, home, tmp_path, capsys):
     """They are not written over, and a run does not go on with others."""
     other, run = tmp_path / "into", tmp_path / "run of two"
     other.mkdir()
     pictures(other, 12, 40)
-    morph = ["--dataset", home / "photos", "--degradation", "animorph", "--options", "T=2", f"into={other}"]
+    part = "animorph." * ("+" in name)
+    morph = ["--dataset", home / "photos", "--degradation", name, "--options", f"{part}T=2", f"{part}into={other}"]
     before = {path.name: path.read_bytes() for path in other.iterdir()}
     capsys.readouterr()
     assert train(other, *morph) == 2

@@ -20,12 +20,11 @@ from .kernels import LARGE, WAVES, convolution_matrix, gaussian_taps
 def make(name, size, **options):
     """The degradation `name` for images of size x size, or of size = (height, width); "blur+mask" composes.
 
+    options: its settings; those of a composition say of which part: {"blur.T": 5, "mask.kernel_std": 0.2}.
     Raises ColdlabError for unknown names and options.
     """
     if "+" in name:
-        if options:
-            raise ColdlabError(f"{name!r} takes no options; build the parts and use Compose((part, part)).")
-        return Compose(tuple(make(part, size) for part in name.split("+")))
+        return Compose(tuple(make(part, size, **own) for part, own in shared(name.split("+"), options)))
     if name == "compose":
         raise ColdlabError("compose needs its parts: name them with a plus, such as blur+mask.")
     if name not in REGISTRY:
@@ -43,6 +42,17 @@ def make(name, size, **options):
                 f"option {option}={value} of {name} is no {kinds[option].__name__}; try {option}={default}."
             )
     return REGISTRY[name](size, **options)
+
+
+def shared(parts, options):
+    """Yield (part, its own options) of a composition; ColdlabError for an option that is of none of them."""
+    for option in options:
+        if (part := option.partition(".")[0]) not in parts or "." not in option:
+            raise ColdlabError(
+                f"option {option} of {'+'.join(parts)}; say of which part it is, such as {parts[0]}.T=5."
+            )
+    for part in parts:
+        yield part, {o.partition(".")[2]: value for o, value in options.items() if o.partition(".")[0] == part}
 
 
 # ------------------------------------------------------------------------------ linear and separable: blur, pixelate

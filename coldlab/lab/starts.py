@@ -187,11 +187,10 @@ def inputs(config, *datasets):
 
 
 def mixed_in(options):
-    """The datasets that D reads itself, in order: the `into` of animorph, within a composition too."""
-    if isinstance(options, dict):
-        own = [options["into"]] if isinstance(options.get("into"), str) and options["into"] else []
-        return own + [name for part in options.values() for name in mixed_in(part)]
-    return [name for part in options for name in mixed_in(part)] if isinstance(options, list | tuple) else []
+    """The datasets that D reads itself, in order: the `into` of animorph, also of one that is part of a composition."""
+    return [
+        name for key, name in options.items() if key.rpartition(".")[2] == "into" and isinstance(name, str) and name
+    ]
 
 
 def beside(config, labels):
