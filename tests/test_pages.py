@@ -89,7 +89,8 @@ INSPECT = r"""() => {
     // Words in a measured picture are drawn at 10 points and 200 dots an inch.
     for (const e of document.querySelectorAll("main :is(.image-reference, .output) > img[src$='.png']")) {
         const size = 10 / 72 * 200 * e.clientWidth / e.naturalWidth;
-        if (e.clientWidth > 100 && size < 11) faults.push(`letters too small in a picture, ${size.toFixed(1)} px: ${tell(e)}`);
+        if (e.clientWidth > 100 && size < 11)
+            faults.push(`letters too small in a picture, ${size.toFixed(1)} px: ${tell(e)}`);
     }
     return faults;
 }"""
