@@ -518,7 +518,7 @@ from IPython.display import Image
 
 Image(
     results.picture("blur-or-noise"),
-    width=520,
+    width=640,
     alt="Eight test digits in pairs of rows, ruined and restored, at equal linear "
     "error. Noise: grain, and soft ghosts with doubled strokes, half of them "
     "unreadable. Blur: grey squares, and clean digits, all but one right. Pixelate: "
@@ -708,7 +708,7 @@ assert long_hot["recall"] > best["recall"]
 # %% tags=["hide-input", "plot"]
 Image(
     results.picture("blur-or-noise-new"),
-    width=520,
+    width=640,
     alt="Two rows of eight generated digits. Hot: blots and pieces of strokes, one "
     "or two of them like a digit. Cold: seven digits that can be read, and one "
     "broken shape.",

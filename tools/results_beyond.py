@@ -93,7 +93,7 @@ def blur_or_noise(found, runs, paper):
         "said of a degradation, and is a property of a level, a precision, a network, its training and a sampler.",
     )
     alt = "Eight digits at the last level, ruined and restored, two rows for each degradation; last the originals."
-    yield from ("", *figure("blur-or-noise", alt, "520px"))
+    yield from ("", *figure("blur-or-noise", alt, "640px"))
     yield from ("", *new_by_both(arms))
 
 

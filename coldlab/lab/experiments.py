@@ -33,7 +33,6 @@ class Experiment:
 
     seen, states: what its two figures show, for readers who do not see them: the rows of restored images, and
     Algorithm 2's states. brief: the results page mentions it only beside the other runs of its preset.
-    A recipe with pretrained=NAME goes on from the network of that experiment.
     """
 
     preset: str
@@ -207,20 +206,12 @@ def trained(name, budget="full", device=None, out=None):
     """
     what, seconds = experiment(name), seconds_of(budget)
     out = Path(out or f"runs/{suffixed(name, budget)}")
-    asked = what.config()
-    if asked.pretrained:
-        asked = dataclasses.replace(asked, pretrained=suffixed(asked.pretrained, budget))
     if not checkpoints.states(out):
-        if asked.pretrained:
-            before = out.with_name(asked.pretrained)
-            if checkpoints.states(before) or not (before / "model.safetensors").exists():
-                trained(what.config().pretrained, budget, device, before)
-        config = asked if seconds is None else fitting(asked, seconds, device)
-        named = [field.name for field in dataclasses.fields(config)]
-        runs.run(config, out, device=device, options=options(config, what), named=named)
+        config = what.config() if seconds is None else fitting(what.config(), seconds, device)
+        runs.run(config, out, device=device, options=options(config, what))
         return out
     _, state, config = checkpoints.newest_state(out)
-    if dataclasses.replace(config, steps=1, channels=None) != dataclasses.replace(asked, steps=1):
+    if dataclasses.replace(config, steps=1, channels=None) != what.config(1):
         raise ColdlabError(f"{out} holds a run of other settings than {name}; choose another --out.")
     if seconds is None and config.steps != what.steps:
         raise ColdlabError(
