@@ -31,8 +31,7 @@ class Config:
     degradation: str = "blur"
     """What to undo: see `python -m coldlab degradations`. Two joined by + are composed: blur+mask."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Settings of the degradation as KEY=VALUE, such as T=40 std=5.0; the preset's where there is one.
-    Of a composition they say of which part: blur.T=40 mask.T=40."""
+    """Settings of the degradation, such as T=40 std=5.0, or blur.T=40 of a part; the preset's where there is one."""
     size: int | None = None
     """Side of the images in pixels. By default the preset's, else that of the data."""
     zoom: float | None = None
@@ -94,8 +93,7 @@ class Config:
     held_out: int = 1000
     """Training images set aside to choose the weights that are kept: at most a tenth; 0 keeps the last weights."""
     pretrained: str | None = None
-    """Begin with the weights of this network: a name, a .safetensors file, or a run's folder. By default random ones.
-    Its other settings are then the defaults here, but for --steps and --seed."""
+    """Begin with the weights and settings (but steps, seed) of this network: a name, a file, or a run's folder."""
     seed: int = 0
     """Seed of the weights and of every batch."""
 

@@ -435,7 +435,7 @@ def test_impossible_settings_raise():
         Pixelate(20, T=3)
     with pytest.raises(ColdlabError, match=r"at least one"):
         Compose(())
-    with pytest.raises(ColdlabError, match=r"option T of blur\+mask; say of which part it is, such as blur\.T=5"):
+    with pytest.raises(ColdlabError, match=r"option T of blur\+mask; say of which part, such as blur\.T=5"):
         make("blur+mask", 32, T=3)
     with pytest.raises(ColdlabError, match=r"option snow\.T of blur\+mask; say of which part"):
         make("blur+mask", 32, **{"snow.T": 3})

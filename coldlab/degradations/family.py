@@ -24,7 +24,11 @@ def make(name, size, **options):
     Raises ColdlabError for unknown names and options.
     """
     if "+" in name:
-        return Compose(tuple(make(part, size, **own) for part, own in shared(name.split("+"), options)))
+        dots = tuple(f"{part}." for part in name.split("+"))
+        if strays := [option for option in options if not option.startswith(dots)]:
+            raise ColdlabError(f"option {strays[0]} of {name}; say of which part, such as {dots[0]}T=5.")
+        own = [{o.removeprefix(dot): options[o] for o in options if o.startswith(dot)} for dot in dots]
+        return Compose(tuple(make(part, size, **o) for part, o in zip(name.split("+"), own, strict=True)))
     if name == "compose":
         raise ColdlabError("compose needs its parts: name them with a plus, such as blur+mask.")
     if name not in REGISTRY:
@@ -38,21 +42,9 @@ def make(name, size, **options):
         right = isinstance(value, (int, float) if kinds[option] is float else kinds[option])
         if not right or isinstance(value, bool) is not (kinds[option] is bool):
             default = getattr(REGISTRY[name], option)
-            raise ColdlabError(
-                f"option {option}={value} of {name} is no {kinds[option].__name__}; try {option}={default}."
-            )
+            told = f"option {option}={value} of {name} is no {kinds[option].__name__}"
+            raise ColdlabError(f"{told}; try {option}={default}.")
     return REGISTRY[name](size, **options)
-
-
-def shared(parts, options):
-    """Yield (part, its own options) of a composition; ColdlabError for an option that is of none of them."""
-    for option in options:
-        if (part := option.partition(".")[0]) not in parts or "." not in option:
-            raise ColdlabError(
-                f"option {option} of {'+'.join(parts)}; say of which part it is, such as {parts[0]}.T=5."
-            )
-    for part in parts:
-        yield part, {o.partition(".")[2]: value for o, value in options.items() if o.partition(".")[0] == part}
 
 
 # ------------------------------------------------------------------------------ linear and separable: blur, pixelate
@@ -259,9 +251,7 @@ class Compose(Degradation):
 
     def __post_init__(self):
         if isinstance(self.parts, Degradation) or not self.parts:
-            raise ColdlabError(
-                "Compose takes a tuple of at least one degradation, such as Compose((Blur(32), Mask(32)))."
-            )
+            raise ColdlabError("Compose takes at least one degradation in a tuple: Compose((Blur(32), Mask(32))).")
         self.T = max(part.T for part in self.parts)
         super().__post_init__()
         self.size = next((part.size for part in self.parts if part.size is not None), None)
