@@ -1,6 +1,7 @@
 """Training that begins with a network in place of random weights: `train --pretrained`."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from test_training import equal_states
 
 from coldlab import checkpoints, load_pretrained
 from coldlab.__main__ import main
+from coldlab.lab import experiments, reproduce
 
 pytestmark = pytest.mark.filterwarnings("always::UserWarning")
 SHORT = ["--steps", "4", "--save-every", "2", "--batch", "4", "--device", "cpu", "--held-out", "0"]
@@ -91,3 +93,31 @@ def test_such_a_run_goes_on_without_the_network(first, tmp_path):
     states = [checkpoints.newest_state(tmp_path / name)[1] for name in ("whole", "parts")]
     equal_states(*states)
     assert main(["train", *SHORT, *map(str, short), "--out", str(tmp_path / "late")]) == 2  # nobody has it any more
+
+
+def test_an_experiment_that_goes_on_trains_the_first_and_tells_of_both(tmp_path, monkeypatch):
+    recipe = dict(width=8, mults=(1,), batch=8)
+    known = {
+        "one": experiments.Experiment("digits-blur", 6, recipe),
+        "two": experiments.Experiment("digits-blur", 3, recipe | dict(pretrained="one", lr=1e-3)),
+    }
+    monkeypatch.setattr(experiments, "EXPERIMENTS", known)
+    monkeypatch.setattr(reproduce, "RESAMPLES", 20)
+    path = reproduce.reproduce("two", out=tmp_path / "runs" / "two", folder=tmp_path / "results", device="cpu")
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    began = manifest["began_with"]
+    assert (began["name"], began["images_seen"], manifest["images_seen"]) == ("one", 6 * 8, 9 * 8)
+    log = (tmp_path / "runs/one/log.jsonl").read_text(encoding="utf-8").splitlines()
+    assert began["seconds"] == json.loads(log[-1])["seconds"] < manifest["seconds"]
+    assert manifest["config"]["pretrained"] == "one"
+    assert experiments.trained("two", device="cpu", out=tmp_path / "runs/two") == tmp_path / "runs/two"  # not again
+
+
+def test_every_experiment_that_goes_on_names_another():
+    for name, what in experiments.EXPERIMENTS.items():
+        if first := what.recipe.get("pretrained"):
+            assert first != name
+            built = ("width", "mults", "attention", "patch", "residual", "precondition", "padding", "classes", "refine")
+            one, other = (experiments.experiment(n).config() for n in (first, name))
+            assert [getattr(one, k) for k in built] == [getattr(other, k) for k in built]
+            assert experiments.EXPERIMENTS[first].brief

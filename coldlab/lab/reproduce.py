@@ -85,7 +85,7 @@ def rejudge(name, folder=None, device=None, samplers=None):
     return judged(R, training, path, f"reproduce {name}", device, samplers)
 
 
-TRAINING = ("machine", "seconds", "training_images", "images_seen", "final_training_loss", "curve")
+TRAINING = ("machine", "seconds", "training_images", "images_seen", "final_training_loss", "curve", "began_with")
 
 
 def judge(name, out, folder, device=None, command=None, samplers=None):
@@ -93,21 +93,32 @@ def judge(name, out, folder, device=None, command=None, samplers=None):
     R, weights = checkpoints.load_weights(out / "model.safetensors"), out / f"{name}.safetensors"
     checkpoints.save_weights(weights, R, R.config, half=True)
     R = checkpoints.load_weights(weights, pick_device(device))  # what is published is what is measured
-    last = json.loads((out / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
-    made = json.loads((out / "config.json").read_text(encoding="utf-8"))
-    training = {
-        "machine": made["machine"],
-        "seconds": last["seconds"],
-        "training_images": made["images"]["training"],
-        "images_seen": R.config.steps * R.config.batch,
-        "final_training_loss": last["loss"],
-        "curve": curve(out),
-    }
+    training = training_of(out)
+    if first := R.config.pretrained:
+        beside = out.with_name(first)
+        before = training_of(beside) if (beside / "log.jsonl").exists() else results.load(first)
+        parts = {key: before[key] for key in ("machine", "seconds", "images_seen")}
+        training |= {key: parts[key] + training[key] for key in ("seconds", "images_seen")}
+        training["began_with"] = {"name": first} | parts
     path = judged(R, training, folder / f"{name}.json", command, device, samplers)
     if kept := sorted(out.glob("weights-*.safetensors")):
         images, _ = data.load(R.config.dataset, "test", R.config.size, R.config.zoom)
         draw_progress(folder / f"{name}-progress.png", [*kept, weights], images[:PICTURED], pick_device(device))
     return path
+
+
+def training_of(out):
+    """What a manifest says of the training in the run's folder `out`."""
+    last = json.loads((out / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    made = json.loads((out / "config.json").read_text(encoding="utf-8"))
+    return {
+        "machine": made["machine"],
+        "seconds": last["seconds"],
+        "training_images": made["images"]["training"],
+        "images_seen": last["step"] * made["config"]["batch"],
+        "final_training_loss": last["loss"],
+        "curve": curve(out),
+    }
 
 
 def judged(R, training, path, command, device=None, samplers=None):

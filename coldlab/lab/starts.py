@@ -60,9 +60,9 @@ def begin(config, out, group, skip_unreadable, named=()):
 
     named: the settings that were asked for; where the run begins with a network, the others are the network's.
     """
-    R = None if config.pretrained is None else checkpoints.load_pretrained(config.pretrained)
+    R = None if config.pretrained is None else checkpoints.load_pretrained(beginning(config.pretrained, out))
     if R is not None:
-        outputs.spare(outputs.of_run(out), outputs.network(config.pretrained))
+        outputs.spare(outputs.of_run(out), outputs.network(beginning(config.pretrained, out)))
         config = inherited(config, R.config, named)
     outputs.spare(outputs.of_run(out), inputs(config, config.dataset))
     there = [path.name for path in (*checkpoints.states(out), *out.glob("model.safetensors"))]
@@ -83,6 +83,12 @@ def begin(config, out, group, skip_unreadable, named=()):
 
 BUILT = ("width", "mults", "attention", "patch", "residual", "precondition", "padding", "classes", "refine")
 OWN = ("pretrained", "steps", "seed")  # what a run does not have from the network that it begins with
+
+
+def beginning(pretrained, out):
+    """What `load_pretrained` finds a run's first network by: a name may also be that of a run's folder beside `out`."""
+    neighbour = Path(out).parent / pretrained
+    return neighbour if pretrained not in checkpoints.pretrained() and neighbour.is_dir() else Path(pretrained)
 
 
 def inherited(config, network, named):
