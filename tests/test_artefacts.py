@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from coldlab import ColdlabError
-from coldlab.metrics.artefacts import excess, ring
+from coldlab.metrics.artefacts import excess, ring, spot
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +53,17 @@ def test_too_small_pictures_are_told(pictures):
         excess(pictures[..., :32, :32], pictures[..., :32, :32])
     with pytest.raises(ColdlabError, match="two batches of one shape"):
         ring(pictures, pictures[:3])
+
+
+def test_a_dot_in_the_middle_stands_out_by_its_height():
+    x = torch.full((3, 3, 16, 12), 0.5)
+    x[1, 2, 7:9, 5:7] = 0.9  # one channel of one image
+    x[2, :, 0, 0] = 1.0  # elsewhere
+    assert spot(x).tolist() == pytest.approx([0, 0.4, 0])
+    assert spot(x).dtype == torch.float64
+    wider = torch.full((1, 1, 16, 12), 0.5)
+    wider[..., 6:10, 4:8] = 0.9  # 12 of its pixels are around the middle, too
+    assert spot(wider).item() == pytest.approx(0.4 - 0.4 * 12 / 60)
+    for images, outer in ((x, 14), (x[0], 8), (x, 2)):
+        with pytest.raises(ColdlabError, match="does not fit"):
+            spot(images, outer=outer)

@@ -71,8 +71,9 @@ def signed(difference):
 def made(run):
     """How a run came about, in one sentence."""
     config, machine = run["config"], run["machine"]
+    before = f" after those of `{run['began_with']['name']}`" if "began_with" in run else ""
     return (
-        f"{config['steps']:,} steps of {config['batch']} images, {run['images_seen']:,} images seen, "
+        f"{config['steps']:,} steps of {config['batch']} images{before}, {run['images_seen']:,} images seen, "
         f"{run['parameters'] / 1e6:.1f} million weights, {run['seconds'] / 60:.0f} minutes on {cores(machine)}, "
         f"seed {config['seed']}, torch {machine['torch'].split('+')[0]}, commit `{machine['commit'][:10]}`"
     )

@@ -17,7 +17,7 @@ from .. import checkpoints, data, evaluation, metrics, sampling
 from ..degradations import Separable
 from ..errors import ColdlabError, unknown
 from ..metrics import judges
-from ..metrics.artefacts import excess, ring
+from ..metrics.artefacts import excess, ring, spot
 from . import experiments, results, studies
 from .baselines import baselines
 from .experiments import suffixed, trained
@@ -29,6 +29,7 @@ RESAMPLES = 1000  # bootstrap draws behind every interval
 FEW = 1000  # images for what is slow to measure
 DIGITS = ("digits", "mnist")  # whose strokes may stand elsewhere
 PICTURED = 8  # test images in the figure
+SPOTS = 64  # test images whose middle is looked at
 
 
 def reproduce(name, budget="full", device=None, out=None, folder=None, samplers=None, judge_only=False):
@@ -148,6 +149,9 @@ def judged(R, training, path, command, device=None, samplers=None):
         manifest["eight_bits"] = files(R, images, net)
     if min(images.shape[-2:]) >= 24:  # the frames and the window have to fit
         manifest["artefacts"] = artefacts(rows)
+    if getattr(R.D, "centre", None) == "centred":  # where its hole closes last
+        spots = {row: spot(x[:SPOTS]) for row, x in rows.items() if row not in ("degraded", "last prediction")}
+        manifest["spots"] = {row: {"median": x.median().item(), "largest": x.max().item()} for row, x in spots.items()}
     training_images, _ = data.load(config.dataset, "train", config.size, config.zoom)
     if config.channels == 3 and (others := by_others(rows, training_images, device)):
         manifest["judges"] = others

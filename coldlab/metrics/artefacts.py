@@ -55,3 +55,21 @@ def excess(x, y, window=48):
 
     of_x, of_y = _chunked(powers, x, y).mean(0)
     return of_x / of_y
+
+
+def spot(x, inner=2, outer=8):
+    """How far the middle of each image stands out: (N,), the largest over channels of |middle - what is around it|.
+
+    The mean over the middle `inner` x `inner` pixels against that of the other pixels of the middle `outer` x `outer`.
+    x: float (N, C, H, W) in [0, 1], H, W, inner and outer even. float64. A hole that a sampler closes there last may
+    leave a dot; what faces have there by nature, say the originals. Raises ColdlabError where outer does not fit.
+    """
+    if x.ndim != 4 or min(x.shape[-2:]) < outer or inner >= outer:
+        raise ColdlabError(f"a middle of {inner} in {outer} pixels does not fit into images {tuple(x.shape)}.")
+
+    def middle(side):
+        top, left = (x.shape[-2] - side) // 2, (x.shape[-1] - side) // 2
+        return x[..., top : top + side, left : left + side].to(torch.float64).sum((2, 3))
+
+    around = (middle(outer) - middle(inner)) / (outer**2 - inner**2)
+    return (middle(inner) / inner**2 - around).abs().amax(1)
