@@ -23,6 +23,7 @@ from results_recipes import recipes
 from coldlab import storage
 from coldlab.lab import experiments
 from coldlab.lab.measurements import MEASUREMENTS
+from coldlab.lab.reproduce import SPOTS
 from coldlab.lab.studies import STUDIES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -159,6 +160,12 @@ def beside(run):
         yield (
             "Error along the border against the error beside it, and the largest excess of power over that of the "
             f"originals at any frequency of rows or columns: {'; '.join(pairs)}."
+        )
+    if seen := run.get("spots"):
+        pairs = (f"{row} {v['median']:.3f} and {v['largest']:.3f}" for row, v in seen.items())
+        yield (
+            "How far the four pixels in the very middle stand out from those around them, the median of the first "
+            f"{SPOTS} images and the largest: {'; '.join(pairs)}."
         )
 
 
