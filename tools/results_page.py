@@ -164,7 +164,7 @@ def beside(run):
     if seen := run.get("spots"):
         pairs = (f"{row} {v['median']:.3f} and {v['largest']:.3f}" for row, v in seen.items())
         yield (
-            "How far the four pixels in the very middle stand out from those around them, the median of the first "
+            "How far the pixel where the hole closes last stands out from those around it, the median of the first "
             f"{SPOTS} images and the largest: {'; '.join(pairs)}."
         )
 

@@ -149,9 +149,8 @@ def judged(R, training, path, command, device=None, samplers=None):
         manifest["eight_bits"] = files(R, images, net)
     if min(images.shape[-2:]) >= 24:  # the frames and the window have to fit
         manifest["artefacts"] = artefacts(rows)
-    if getattr(R.D, "centre", None) == "centred":  # where its hole closes last
-        spots = {row: spot(x[:SPOTS]) for row, x in rows.items() if row not in ("degraded", "last prediction")}
-        manifest["spots"] = {row: {"median": x.median().item(), "largest": x.max().item()} for row, x in spots.items()}
+    if getattr(R.D, "centre", None) == "centred":
+        manifest["spots"] = spots(rows, (config.size // 2 - 1,) * 2)
     training_images, _ = data.load(config.dataset, "train", config.size, config.zoom)
     if config.channels == 3 and (others := by_others(rows, training_images, device)):
         manifest["judges"] = others
@@ -186,6 +185,12 @@ def artefacts(rows):
         x = rows[row]
         found[row] = {"ring": ring(x, original).item(), "excess": excess(x, original, window).amax(1).tolist()}
     return {row: found[row] for row in rows if row in found}
+
+
+def spots(rows, at):
+    """{row: {"median", "largest"}}: how far the pixel `at`, where a hole closes last, stands out in the first."""
+    found = {row: spot(x[:SPOTS], at) for row, x in rows.items() if row not in ("degraded", "last prediction")}
+    return {row: {"median": x.median().item(), "largest": x.max().item()} for row, x in found.items()}
 
 
 def by_others(rows, training, device):

@@ -57,19 +57,18 @@ def excess(x, y, window=48):
     return of_x / of_y
 
 
-def spot(x, inner=2, outer=8):
-    """How far the middle of each image stands out: (N,), the largest over channels of |middle - what is around it|.
+def spot(x, at, around=5):
+    """How far one pixel of each image stands out: (N,), the largest over channels of |pixel - mean of those around it|.
 
-    The mean over the middle `inner` x `inner` pixels against that of the other pixels of the middle `outer` x `outer`.
-    x: float (N, C, H, W) in [0, 1], H, W, inner and outer even. float64. A hole that a sampler closes there last may
-    leave a dot; what faces have there by nature, say the originals. Raises ColdlabError where outer does not fit.
+    x: float (N, C, H, W) in [0, 1]. at: (row, column), such as where a hole closes last: a sampler may leave a dot
+    there. around: side of the square about it that it is held against, odd. float64. What a picture has there by
+    nature, the originals say. Raises ColdlabError where the square does not lie within the images.
     """
-    if x.ndim != 4 or min(x.shape[-2:]) < outer or inner >= outer:
-        raise ColdlabError(f"a middle of {inner} in {outer} pixels does not fit into images {tuple(x.shape)}.")
-
-    def middle(side):
-        top, left = (x.shape[-2] - side) // 2, (x.shape[-1] - side) // 2
-        return x[..., top : top + side, left : left + side].to(torch.float64).sum((2, 3))
-
-    around = (middle(outer) - middle(inner)) / (outer**2 - inner**2)
-    return (middle(inner) / inner**2 - around).abs().amax(1)
+    reach = around // 2
+    if x.ndim != 4 or not all(reach <= place < side - reach for place, side in zip(at, x.shape[-2:], strict=True)):
+        raise ColdlabError(f"{around} pixels around {tuple(at)} do not lie within images {tuple(x.shape)}.")
+    top, left = (place - reach for place in at)
+    square = x[..., top : top + around, left : left + around].to(torch.float64)
+    pixel = square[..., reach, reach]
+    others = (square.sum((2, 3)) - pixel) / (around**2 - 1)
+    return (pixel - others).abs().amax(1)
