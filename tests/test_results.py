@@ -82,6 +82,24 @@ def test_the_table_of_faces_shows_what_its_trials_measured():
     assert frame["ring"] < 1.1
 
 
+def test_the_table_of_dots_shows_what_its_trials_measured():
+    readme = (ROOT / "results/README.md").read_text(encoding="utf-8")
+    part = readme.partition("## A dot where the hole closes")[2].partition("\n## ")[0]
+    shown = re.findall(r"^\| (?!trial).*? \| ([\d,]+) \| (.*?) \| (.*?) \| (.*?) \|$", part, re.M)
+    trials, rows = results.load("dot-recipe")["trials"], ("direct", "Algorithm 2", "averaged")
+    form = "{rmse:.3f} / {ssim:.3f}, {median:.3f}"
+    expected = [
+        (f"{t['images_seen']:,}", *(form.format(**t["metrics"][row], **t["spots"][row]) for row in rows))
+        for t in trials
+    ]
+    assert shown == expected
+    first, second = (t["spots"] for t in trials)
+    assert "{median:.3f}, {largest:.3f} at most".format(**second["original"]) in part
+    assert 0.2 < second["Algorithm 2"]["median"] / first["Algorithm 2"]["median"] < 0.3  # a quarter
+    assert second["averaged"]["median"] < second["original"]["median"]
+    assert all(spot["largest"] < second["original"]["largest"] for row, spot in second.items() if row in rows)
+
+
 def test_the_page_tells_what_another_processor_makes_of_the_same_seed():
     page = (ROOT / "book/results.md").read_text(encoding="utf-8")
     first, again = results.load("digits-blur"), results.load("digits-blur-again")
