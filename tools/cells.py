@@ -18,7 +18,8 @@ def siblings(name):
 
 def labelled(name, run):
     """The title with what tells runs of one task apart."""
-    if len(siblings(name)) == 1:
+    first = what(name).recipe.get("pretrained")  # a part of this run, no other one
+    if len(set(siblings(name)) - {first}) == 1:
         return what(name).title
     seed = f", seed {run['config']['seed']}" if run["config"]["seed"] else ""
     return f"{what(name).title}, {run['config']['steps']:,} steps{seed}"

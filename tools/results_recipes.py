@@ -31,7 +31,9 @@ def recipes(found, runs, paper):
         cells = [
             "yes" if config.precondition else "no",
             "what to add" if config.residual else "the image",
-            "uniform" if config.timestep_bias == 1 else f"late ones favoured ({config.timestep_bias:g})",
+            "uniform"
+            if (bias := config.timestep_bias) == 1
+            else f"{'late' if bias > 1 else 'early'} ones favoured ({bias:g})",
             own_states(config),
             moved(config),
         ]
