@@ -259,16 +259,22 @@ class ColdLab extends HTMLElement {
 
   /** New ones are made by networks of digits: in another's place the first of them, until that mode is left. */
   maker() {
-    const { parts, mode, settings, name } = this;
-    const making = mode === "make";
-    const other = making ? !settings.made && "mnist-blur" : this.left;
-    this.left = making ? (other ? name : this.left) : null;
-    if (!other) return;
-    parts.network.value = other;
-    this.guarded(() => this.choose(other));
-    if (making)
+    const { parts, settings, name, left } = this;
+    if (this.mode !== "make") {
+      this.left = null;
+      if (left) this.change(left);
+    } else if (!settings.made) {
+      this.left = name;
+      this.change("mnist-blur");
       parts["new-status"].textContent =
         `“${settings.title}” makes no new ones. “${this.settings.title}” does, and is taken instead.`;
+    }
+  }
+
+  /** Another network that the reader has not chosen by hand. */
+  change(name) {
+    this.parts.network.value = name;
+    this.guarded(() => this.choose(name));
   }
 
   /** What the button does: it begins a walk, or ends the one that is going. */

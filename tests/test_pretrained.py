@@ -10,7 +10,7 @@ from test_training import equal_states
 
 from coldlab import checkpoints, load_pretrained
 from coldlab.__main__ import main
-from coldlab.lab import experiments, reproduce
+from coldlab.lab import experiments, reproduce, starts
 
 pytestmark = pytest.mark.filterwarnings("always::UserWarning")
 SHORT = ["--steps", "4", "--save-every", "2", "--batch", "4", "--device", "cpu", "--held-out", "0"]
@@ -117,7 +117,6 @@ def test_every_experiment_that_goes_on_names_another():
     for name, what in experiments.EXPERIMENTS.items():
         if first := what.recipe.get("pretrained"):
             assert first != name
-            built = ("width", "mults", "attention", "patch", "residual", "precondition", "padding", "classes", "refine")
             one, other = (experiments.experiment(n).config() for n in (first, name))
-            assert [getattr(one, k) for k in built] == [getattr(other, k) for k in built]
+            assert [getattr(one, k) for k in starts.BUILT] == [getattr(other, k) for k in starts.BUILT]
             assert experiments.EXPERIMENTS[first].brief

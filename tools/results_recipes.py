@@ -2,7 +2,17 @@
 
 from cells import labelled
 
+from coldlab.lab import experiments
 from coldlab.training import Config
+
+
+def severities(config):
+    """How t is drawn; of a run that goes on from another's network, first how it was there."""
+    bias = config.timestep_bias
+    told = "uniform" if bias == 1 else f"{'late' if bias > 1 else 'early'} ones favoured ({bias:g})"
+    if config.pretrained:
+        return f"{severities(experiments.experiment(config.pretrained).config())}, then {told}"
+    return told
 
 
 def own_states(config):
@@ -31,9 +41,7 @@ def recipes(found, runs, paper):
         cells = [
             "yes" if config.precondition else "no",
             "what to add" if config.residual else "the image",
-            "uniform"
-            if (bias := config.timestep_bias) == 1
-            else f"{'late' if bias > 1 else 'early'} ones favoured ({bias:g})",
+            severities(config),
             own_states(config),
             moved(config),
         ]

@@ -216,13 +216,13 @@ def trained(name, budget="full", device=None, out=None):
     what, seconds = experiment(name), seconds_of(budget)
     out = Path(out or f"runs/{suffixed(name, budget)}")
     asked = what.config()
-    if asked.pretrained:
-        asked = dataclasses.replace(asked, pretrained=suffixed(asked.pretrained, budget))
+    if first := asked.pretrained:
+        asked = dataclasses.replace(asked, pretrained=suffixed(first, budget))
     if not checkpoints.states(out):
-        if asked.pretrained:
+        if first:
             before = out.with_name(asked.pretrained)
             if checkpoints.states(before) or not (before / "model.safetensors").exists():
-                trained(what.config().pretrained, budget, device, before)
+                trained(first, budget, device, before)
         config = asked if seconds is None else fitting(asked, seconds, device)
         named = [field.name for field in dataclasses.fields(config)]
         runs.run(config, out, device=device, options=options(config, what), named=named)

@@ -60,9 +60,11 @@ def begin(config, out, group, skip_unreadable, named=()):
 
     named: the settings that were asked for; where the run begins with a network, the others are the network's.
     """
-    R = None if config.pretrained is None else checkpoints.load_pretrained(beginning(config.pretrained, out))
-    if R is not None:
-        outputs.spare(outputs.of_run(out), outputs.network(beginning(config.pretrained, out)))
+    R = None
+    if config.pretrained is not None:
+        first = beginning(config.pretrained, out)
+        R = checkpoints.load_pretrained(first)
+        outputs.spare(outputs.of_run(out), outputs.network(first))
         config = inherited(config, R.config, named)
     outputs.spare(outputs.of_run(out), inputs(config, config.dataset))
     there = [path.name for path in (*checkpoints.states(out), *out.glob("model.safetensors"))]
