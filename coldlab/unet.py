@@ -14,6 +14,7 @@ from einops import rearrange
 from torch import nn
 
 from .degradations import FLOAT32
+from .depthwise import Depthwise
 from .errors import ColdlabError, unknown
 
 PADDINGS = ("zeros", "replicate", "reflect", "circular")
@@ -48,7 +49,7 @@ class Block(nn.Module):
 
     def __init__(self, c_in, c_out, embedding=None, norm=True):
         super().__init__()
-        self.look = nn.Conv2d(c_in, c_in, 7, padding=3, groups=c_in)
+        self.look = Depthwise(c_in, 7)
         self.hear = nn.Sequential(nn.GELU(), nn.Linear(embedding, c_in)) if embedding else None
         self.think = nn.Sequential(
             LayerNorm(c_in) if norm else nn.Identity(),
