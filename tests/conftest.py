@@ -40,7 +40,11 @@ def browser():
     if path is None:
         pytest.skip(f"pages are not opened: none of {', '.join(weigh.BROWSERS)} is installed")
     with sync_api.sync_playwright() as playwright:
-        # As root in a container Chromium has no sandbox; it opens nothing here but pages of this repository.
-        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        # As root in a container Chromium has no sandbox; it opens nothing here but pages of this repository, since it
+        # finds no other host.
+        alone = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+        started = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage", alone]
+        )
         yield started
         started.close()

@@ -18,6 +18,8 @@ import chapters
 import console
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+LOADED = """() => [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+    .reduce((sum, entry) => sum + entry.encodedBodySize, 0)"""
 PAINTED = """() => new Promise((answer) => {
     let last = 0;
     new PerformanceObserver((list) => { for (const entry of list.getEntries()) last = entry.startTime; })
@@ -31,6 +33,8 @@ def browser_path() -> str | None:
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # one connection for many files, as elsewhere
+
     def log_message(self, *arguments):
         pass
 
@@ -44,12 +48,11 @@ def serve(folder: Path) -> http.server.ThreadingHTTPServer:
 
 def bytes_before_touch(browser, url: str) -> int:
     """What a page loads in a desktop's window, in a browser that has seen nothing of it yet."""
-    context, loaded = browser.new_context(viewport={"width": 1280, "height": 800}), []
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
     page = context.new_page()
-    page.on("requestfinished", lambda request: loaded.append(request))
     page.goto(url, wait_until="load")
     page.wait_for_timeout(200)
-    total = sum(request.sizes()["responseBodySize"] for request in loaded)
+    total = page.evaluate(LOADED)
     context.close()
     return total
 

@@ -50,13 +50,20 @@ def matrix(D, t, z=None):
 
 
 def gain(A, cov, variance):
-    """Wiener's gain S A^T (A S A^T + variance I)^-1: of images with covariance S, seen as A x and white noise.
+    """(G, A S): Wiener's gain G = S A^T (A S A^T + variance I)^-1, of images with covariance S seen as A x and noise.
 
-    A: (n, n). cov: (n, n), or (C, n, n) for each channel. variance: of the noise in a pixel. Source: Wiener 1949.
+    A: (n, n). cov: (n, n), or (C, n, n) for each channel. variance: of the noise in a pixel. Where A only scales every
+    pixel by itself, as masks do, no matrix is multiplied by it. Source: Wiener 1949.
     """
-    seen = A @ cov
-    noisy = seen @ A.T + variance * torch.eye(len(A), dtype=A.dtype)
-    return torch.linalg.solve(noisy, seen).mT
+    scale = A.diagonal()
+    if torch.equal(A, scale.diag()):
+        seen = scale[:, None] * cov
+        noisy = seen * scale
+    else:
+        seen = A @ cov
+        noisy = seen @ A.T
+    noisy.diagonal(dim1=-2, dim2=-1).add_(variance)
+    return torch.linalg.solve(noisy, seen).mT, seen
 
 
 class Linear:
@@ -77,7 +84,7 @@ class Linear:
             ridge = EIGHT_BITS**2 * torch.eye(self.cov.shape[-1], dtype=torch.float64)
             self.precision = torch.linalg.inv(self.cov + ridge)
         else:
-            self.gain = gain(matrix(D, D.T), self.cov, eps**2)
+            self.gain, _ = gain(matrix(D, D.T), self.cov, eps**2)
 
     def of_hole(self, x, F):
         """The estimate of images x (B, C, n) of whose pixels F (n,) is left: only what a mask hides is solved for."""

@@ -47,8 +47,8 @@ def wiener(D, t, mean, cov, sigma):
     error, in units of [0, 1]. Source: Wiener 1949, for images of any covariance.
     """
     A, b = observed(D, t)
-    G = gain(A, cov, b * b + sigma * sigma)
-    left = cov.trace() - (G * (A @ cov).T).sum()  # of the variance
+    G, seen = gain(A, cov, b * b + sigma * sigma)
+    left = cov.trace() - (G * seen.mT).sum()  # of the variance
     return G, mean - G @ (A @ mean), (left.clamp(min=0) / len(mean)).sqrt().item() / 2
 
 
