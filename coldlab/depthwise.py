@@ -2,7 +2,8 @@
 
 The idea that holds this file together: on few pixels a convolution is a small matrix. Its gradient is then a matrix
 product, at which every processor is fast, while the gradient of a depthwise convolution is a special case that few
-libraries have a good kernel for: on CPUs without AVX-512 it took half of a training step (results/bench-look.json).
+libraries have a good kernel for: on a CPU without AVX-512 it takes up to half of a training step
+(results/depthwise.json).
 """
 
 import functools

@@ -23,7 +23,7 @@ def tiny(monkeypatch):
     monkeypatch.setattr(experiments, "EXPERIMENTS", {"tiny": experiment})
     monkeypatch.setattr(reproduce, "RESAMPLES", 20)
     load = data.load
-    monkeypatch.setattr(data, "load", lambda *a, **k: tuple(part[:200] for part in load(*a, **k)))
+    monkeypatch.setattr(data, "load", lambda *a, **k: tuple(part[:64] for part in load(*a, **k)))
     return experiment
 
 
@@ -71,7 +71,7 @@ def test_shipped_weights_are_judged_again_without_their_run(monkeypatch, tmp_pat
     """What is known of the training is kept, the judgement is that of the code of today."""
     monkeypatch.setattr(reproduce, "RESAMPLES", 20)
     load = data.load
-    monkeypatch.setattr(data, "load", lambda *a, **k: tuple(part[:200] for part in load(*a, **k)))
+    monkeypatch.setattr(data, "load", lambda *a, **k: tuple(part[:64] for part in load(*a, **k)))
     old = results.load("digits-blur")
     told = old | {"seconds": 12.5, "curve": [[1, 1.0, 0.5]], "metrics": {}, "intervals": {}}
     (tmp_path / "digits-blur.json").write_text(json.dumps(told), encoding="utf-8")
