@@ -22,11 +22,6 @@ LONG = [
 ]
 
 
-def pytest_xdist_auto_num_workers(config):
-    """One more than there are cores: a test often waits for another process, or a browser."""
-    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else None
-
-
 def pytest_configure(config):
     config.option.loadscopereorder = False  # pytest-xdist would begin with the files that have the most tests
 
