@@ -100,6 +100,20 @@ def test_the_table_of_dots_shows_what_its_trials_measured():
     assert all(spot["largest"] < second["original"]["largest"] for row, spot in second.items() if row in rows)
 
 
+def test_the_table_of_depthwise_steps_shows_what_was_measured():
+    readme = (ROOT / "results/README.md").read_text(encoding="utf-8")
+    part = readme.partition("## Depthwise convolutions by matrices")[2].partition("\n## ")[0]
+    shown = re.findall(r"^\| (\S+) \| \d+ x (\d+) \| ([\d.]+) s \| ([\d.]+) s \| ([\d.]+) \|$", part, re.M)
+    trials = results.load("depthwise")["trials"]
+    for row, trial in zip(shown, trials, strict=True):
+        assert row[:2] == (trial["network"], str(trial["size"]))
+        for cell, value in zip(row[2:4], trial["seconds"].values(), strict=True):
+            assert float(cell) == pytest.approx(value, abs=0.006 if value > 1 else 0.0006)
+        assert row[4] == f"{trial['times_as_fast']['median']:.2f}"
+    either = [t["times_as_fast"]["least"] < 1 < t["times_as_fast"]["most"] for t in trials]
+    assert either == [False, False, True, True]
+
+
 def test_the_page_tells_what_another_processor_makes_of_the_same_seed():
     page = (ROOT / "book/results.md").read_text(encoding="utf-8")
     first, again = results.load("digits-blur"), results.load("digits-blur-again")
