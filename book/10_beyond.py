@@ -548,7 +548,7 @@ z = torch.tensor([[70, 160]])
 holed = hole(photo, hole.T, z)
 found = hole.infer(holed, None, hole.T)
 print("the hole is at", z[0].tolist(), "and is found at", found[0].tolist())
-calls = sampling.evenly(hole.T, 10)  # a fifth of them; with all it errs more
+calls = sampling.evenly(hole.T, 10)  # a fifth of all
 *_, (_, filled, _) = sampling.averaged(filler, hole, holed, found, severities=calls)
 inside = hole.left(photo, hole.T, z).expand_as(photo) < 0.5
 off = lambda x: (x - photo)[inside].square().mean().sqrt().item() / 2

@@ -1,9 +1,9 @@
 """A convolution that looks at each channel by itself, and learns quickly on the small maps of a small network.
 
 The idea that holds this file together: on few pixels a convolution is a small matrix. Its gradient is then a matrix
-product, at which every processor is fast, while the gradient of a depthwise convolution is a special case that few
-libraries have a good kernel for: by it, a training step of the digits' network takes half as long again on a CPU
-without AVX-512; larger images gain less, or nothing (results/depthwise.json).
+product. torch's own gradient of a depthwise convolution was slow where we measured, on a CPU without AVX-512: by it, a
+training step of the digits' network takes half as long again; larger images gain less, or nothing
+(results/depthwise.json).
 """
 
 import functools
@@ -39,6 +39,6 @@ class Depthwise(nn.Conv2d):
 @functools.lru_cache(maxsize=32)
 def through(height, width, kernel, padding):
     """(kernel^2, (H W)^2): how often pixel o sees pixel i through each weight, i H W + o; borders as in nn.Conv2d."""
-    pixels = torch.eye(height * width).view(-1, 1, height, width)
+    pixels = torch.eye(height * width, device="cpu").view(-1, 1, height, width)
     padded = F.pad(pixels, (kernel // 2,) * 4, mode="constant" if padding == "zeros" else padding)
     return F.unfold(padded, kernel).transpose(0, 1).flatten(1)

@@ -18,13 +18,7 @@ import chapters
 import pytest
 from test_colab import closure, skip_without_registry
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(600),
-    pytest.mark.skipif(
-        not os.environ.get("COLDLAB_WHOLE"), reason="installing anew takes minutes: weekly, or with COLDLAB_WHOLE=1"
-    ),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def environment(folder, names) -> Path:

@@ -39,6 +39,15 @@ def test_it_is_a_convolution_and_so_are_its_gradients(padding, shape, ways):
     assert bool(ways) == (shape[0] * shape[1] <= SMALL)
 
 
+def test_float32_differs_by_rounding_and_another_default_device_changes_nothing(ways):
+    ours, plain = both("replicate", torch.float32)
+    x = torch.randn(3, 6, 3, 7)
+    with torch.device("meta"):
+        h = ours(x)
+    assert ways == [(3, 7)]
+    assert (h - plain(x)).abs().max() <= 1e-6 * h.abs().max()
+
+
 def test_without_gradients_it_is_the_convolution_bit_for_bit(ways):
     ours, plain = both("zeros", torch.float32)
     x = torch.randn(3, 6, 4, 4)
