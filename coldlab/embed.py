@@ -46,11 +46,10 @@ def drawing(pixels, webp=True):
 
 def rendered(figure, dpi):
     """A matplotlib figure as RGBA uint8 (height, width, 4)."""
-    from PIL import Image
-
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
-    return np.array(Image.open(buffer).convert("RGBA"))
+    figure.savefig(buffer, format="rgba", dpi=dpi)
+    across = int(round(figure.get_figwidth() * dpi, 6))  # as matplotlib counts whole pixels
+    return np.frombuffer(buffer.getvalue(), np.uint8).reshape(-1, across, 4)
 
 
 def choice(small, large, alt, dpi, narrow):

@@ -43,27 +43,22 @@ def baselines(D, images, training, z=None, rounded=False):
     return {row: torch.cat(parts) for row, parts in found.items()}
 
 
-def matrix(D, t, z=None):
-    """What D does at t to the n pixels of a channel, as a matrix A (n, n), float64; D is linear in the image."""
-    units = torch.eye(D.size**2, dtype=torch.float64).reshape(-1, 1, D.size, D.size)
-    return D(units, t, z).flatten(1).T
+def seen(D, t, x):
+    """A x of each row of x (..., n), the n pixels of a channel: D at t without noise, z = 0; it is linear in the image."""
+    images = x.reshape(-1, 1, D.size, D.size)
+    return D(images, t, torch.zeros_like(images) if D.needs_z else None).reshape(x.shape)
 
 
-def gain(A, cov, variance):
+def gain(D, t, cov, variance):
     """(G, A S): Wiener's gain G = S A^T (A S A^T + variance I)^-1, of images with covariance S seen as A x and noise.
 
-    A: (n, n). cov: (n, n), or (C, n, n) for each channel. variance: of the noise in a pixel. Where A only scales every
-    pixel by itself, as masks do, no matrix is multiplied by it. Source: Wiener 1949.
+    cov: S (n, n), or (C, n, n) for each channel. variance: of the noise in a pixel. A is never made into a matrix:
+    D itself is applied to the rows of S and to those of A S. Source: Wiener 1949.
     """
-    scale = A.diagonal()
-    if torch.equal(A, scale.diag()):
-        seen = scale[:, None] * cov
-        noisy = seen * scale
-    else:
-        seen = A @ cov
-        noisy = seen @ A.T
+    product = seen(D, t, cov).mT
+    noisy = seen(D, t, product).contiguous()
     noisy.diagonal(dim1=-2, dim2=-1).add_(variance)
-    return torch.linalg.solve(noisy, seen).mT, seen
+    return torch.linalg.solve(noisy, product).mT, product
 
 
 class Linear:
@@ -84,7 +79,7 @@ class Linear:
             ridge = EIGHT_BITS**2 * torch.eye(self.cov.shape[-1], dtype=torch.float64)
             self.precision = torch.linalg.inv(self.cov + ridge)
         else:
-            self.gain, _ = gain(matrix(D, D.T), self.cov, eps**2)
+            self.gain, _ = gain(D, D.T, self.cov, eps**2)
 
     def of_hole(self, x, F):
         """The estimate of images x (B, C, n) of whose pixels F (n,) is left: only what a mask hides is solved for."""

@@ -13,7 +13,7 @@ from ..data import to_float, to_unit
 from ..degradations import FLOAT32
 from ..training import State, seed_of, train
 from ..unet import UNet
-from .baselines import gain, matrix
+from .baselines import gain, seen
 
 STEP = 2 / 255  # between two levels of an 8-bit file, in [-1, 1]
 FILE, FLOAT = "8 bits", "float32"
@@ -33,11 +33,15 @@ def moments(images, most=10_000):
 
 def observed(D, t):
     """(A, b): what D shows at t, x_t = A x0 + b n with n ~ N(0, I); A (n, n) float64, b = 0 unless D is noise."""
+    return seen(D, t, torch.eye(D.size**2, dtype=torch.float64)).T, spread(D, t)
+
+
+def spread(D, t):
+    """b of `observed`."""
     if not D.needs_z:
-        return matrix(D, t), 0.0
-    zero = torch.zeros(D.size**2, 1, D.size, D.size, dtype=torch.float64)
-    b = D(zero[:1], t, torch.ones_like(zero[:1])).flatten()[0].item()
-    return matrix(D, t, zero), b
+        return 0.0
+    black = torch.zeros(1, 1, D.size, D.size, dtype=torch.float64)
+    return D(black, t, torch.ones_like(black)).flatten()[0].item()
 
 
 def wiener(D, t, mean, cov, sigma):
@@ -46,10 +50,9 @@ def wiener(D, t, mean, cov, sigma):
     mean, cov: of the images, S = cov (`moments`). sigma: standard deviation of the rounding of x_t. rmse: the expected
     error, in units of [0, 1]. Source: Wiener 1949, for images of any covariance.
     """
-    A, b = observed(D, t)
-    G, seen = gain(A, cov, b * b + sigma * sigma)
-    left = cov.trace() - (G * seen.mT).sum()  # of the variance
-    return G, mean - G @ (A @ mean), (left.clamp(min=0) / len(mean)).sqrt().item() / 2
+    G, product = gain(D, t, cov, spread(D, t) ** 2 + sigma**2)
+    left = cov.trace() - (G * product.mT).sum()  # of the variance
+    return G, mean - G @ seen(D, t, mean), (left.clamp(min=0) / len(mean)).sqrt().item() / 2
 
 
 class Linear:
