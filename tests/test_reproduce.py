@@ -91,6 +91,14 @@ def test_shipped_weights_are_judged_again_without_their_run(monkeypatch, tmp_pat
     assert "shipped network" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", [["--budget", "1m"], ["--budget", "1e308m"], ["--out", "runs/mine"]])
+def test_a_judgement_that_trains_nothing_takes_no_settings_of_a_training(option, tmp_path, capsys):
+    results = tmp_path / "results"
+    assert main(["reproduce", "digits-blur", "--judge", *option, "--results", str(results)]) == 2
+    assert "--judge judges the weights that ship and trains nothing" in capsys.readouterr().err
+    assert not results.exists()
+
+
 def test_an_interrupted_result_goes_on_and_a_finished_one_is_only_judged(tiny, tmp_path, monkeypatch):
     whole = reproduce.reproduce("tiny", out=tmp_path / "whole", folder=tmp_path / "a", device="cpu")
     train = runs.train

@@ -48,6 +48,8 @@ def reproduce(name, budget="full", device=None, out=None, folder=None, samplers=
         raise unknown("result", name, known)
     folder = place(folder)
     if judge_only:
+        if budget != "full" or out:
+            raise ColdlabError("--judge judges the weights that ship and trains nothing; leave --budget and --out out.")
         return rejudge(name, folder, device, samplers)
     if budget != "full" and name in MEASUREMENTS and not (MEASUREMENTS[name].networks or tuple)():
         raise ColdlabError(f"{name} has no networks that could train for {budget}; leave --budget out.")
