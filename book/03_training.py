@@ -571,6 +571,7 @@ widgets.slider(
     "the originals; the slider moves the step from 0 to the end. At 0 there is "
     "noise, at some tens one and the same upright blot, then soft digits, at "
     "the end mostly the right ones.",
+    start=len(at) // 2,
 )
 
 # %% [markdown]

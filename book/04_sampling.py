@@ -353,6 +353,7 @@ widgets.slider(
     alt="Severity from 20 down to 0: eight digits in three rows, Algorithm 1 above, "
     "Algorithm 2 in the middle, the truth below, sharpen from grey squares to "
     "digits. The middle row matches the lower one more often than the upper does.",
+    start=len(order) - 4,
 )
 
 # %% [markdown]
@@ -720,6 +721,7 @@ widgets.slider(
     "with eyes, nose and moustache, with stripes and a dotted frame under "
     "Algorithm 2, soft under the averaged one. Last, the truth: a round orange "
     "flower.",
+    start=severities.index(25),
 )
 
 # %% tags=["hide-cell", "check"]

@@ -224,6 +224,7 @@ widgets.slider(
     "gives, which morphs from one digit-like shape into another as the slider "
     "moves.",
     scale=4,
+    start=10,
 )
 
 # %% tags=["hide-cell", "check"]

@@ -116,6 +116,7 @@ def learn(degradation, options=None, images=train_images, **changes):
     return state.ema
 
 
+# %%
 networks = {name: learn(name, options) for name, options in FAMILY.items()}
 start = {
     name: transforms.begun(R, train_images[:200], DAMAGE)
@@ -921,7 +922,8 @@ if DATASET == "digits":
 
 # %% [markdown]
 # > **Exercise 3, the main one: write your own transform**, in thirty lines, from an idea to a restored picture. It needs
-# > the first cell and those of `learn`, `promises` and `Stripe`; the eight trainings can be left out.
+# > the first cell and those of `learn`, `promises` and `Stripe`; the eight trainings, in the cell below `learn`, can be
+# > left out.
 # >
 # > 1. *An idea in one sentence*: "ink bleeds into the paper", "rain on a window". What is there at $T$? What is random,
 # >    and is it one thing per image? That is $z$.
@@ -946,7 +948,8 @@ if DATASET == "digits":
 # > 7. *Keep it.* Put the class into a file `mine.py` and train for longer from the command line, by a file `run.py` with
 # >    two lines, `import mine` and `from coldlab.__main__ import main; raise SystemExit(main())`: `python run.py train
 # >    --degradation yours --dataset path/to/photographs --size 64 --rounded 0.2`, then `python run.py restore damaged.jpg
-# >    --whole --severity t --pretrained runs/...`.
+# >    --whole --severity t --pretrained runs/...`. The command has to know $z$: with something random, write `infer`, or
+# >    try it on clean photographs by `--degrade`.
 # >
 # > Two ideas are worked out below. Try yours first.
 # >

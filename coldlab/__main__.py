@@ -60,7 +60,7 @@ def train(
 
 def restore(
     images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE...")],
-    pretrained: str = "digits-blur",
+    pretrained: Text = None,
     severity: Number = None,
     degrade: bool = False,
     whole: bool = False,
@@ -74,8 +74,9 @@ def restore(
     A file is taken for one that D has degraded to --severity; sharp photographs need --degrade.
 
     Args:
-        images: Files, already degraded to --severity by their owner, or clean with --degrade.
-        pretrained: A name that comes with coldlab, a .safetensors file, or the folder of a run.
+        images: Files, or folders of them, already degraded to --severity by their owner, or clean with --degrade.
+        pretrained: A name that comes with coldlab, a .safetensors file, or the folder of a run. By default digits-blur,
+            with --whole cifar10-blur.
         severity: How far the files are degraded, 1..T; T by default.
         degrade: The files are clean: degrade them first, and say how near the result comes to them.
         whole: Restore each picture at its own size, in tiles where it is large, in place of making it as small as the
@@ -88,6 +89,7 @@ def restore(
     """
     if not images:
         raise ColdlabError("no image was given: python -m coldlab restore IMAGE...")
+    images, pretrained = data.named(images), pretrained or ("cifar10-blur" if whole else "digits-blur")
     chosen = sampling.sampler(sampler or "improved", weight)
     outputs.spare(
         [name for path in images for name in outputs.of_image(out, path)],

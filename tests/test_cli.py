@@ -779,6 +779,32 @@ def test_several_files_are_restored_at_once_or_none_is(finished, tmp_path, capsy
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_stands_for_the_images_in_it(finished, tmp_path, capsys):
+    photos = tmp_path / "my photos"
+    (photos / "deeper").mkdir(parents=True)
+    for name in ("b.PNG", "a.png", ".hidden.png", "deeper/c.png"):
+        picture(tmp_path).rename(photos / name)
+    (photos / "notes.txt").write_text("no image", encoding="utf-8")
+    arguments = ["--pretrained", str(finished), "--out", str(tmp_path / "out")]
+    assert main(["restore", str(photos), *arguments]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").glob("*-restored.png")) == [
+        "a-restored.png",
+        "b-restored.png",
+    ]
+    (tmp_path / "empty").mkdir()
+    capsys.readouterr()
+    assert "no image file in the folder" in told(capsys, 2, "restore", tmp_path / "empty", *arguments)
+
+
+def test_whole_pictures_are_restored_by_the_colour_network_unless_another_is_named(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("coldlab.__main__.model", lambda name, device: asked.append(name) or 1 / 0)
+    for extra in ([], ["--whole"], ["--whole", "--pretrained", "digits-blur"]):
+        with pytest.raises(ZeroDivisionError):
+            main(["restore", str(picture(tmp_path)), "--out", str(tmp_path / "out"), *extra])
+    assert asked == ["digits-blur", "cifar10-blur", "digits-blur"]
+
+
 def test_restore_says_what_it_cannot_do(finished, tmp_path, capsys):
     path = picture(tmp_path)
     use = ["--pretrained", finished, "--out", tmp_path / "out"]

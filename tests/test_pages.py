@@ -72,6 +72,12 @@ INSPECT = r"""() => {
         const over = Math.max(box.right - edge, e.tagName === "IMG" ? 0 : e.scrollWidth - e.clientWidth - 1);
         if (over > 0 && !cued(e)) faults.push(`${Math.ceil(over)} px cut off without a cue: ${tell(e)}`);
     }
+    for (const e of document.querySelectorAll("main *")) {
+        const fits = e.clientWidth < 2 || e.scrollWidth <= e.clientWidth + 1;
+        if (fits || getComputedStyle(e).overflowX !== "auto") continue;
+        if (e.tabIndex < 0 && !e.querySelector("a[href], button, input, [tabindex='0']"))
+            faults.push(`scrolls, but not by keys: ${tell(e)}`);
+    }
     for (const row of document.querySelectorAll("main table:not(.dataframe) :is(tr, th, td)")) {
         const colour = getComputedStyle(row).backgroundColor; // clear, or a tint that lets the shadow through
         if (!/^transparent$|[,/] 0(\.\d+)?\)$/.test(colour))
@@ -404,6 +410,7 @@ def test_formulas_were_there_to_be_typeset(pages):
         ("<main><div class='math' style='display: flex'><p class='katex-display'>x</p></div></main>", "the middle"),
         (f"<main><article style='overflow: hidden'><pre>{'x' * 200}</pre></article></main>", "cut off without a cue"),
         (f"<main><article><pre style='overflow-x: auto'>{'x' * 200}</pre></article></main>", "cut off without a cue"),
+        (f"<main><article><pre style='overflow-x: auto'>{'x' * 200}</pre></article></main>", "not by keys: pre"),
         (WIDE.format(tag="table", inside="<tr><td>x</td></tr>"), "cut off without a cue: table"),
         (WIDE.format(tag="figure", inside="x"), "cut off without a cue: figure"),
         (WIDE.format(tag="span", inside=f"<img src='data:image/png;base64,{PIXEL}' alt='a' width=900>"), "cue: img"),

@@ -207,6 +207,7 @@ def test_explore_shows_every_severity():
         assert np.array_equal(pixels[9 * t + 1 : 9 * t + 8, 8:13, 0], expected)
     assert json.loads(Elements(slider.html)["input"]["data-captions"])[7] == "t = 7 of 20"
     assert slider.alt == "3 images under fade; the slider moves the severity t from 0 to 20."
+    assert Elements(slider.html)["input"]["value"] == "5"  # at 0 there would be nothing to see yet
 
 
 def test_explore_thins_long_ones_and_takes_severities():

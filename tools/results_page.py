@@ -6,6 +6,7 @@ Every number on the two pages comes from a manifest; what the paper reports from
 them again and compares, so that a page cannot be older than its runs.
 """
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from coldlab.lab import experiments
 from coldlab.lab.measurements import MEASUREMENTS
 from coldlab.lab.reproduce import SPOTS
 from coldlab.lab.studies import STUDIES
+from coldlab.training import Config
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
@@ -229,7 +231,8 @@ def seeds(found, runs, paper):
     """What a seed is worth: runs that differ in nothing else."""
     groups = {}
     for name, run in runs.items():
-        rest = {key: value for key, value in run["config"].items() if key != "seed"}
+        known = dataclasses.asdict(Config()) | run["config"]  # an older manifest does not name the newest settings
+        rest = {key: value for key, value in known.items() if key != "seed"}
         groups.setdefault(json.dumps(rest, sort_keys=True), []).append(name)
     groups = [names for names in groups.values() if len(names) > 1]
     if groups:
@@ -259,7 +262,8 @@ def by_class(found, runs, paper):
         return
     yield from ("## Which digits come back", "")
     yield "The share of restored test images that the shipped classifier reads as the digit they were, in percent."
-    shares = (f"{what(n).steps:,} steps: {runs[n]['read_as_their_class']['direct']['share']:.1%}" for n in shown)
+    told = {n: labelled(n, runs[n]).removeprefix(f"{what(n).title}, ") for n in shown}
+    shares = (f"{told[n]}: {runs[n]['read_as_their_class']['direct']['share']:.1%}" for n in shown)
     yield from ("", f"Of one call's digits, all classes together: {', '.join(shares)}.")
     yield from ("", "````{dropdown} By class and by sampler")
     yield from ("| | all | " + " | ".join(str(k) for k in range(10)) + " |", "|---|" + "---:|" * 11)
@@ -267,7 +271,7 @@ def by_class(found, runs, paper):
         for row, seen in runs[name]["read_as_their_class"].items():
             if row in ("degraded", "last prediction") or (row == "original" and name != shown[0]):
                 continue
-            label = row if row == "original" else f"{row}, {runs[name]['config']['steps']:,} steps"
+            label = row if row == "original" else f"{row}, {told[name]}"
             yield "| " + " | ".join([label, *(f"{100 * v:.1f}" for v in (seen["share"], *seen["by_class"]))]) + " |"
     yield "````"
 

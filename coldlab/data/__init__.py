@@ -5,8 +5,9 @@ Images rest as uint8 (N, C, H, W), one tensor per split; `ranges` knows the othe
 """
 
 from .files import read_image
+from .folders import named
 from .ranges import eight_bits, fingerprint, to_float, to_uint8, to_unit
 from .sets import ALIGNED, KINDS, NAMES, folder, load
 
-__all__ = ["ALIGNED", "KINDS", "NAMES", "eight_bits", "fingerprint", "folder", "load", "read_image"]
+__all__ = ["ALIGNED", "KINDS", "NAMES", "eight_bits", "fingerprint", "folder", "load", "named", "read_image"]
 __all__ += ["to_float", "to_uint8", "to_unit"]

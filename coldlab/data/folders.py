@@ -10,13 +10,36 @@ import re
 from fnmatch import fnmatchcase
 
 from ..errors import ColdlabError
-from .files import few
+from .files import few, located
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 SYSTEMS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")  # where systems keep copies and thumbnails
 SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 SPLITS |= dict.fromkeys(("val", "valid", "validation"), "val")  # a folder's name in lower case -> its split
 WRITTEN = ("loss.png", "samples.png", "samples-*.png")  # a run's pictures
+
+
+def named(paths):
+    """Image files, in the order of their names where a path is a folder: those that lie in it, not deeper.
+
+    Raises ColdlabError for a folder that has none.
+    """
+    found = []
+    for path in paths:
+        folder, there = located(path)
+        if not (there and folder.is_dir()):
+            found.append(path)
+            continue
+        try:
+            names = sorted(os.listdir(folder))
+        except OSError as error:
+            raise ColdlabError(f"the folder {str(path)!r} cannot be read ({error.strerror}).") from None
+        names = [name for name in names if name.lower().endswith((*SUFFIXES, ".npy")) and not hidden(name)]
+        inside = [folder / name for name in names]
+        if not inside:
+            raise ColdlabError(f"there is no image file in the folder {str(path)!r}.")
+        found += inside
+    return found
 
 
 def walk(top, skip_unreadable=False):

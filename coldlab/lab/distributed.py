@@ -1,4 +1,4 @@
-"""Several processes that train one network: torchrun --nproc-per-node N -m coldlab train, on one machine or on many.
+"""Several processes that train one network: `torchrun --nproc-per-node N -m coldlab train`, on one machine or on many.
 
 The idea that holds this file together: N processes take the step that one would take, each with its share of the batch.
 Only the first writes, and whatever ends a run ends it in all of them at the same step.

@@ -48,7 +48,7 @@ class Options:
     tensorboard: bool = False
     """Write the log for TensorBoard too (pip install tensorboard)."""
     skip_unreadable: bool = False
-    """Leave out image files that cannot be read, where one of them would stop the run; --resume keeps to it."""
+    """Leave out image files that cannot be read, where one of them would stop the run; `--resume` keeps to it."""
 
 
 @dataclasses.dataclass
