@@ -244,7 +244,7 @@ def seeds(found, runs, paper):
         for row in (row for row in measured[0] if row != "degraded"):
             cells = []
             for m, form in (RMSE, SSIM, (distance_of(runs[names[0]]), ".2f")):
-                values = [each[row][m] for each in measured if m in each[row]]
+                values = [each[row][m] for each in measured if m in each.get(row, {})]
                 cells.append(f"{min(values):{form}} to {max(values):{form}}" if values else "")
             yield "| " + " | ".join([labelled(names[0], runs[names[0]]), str(len(names)), row, *cells]) + " |"
 
