@@ -426,7 +426,7 @@ def test_a_broken_page_is_seen(tmp_path, site, browser, body, fault):
 
 def test_what_scrolls_and_shows_it_may_be_wide(tmp_path, site, browser):
     style = "overflow-x: auto; background-image: linear-gradient(to left, grey, transparent)"
-    body = f"<main><article><pre style='{style}'>{'x' * 200}</pre></article></main>"
+    body = f"<main><article><pre tabindex='0' style='{style}'>{'x' * 200}</pre></article></main>"
     page = f'<!doctype html><link rel="icon" href="data:,"><body>{body}</body>'
     (tmp_path / "page.html").write_text(page, encoding="utf-8")
     assert inspect(browser, site(tmp_path), ["page.html"], 380) == []
