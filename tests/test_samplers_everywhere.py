@@ -178,7 +178,7 @@ def test_results_without_samplers_take_none(name, option, tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)  # whole, 64-pixel faces take a quarter of an hour
+@pytest.mark.timeout(3600)  # walked whole, faces of 64 pixels take more than the 600 s of other tests
 @pytest.mark.parametrize("name", checkpoints.pretrained())
 def test_an_image_comes_out_the_same_alone_and_in_a_batch(name):
     """At most 1e-4 apart on [-1, 1] after each sampler's trajectory. COLDLAB_WHOLE=1: the longest ones whole, too."""
