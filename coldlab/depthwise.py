@@ -32,7 +32,8 @@ class Depthwise(nn.Conv2d):
             return super().forward(x)
         seen = through(height, width, self.kernel_size[0], self.padding_mode).to(self.weight.dtype)
         M = (self.weight.flatten(1) @ seen).view(-1, height * width, height * width)
-        h = torch.baddbmm(self.bias[:, None, None], x.flatten(2).transpose(0, 1), M)
+        by_channel = x.flatten(2).transpose(0, 1).contiguous()  # or its matrices would be multiplied one by one
+        h = torch.baddbmm(self.bias[:, None, None], by_channel, M)
         return h.transpose(0, 1).reshape(x.shape).contiguous(memory_format=torch.channels_last)
 
 

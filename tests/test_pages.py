@@ -125,6 +125,8 @@ LOAD = """async () => {
     await Promise.all([...document.images].map(done));
 }"""
 
+FOLLOWED = "scheme => [scheme, undefined].includes(document.documentElement.dataset.theme)"
+
 
 def inspect(browser, base: str, names: list[str], width: int) -> list[str]:
     """Open pages one by one, light and then dark, and return everything that is wrong with them."""
@@ -146,7 +148,7 @@ def inspect(browser, base: str, names: list[str], width: int) -> list[str]:
         for scheme in ("light", "dark"):  # the page follows its reader's screen
             page.emulate_media(color_scheme=scheme)
             page.evaluate(LOAD)
-            page.wait_for_function("is => [is, undefined].includes(document.documentElement.dataset.theme)", arg=scheme)
+            page.evaluate(FOLLOWED, scheme) or page.wait_for_function(FOLLOWED, arg=scheme)  # waiting asks by the frame
             faults += [f"{name}, {scheme}: {fault}" for fault in page.evaluate(INSPECT)]
     context.close()
     return faults

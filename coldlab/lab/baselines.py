@@ -45,7 +45,7 @@ def baselines(D, images, training, z=None, rounded=False):
 
 def seen(D, t, x):
     """A x of each row of x (..., n), the n pixels of a channel: D at t, linear in the image, without noise (z = 0)."""
-    images = x.reshape(-1, 1, D.size, D.size)
+    images = x.contiguous().view(-1, 1, D.size, D.size)
     return D(images, t, torch.zeros_like(images) if D.needs_z else None).reshape(x.shape)
 
 
