@@ -186,7 +186,7 @@ def test_an_image_comes_out_the_same_alone_and_in_a_batch(name):
     D, c = R.D, R.config
     batch = data.to_uint8(photographs(256, c.channels, c.size))
     x0, z = data.to_float(batch), latents(D, batch)
-    severities = sampling.evenly(D.T, D.T if D.T <= 20 or os.environ.get("COLDLAB_WHOLE") else 6)
+    severities = sampling.evenly(D.T, D.T if D.T <= 20 or os.environ.get("COLDLAB_WHOLE") else 10)
     told, x, seen = begin(R, D, x0, z, D.T, sees_files(R))
     able = {n: f for n, f in SAMPLERS.items() if n != "consistent" or D.inverse(x[:1], D.T) is not None}
     together = {name: list(f(told, D, x, seen, severities))[-1][1] for name, f in able.items()}
