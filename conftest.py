@@ -1,5 +1,6 @@
 """How `pytest --nbval` runs the chapters: on the CPU, without progress bars, as tools/execute.py ran them."""
 
+import gc
 import os
 
 import pytest
@@ -11,6 +12,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several workers share the cores: a th
 # again: a batch of 256 faces goes through a network in three quarters of the time.
 os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(128 * 2**20))
 os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(512 * 2**20))
+# Python looks for cycles in all that torch, sympy and four thousand tests keep: less often here, which is some seconds
+# of every hundred, for no more memory.
+gc.set_threshold(5_000, 10, 50)
 
 
 # What takes minutes is begun first, so that no worker is left alone with it at the end.

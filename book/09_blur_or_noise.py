@@ -45,6 +45,7 @@ from coldlab.training import Config
 
 DATASET = "digits"  # or "mnist", or the path of a folder of your own images
 CLASSIFIER = "digits"  # who reads the results: digits or mnist
+SIZE = 32  # pixels a side; 16 takes a tenth of the time, and other numbers
 
 
 def grey(images):
@@ -52,11 +53,11 @@ def grey(images):
     return images.float().mean(1, keepdim=True).round().to(torch.uint8)
 
 
-images = grey(data.load(DATASET, "train", size=32)[0])
-test, labels = data.load(DATASET, "test", size=32)
+images = grey(data.load(DATASET, "train", SIZE)[0])
+test, labels = data.load(DATASET, "test", SIZE)
 test = grey(test[:200])
 x0 = to_float(test[:8])
-ways = blur_or_noise.arms()  # {name: (D, how precisely x_t is kept)}
+ways = blur_or_noise.arms(SIZE)  # {name: (D, how precisely x_t is kept)}
 for name, (D, how) in ways.items():
     print(f"{name:14s} T = {D.T:2d}, x_t in {how}")
 
@@ -129,7 +130,7 @@ plots.curves(
 
 # %% tags=["hide-cell", "check"]
 end = {name: linear[name].rmse[-1] for name in ways}
-if DATASET == "digits":
+if (DATASET, SIZE) == ("digits", 32):
     assert abs(nothing - 0.23) < 0.005 and abs(end["noise"] - nothing) < 0.005
     assert max(end[name] for name in ("blur", "pixelate", "mask")) < nothing - 0.02
     assert 0.14 < linear["blur"].rmse[8] < 0.16
@@ -169,7 +170,7 @@ widgets.slider(
 
 # %% tags=["hide-cell", "check"]
 t = {name: matched.nearest(linear[name].rmse, 0.15) for name in files}
-if DATASET == "digits":
+if (DATASET, SIZE) == ("digits", 32):
     assert t == {"noise": 15, "blur": 8, "pixelate": 3, "mask": 15}
     assert all(abs(linear[name].rmse[t[name]] - 0.15) < 0.012 for name in files)
 
@@ -209,7 +210,7 @@ for name, error in (("an 8-bit file", as_file), ("float32", as_float)):
     print(f"eight blurs in {name}: as much is left as of noise at t = {equal}")
 
 # %% tags=["hide-cell", "check"]
-if DATASET == "digits":
+if (DATASET, SIZE) == ("digits", 32):
     for name in ("noise", "pixelate"):
         assert max(kept[name][2:]) - min(kept[name][2:]) < 0.001
     assert kept["blur"][2] > 0.14 and kept["blur"][-1] < 0.11
@@ -278,7 +279,7 @@ plots.curves(
 )
 
 # %% tags=["hide-cell", "check"]
-if DATASET == "digits":
+if (DATASET, SIZE) == ("digits", 32):
     for name in gains:
         assert min(gains[name].values()) > 0
     fair = list(
@@ -298,7 +299,7 @@ if DATASET == "digits":
 def bands(error):
     """The squared error per pixel in waves of 0-2, 3-5 and 6-16 periods, x 10000."""
     power = torch.fft.fft2(error.double(), norm="ortho").abs().square().mean((0, 1))
-    periods = (torch.fft.fftfreq(32) * 32).abs()
+    periods = (torch.fft.fftfreq(SIZE) * SIZE).abs()
     highest = torch.maximum(periods[:, None], periods[None]).round()
     edges = ((0, 2), (3, 5), (6, 16))
     inside = [(highest >= low) & (highest <= high) for low, high in edges]
@@ -328,7 +329,7 @@ for name, severity in (("noise", 15), ("blur", 8)):
         print(f"{name:6s}{row:8s}{cells}{reads[name, row]:8.0%}")
 
 # %% tags=["hide-cell", "check"]
-if DATASET == "digits":
+if (DATASET, SIZE) == ("digits", 32):
     total = {key: sum(found) for key, found in lies.items()}
     share = {key: found[0] / total[key] for key, found in lies.items()}
     assert abs(total["noise", "linear"] / total["blur", "linear"] - 1) < 0.05
@@ -381,7 +382,7 @@ for name, severity in (("noise", equal), ("blur", t["blur"])):
     print(f"{name:5s} t = {severity:2d}: network {found['network']['rmse']:.3f}")
 
 # %% tags=["hide-cell", "check"]
-if DATASET == "digits":
+if (DATASET, SIZE) == ("digits", 32):
     assert sorted(told_bits, key=told_bits.get) == [
         "noise",
         "blur",
@@ -756,8 +757,8 @@ plots.rows(
 # %% tags=["hide-cell", "check"]
 truth = to_unit(x0)
 wrong, right = (metrics.rmse(to_unit(v), truth).item() for v in (believed, known))
-assert wrong > 0.4
-if DATASET == "digits":
+assert wrong > 0.4 or SIZE < 32
+if (DATASET, SIZE) == ("digits", 32):
     assert right < 0.17
 
 # %% [markdown]
@@ -778,7 +779,7 @@ found = metrics.rmse(to_unit(guess), to_unit(test)).item()
 print(f"from all: expected {told:.2f}, on test images {found:.2f}")
 
 # %% tags=["hide-cell", "check"]
-if DATASET == "digits":
+if (DATASET, SIZE) == ("digits", 32):
     assert expected < 0.6 * measured_few
     assert abs(told - found) < 0.006
 
@@ -794,7 +795,7 @@ middle = {name: matched.nearest(linear[name].rmse, nothing / 2) for name in ways
 for name, t_half in middle.items():
     T = ways[name][0].T
     print(f"{name:14s} t = {t_half:2d} of {T:2d}")
-if DATASET == "digits":
+if (DATASET, SIZE) == ("digits", 32):
     assert middle["blur"] <= 5 and 11 <= middle["noise"] <= 13
     assert middle["blur, float32"] > 2 * middle["blur"]
 
@@ -834,7 +835,7 @@ fewer = 8 - torch.log2(torch.tensor(10.0)).item()  # a bit less, twice the noise
 tenfold = matched.wiener(D, 8, mean, cov, 10 * size)[2]
 as_bits = error_with("blur", 8, fewer)
 print(f"noise x 10: {tenfold:.4f}; {fewer:.1f} bits: {as_bits:.4f}")
-assert abs(both["rounded"] / both["white noise"] - 1) < 0.03
+assert abs(both["rounded"] / both["white noise"] - 1) < 0.03 or SIZE < 32
 assert abs(tenfold / as_bits - 1) < 0.01
 
 # %% [markdown]
@@ -849,7 +850,7 @@ clamped = metrics.rmse(to_unit(guess.float()), to_unit(test)).item()
 print(f"as it is {plain:.3f}, clamped {clamped:.3f}")
 # The truth lies in the range, so that moving a guess into it never moves it away.
 assert clamped < plain
-if DATASET == "digits":
+if (DATASET, SIZE) == ("digits", 32):
     assert plain - clamped < 0.01
 
 # %% [markdown]

@@ -49,28 +49,38 @@ def closure(names) -> dict[str, importlib.metadata.Distribution]:
     return found
 
 
-def link(distribution: importlib.metadata.Distribution, site: Path) -> None:
-    """Put a distribution into `site` by links to its folders and files; scripts and shared data stay away."""
-    for entry in {file.parts[0] for file in distribution.files or []} - {"..", "__pycache__"}:
-        if not os.path.lexists(site / entry):  # nvidia's packages share a folder
-            (site / entry).symlink_to(distribution.locate_file(entry))
+def environment(folder: Path, names, brought: Path) -> tuple[Path, set[str]]:
+    """(its Python, what it finds): an environment with pip and all of `names` that are installed here, without coldlab.
+
+    They lie in `brought`, as links, beside the environment's own packages: what pip replaces comes into the
+    environment, and what is installed here stays. uv looks at an environment's own packages only, and such machines
+    come without it.
+    """
+    venv.create(folder, symlinks=True)
+    python, found = folder / "bin" / "python", closure([*names, "pip"])
+    (folder / "bin" / "uv").write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    (folder / "bin" / "uv").chmod(0o755)
+    if "pip" not in found:  # an environment that uv made
+        pip = subprocess.run([python, "-m", "ensurepip"], capture_output=True, text=True, errors="replace")
+        if pip.returncode:
+            pytest.skip(f"this Python cannot make an environment with pip: {pip.stderr.strip()[-200:]}")
+    brought.mkdir()
+    for name in found.keys() - {"coldlab"}:
+        for entry in {file.parts[0] for file in found[name].files or []} - {"..", "__pycache__"}:
+            if not os.path.lexists(brought / entry):  # nvidia's packages share a folder
+                (brought / entry).symlink_to(found[name].locate_file(entry))
+    site = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
+    (site / "brought.pth").write_text(f"{brought}\n", encoding="utf-8")
+    return python, set(found)
 
 
 @pytest.fixture(scope="module")
 def colab(tmp_path_factory) -> Path:
     """The Python of an environment with what Colab brings and pip; coldlab and its other needs are absent."""
-    folder = tmp_path_factory.mktemp("colab") / "env"
-    venv.create(folder, symlinks=True)
-    python = folder / "bin" / "python"
-    site = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
-    distributions = closure(COLAB)
-    assert set(HELD) <= set(distributions)
-    assert not {"coldlab", "einops", "safetensors"} & set(distributions)
-    for distribution in distributions.values():
-        link(distribution, site)
-    pip = subprocess.run([python, "-m", "ensurepip"], capture_output=True, text=True, errors="replace")
-    if pip.returncode:
-        pytest.skip(f"this Python cannot make an environment with pip: {pip.stderr.strip()[-200:]}")
+    folder = tmp_path_factory.mktemp("colab")
+    python, found = environment(folder / "env", COLAB, folder / "brought")
+    assert set(HELD) <= found
+    assert not {"coldlab", "einops", "safetensors"} & found
     return python
 
 

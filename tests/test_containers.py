@@ -1,7 +1,6 @@
 """What a devcontainer and Binder do when they start, done here: their commands run, and coldlab is there afterwards.
 
-Each in an environment of links to what is installed already, so that little more than coldlab itself is fetched. The
-links are file by file: where a command replaces a package, a link goes and the installed file stays.
+Each in an environment that finds what is installed already, so that little more than coldlab itself is fetched.
 """
 
 import json
@@ -10,47 +9,27 @@ import re
 import shlex
 import shutil
 import subprocess
-import sysconfig
-import venv
 from pathlib import Path
 
 import chapters
 import pytest
-from test_colab import closure, skip_without_registry
+from test_colab import environment, skip_without_registry
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-def environment(folder, names) -> Path:
-    """An environment with pip, in which all of `names` that are installed here are installed, too."""
-    venv.create(folder, symlinks=True)
-    site = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
-    for name, distribution in closure(names).items():
-        if name in ("coldlab", "pip"):
-            continue
-        for entry in {file.parts[0] for file in distribution.files or []} - {"..", "__pycache__"}:
-            source, target = Path(distribution.locate_file(entry)), site / entry
-            if source.is_dir() and not target.exists():  # nvidia's packages share a folder
-                shutil.copytree(source, target, copy_function=os.symlink)
-            elif source.is_file() and not target.exists():
-                target.symlink_to(source)
-    pip = subprocess.run(
-        [folder / "bin" / "python", "-m", "ensurepip"], capture_output=True, encoding="utf-8", errors="replace"
-    )
-    if pip.returncode:
-        pytest.skip(f"this Python cannot make an environment with pip: {pip.stderr.strip()[-200:]}")
-    return folder / "bin" / "python"
-
-
 def test_a_package_that_is_replaced_stays_where_it_was(tmp_path):
-    """Uninstalling goes by a package's own list of files, through whatever leads to them."""
-    python = environment(tmp_path / "env", ["tqdm"])
-    (here,) = [Path(file.locate()) for file in closure(["tqdm"])["tqdm"].files if str(file) == "tqdm/__init__.py"]
-    there = tmp_path / "env" / here.relative_to(here.parents[4])
-    assert there.resolve() == here.resolve() != there
-    subprocess.run([python, "-m", "pip", "uninstall", "-q", "-y", "tqdm"], check=True, capture_output=True)
-    assert not there.exists()
-    assert here.exists()
+    """pip leaves alone what lies outside of an environment, and what it installs goes first."""
+    python, _ = environment(tmp_path / "env", ["tqdm"], tmp_path / "brought")
+    skip_without_registry(python, tmp_path / "probe")
+    show = [python, "-c", "import tqdm; print(tqdm.__file__)"]
+    before = subprocess.run(show, check=True, capture_output=True, encoding="utf-8").stdout
+    install = [python, "-m", "pip", "install", "-q", "--no-deps", "--upgrade", "--force-reinstall", "tqdm"]
+    subprocess.run(install, check=True, capture_output=True)
+    after = subprocess.run(show, check=True, capture_output=True, encoding="utf-8").stdout
+    assert Path(before).is_relative_to(tmp_path / "brought")
+    assert Path(after).is_relative_to(tmp_path / "env")
+    assert Path(before.strip()).exists()
 
 
 def tree(folder) -> Path:
@@ -82,7 +61,8 @@ def started(command, folder, python, **more):
 def test_binder_starts(tmp_path):
     """repo2docker runs .binder/postBuild in the repository, with the environment's Python first on the path."""
     names = ("torch", "torchvision", "numpy", "scikit-learn", "matplotlib", "ipywidgets", "ipykernel", "sympy")
-    python = environment(tmp_path / "env", (*names, "tqdm", "einops", "safetensors", "tyro", "pillow"))
+    names = (*names, "tqdm", "einops", "safetensors", "tyro", "pillow")
+    python, _ = environment(tmp_path / "env", names, tmp_path / "brought")
     skip_without_registry(python, tmp_path / "probe")
     where = started(["./.binder/postBuild"], tree(tmp_path / "repository"), python)
     assert where.is_relative_to(tmp_path / "env")
@@ -94,7 +74,7 @@ def test_the_devcontainer_starts(tmp_path):
     asked = (chapters.ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     names = [re.split(r"[^\w.-]", line)[0] for line in asked if line[:1].isalpha()]
     folder = tree(tmp_path / "repository")
-    python = environment(folder / ".venv", [*names, "tyro"])
+    python, _ = environment(folder / ".venv", [*names, "tyro"], tmp_path / "brought")
     skip_without_registry(python, tmp_path / "probe")
     container = json.loads((folder / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
     where = started(shlex.split(container["postCreateCommand"]), folder, python)

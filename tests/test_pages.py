@@ -118,8 +118,10 @@ def pages(tmp_path_factory):
     return build(tmp_path_factory.mktemp("book"))
 
 
-# Images further down come when they are scrolled to: here, at once.
+# Images further down come when they are scrolled to: here, at once. Which file of a srcset it is, a new width has
+# decided after a frame.
 LOAD = """async () => {
+    for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
     for (const image of document.images) image.loading = "eager";
     const done = (image) => image.complete || new Promise((go) => (image.onload = image.onerror = go));
     await Promise.all([...document.images].map(done));
@@ -128,10 +130,10 @@ LOAD = """async () => {
 FOLLOWED = "scheme => [scheme, undefined].includes(document.documentElement.dataset.theme)"
 
 
-def inspect(browser, base: str, names: list[str], width: int) -> list[str]:
-    """Open pages one by one, light and then dark, and return everything that is wrong with them."""
-    faults = []
-    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme="light")
+def inspect(browser, base: str, names: list[str], *widths: int) -> list[str]:
+    """Open pages one by one, look at each in these widths, light and dark, and return everything that is wrong."""
+    faults, looks = [], [(width, scheme) for width in widths for scheme in ("light", "dark")]
+    context = browser.new_context()
     page = context.new_page()
 
     def asked(request):  # listening, not routing, which would keep the browser from caching what pages share
@@ -143,25 +145,25 @@ def inspect(browser, base: str, names: list[str], width: int) -> list[str]:
     page.on("pageerror", lambda error: faults.append(f"{name}: {error}"))
     page.on("response", lambda got: faults.append(f"{name}: {got.status} for {got.url}") if got.status >= 400 else None)
     for name in names:
-        page.emulate_media(color_scheme="light")
-        page.goto(f"{base}/{name}", wait_until="load")
-        for scheme in ("light", "dark"):  # the page follows its reader's screen
+        page.goto("about:blank")  # or the page before would be laid out once more
+        for k, (width, scheme) in enumerate(looks):  # the page follows its reader's screen
+            page.set_viewport_size({"width": width, "height": 800})
             page.emulate_media(color_scheme=scheme)
+            k or page.goto(f"{base}/{name}", wait_until="load")
             page.evaluate(LOAD)
             page.evaluate(FOLLOWED, scheme) or page.wait_for_function(FOLLOWED, arg=scheme)  # waiting asks by the frame
-            faults += [f"{name}, {scheme}: {fault}" for fault in page.evaluate(INSPECT)]
+            faults += [f"{name}, {width} px, {scheme}: {fault}" for fault in page.evaluate(INSPECT)]
     context.close()
     return faults
 
 
-@pytest.mark.parametrize("width", [380, 1280])
-def test_every_page_stands_on_its_own(pages, site, browser, width):
+def test_every_page_stands_on_its_own(pages, site, browser):
     names = sorted(str(path.relative_to(pages)) for path in pages.rglob("*.html") if "_static" not in path.parts)
     assert {f"book/{source.stem}.html" for source in chapters.sources()} <= set(names)
     names.remove("404.html")  # its links are absolute: see below
     names.remove("index.html")  # it leads on to book/index.html at once
     assert "url=book/index.html" in (pages / "index.html").read_text(encoding="utf-8")
-    assert inspect(browser, site(pages), names, width) == []
+    assert inspect(browser, site(pages), names, 380, 1280) == []
 
 
 def test_without_javascript_no_text_runs_through_the_icons_above_it(pages, site, browser):

@@ -177,6 +177,19 @@ def test_results_without_samplers_take_none(name, option, tmp_path, capsys):
 # ------------------------------------------------------------------------------------------- alone or in a batch of 256
 
 
+class Beginning:
+    """R, asked for the beginning of a walk only once: it is the same for all samplers."""
+
+    def __init__(self, R):
+        self.R, self.wide, self.known = R, getattr(R, "wide", False), None
+
+    def __call__(self, x, t):
+        if self.known is None:
+            self.known = x, t, self.R(x, t)
+        begun, at, x0 = self.known
+        return x0 if t == at and torch.equal(x, begun) else self.R(x, t)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)  # walked whole, faces of 64 pixels take more than the 600 s of other tests
 @pytest.mark.parametrize("name", checkpoints.pretrained())
@@ -189,6 +202,7 @@ def test_an_image_comes_out_the_same_alone_and_in_a_batch(name):
     severities = sampling.evenly(D.T, D.T if D.T <= 20 or os.environ.get("COLDLAB_WHOLE") else 10)
     told, x, seen = begin(R, D, x0, z, D.T, sees_files(R))
     able = {n: f for n, f in SAMPLERS.items() if n != "consistent" or D.inverse(x[:1], D.T) is not None}
+    told = Beginning(told)
     together = {name: list(f(told, D, x, seen, severities))[-1][1] for name, f in able.items()}
     for i in (0, 100, 255):
         alone, x_alone, one = begin(R, D, x0[i : i + 1], each(lambda v, i=i: v[i : i + 1], z), D.T, sees_files(R))

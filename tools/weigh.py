@@ -42,7 +42,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 def serve(folder: Path) -> http.server.ThreadingHTTPServer:
     """A server of a folder on localhost, running in a thread; its port is `server_port`."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
     return server
 
 
