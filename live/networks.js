@@ -27,6 +27,7 @@ export const NETWORKS = {
     made: true,
   },
   "cifar10-blur": { ...CIFAR, title: "Photographs: blurred (32 pixels wide)" },
+  "cifar10-pixelate": { ...CIFAR, title: "Photographs: in coarse pixels (32 pixels wide)", T: 3 },
   "cifar10-mask": { ...CIFAR, title: "Photographs: with a hole (32 pixels wide)" },
   "celeba-64-blur": { title: "Faces: blurred (64 pixels wide)", kind: "photograph", size: 64, channels: 3, T: 110 },
 };

@@ -126,8 +126,8 @@ EXPERIMENTS = {
     "cifar10-desaturate": Experiment("cifar10-desaturate", 3000, COLOUR),
     "cifar10-pixelate": Experiment(
         "cifar10-pixelate",
-        5000,
-        COLOUR,
+        12_000,
+        COLOUR | SMOOTH,
         seen="4 x 4 blocks of colour become soft blobs, much the same by every way; last the originals.",
     ),
     "celeba-64-blur": Experiment(
