@@ -123,7 +123,7 @@ def test_judges_that_disagree_are_told():
     assert "They disagree" in (told := results_page.disagreement(run))
     assert "direct is nearer by Fréchet (x); Algorithm 2 is nearer by KID" in told
     run["judges"]["direct"]["KID"] = 1
-    assert results_page.disagreement(run) == "They agree: direct is nearer by all of them."
+    assert results_page.disagreement(run) == "They agree: direct is nearer than Algorithm 2 by all of them."
 
 
 def test_what_a_seed_is_worth_is_told_of_runs_that_differ_in_nothing_else(copied):

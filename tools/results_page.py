@@ -177,9 +177,9 @@ def disagreement(run):
     nets = [m for m in direct if m.startswith(("Fréchet", "KID", "ST-LPIPS"))]
     nearer = {"direct": [m for m in nets if direct[m] < sampled[m]]}
     nearer["Algorithm 2"] = [m for m in nets if m not in nearer["direct"]]
-    for way, by in nearer.items():
+    for (way, by), other in zip(nearer.items(), reversed(nearer), strict=True):
         if len(by) == len(nets):
-            return f"They agree: {way} is nearer by all of them."
+            return f"They agree: {way} is nearer than {other} by all of them."
     told = "; ".join(f"{way} is nearer by {', '.join(by)}" for way, by in nearer.items())
     return f"**They disagree**: {told}."
 
