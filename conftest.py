@@ -4,7 +4,6 @@ import gc
 import os
 
 import pytest
-from execute import KERNEL_ENVIRONMENT
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several workers share the cores: a thread each, before torch is imported
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -44,6 +43,8 @@ def pytest_runtest_protocol(item):
     """Notebook cells see the kernel's environment; ordinary tests keep theirs, a GPU included."""
     if not hasattr(item, "cell"):
         return (yield)
+    from execute import KERNEL_ENVIRONMENT  # here: workers are not kept waiting until the one who starts them has torch
+
     with pytest.MonkeyPatch.context() as patch:
         for name, value in KERNEL_ENVIRONMENT.items():
             patch.setenv(name, value)

@@ -6,12 +6,12 @@ And a browser, with a server on localhost for what it opens; tests that need the
 from pathlib import Path
 
 import pytest
-import torch
-import weigh
 
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -21,6 +21,8 @@ def one_thread():
 @pytest.fixture(scope="module")
 def site():
     """A function that serves a folder on localhost and returns its address."""
+    import weigh
+
     servers = []
 
     def serve(folder: Path) -> str:
@@ -36,6 +38,8 @@ def site():
 @pytest.fixture(scope="module")
 def browser():
     sync_api = pytest.importorskip("playwright.sync_api", reason="pages are not opened: playwright is not installed")
+    import weigh
+
     path = weigh.browser_path()
     if path is None:
         pytest.skip(f"pages are not opened: none of {', '.join(weigh.BROWSERS)} is installed")

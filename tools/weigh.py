@@ -12,6 +12,7 @@ import http.server
 import shutil
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import chapters
@@ -46,15 +47,18 @@ def serve(folder: Path) -> http.server.ThreadingHTTPServer:
     return server
 
 
-def bytes_before_touch(browser, url: str) -> int:
-    """What a page loads in a desktop's window, in a browser that has seen nothing of it yet."""
+def bytes_before_touch(browser, urls: list[str]) -> Iterator[int]:
+    """What each page loads in a desktop's window, in a browser that keeps nothing of it."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     page = context.new_page()
-    page.goto(url, wait_until="load")
-    page.wait_for_timeout(200)
-    total = page.evaluate(LOADED)
+    network = context.new_cdp_session(page)
+    network.send("Network.enable")
+    network.send("Network.setCacheDisabled", {"cacheDisabled": True})
+    for url in urls:
+        page.goto(url, wait_until="load")
+        page.wait_for_timeout(200)
+        yield page.evaluate(LOADED)
     context.close()
-    return total
 
 
 def painted(browser, url: str, slowdown: float = 4, tries: int = 3, enough: float = 0) -> float:
@@ -85,9 +89,8 @@ def main(names: list[str]) -> int:
         browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
         for name in names or sorted(path.name for path in pages.glob("*.html")):
             url = f"http://127.0.0.1:{server.server_port}/book/{name}"
-            print(
-                f"{name:28} {bytes_before_touch(browser, url) / 1e6:5.2f} MB {painted(browser, url):5.2f} s", flush=True
-            )
+            (weight,) = bytes_before_touch(browser, [url])
+            print(f"{name:28} {weight / 1e6:5.2f} MB {painted(browser, url):5.2f} s", flush=True)
         browser.close()
     server.shutdown()
     return 0
