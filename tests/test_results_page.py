@@ -10,6 +10,7 @@ from cells import sampled, what, within
 from claims import apart, claims, exceptions
 from results_page import LICENCES, PAGES, ROOT, page, table
 
+from coldlab import presets
 from coldlab.__main__ import main
 from coldlab.lab import experiments, results
 from coldlab.lab.measurements import MEASUREMENTS
@@ -291,3 +292,14 @@ def test_the_weights_stay_small():
     sizes = [path.stat().st_size for path in (ROOT / "coldlab/weights").glob("*.safetensors")]
     assert max(sizes) <= 6e6
     assert sum(sizes) <= 30e6
+
+
+def test_images_are_enlarged_where_the_page_says_so():
+    """Of all sizes that results are measured at: 32 pixels and 64. The paper's own 128 has presets and no results."""
+    enlarged = {name for name, preset in presets.PRESETS.items() if preset.zoom and preset.size != 128}
+    assert enlarged == {"celeba-64-blur", "celeba-64-flatblur", "celeba-32-animorph"}
+    runs = (results.load(name) for name in results.names())
+    configs = [run["config"] for run in runs if isinstance(run, dict) and isinstance(run.get("config"), dict)]
+    zoomed = {(config["dataset"], config["degradation"]) for config in configs if config.get("zoom")}
+    assert zoomed == {("celeba", "blur")}
+    assert "faces are enlarged by 1.12" in (ROOT / "book" / "results.md").read_text(encoding="utf-8")
