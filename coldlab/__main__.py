@@ -329,8 +329,12 @@ def main(arguments=None):
     known = {command.__name__: limits.checked(command) for command in COMMANDS}
     known["train"] = functools.partial(known["train"], words)
     described = "Cold diffusion for any image transform. Each command has its own --help."
-    return answered(
-        lambda: tyro.extras.subcommand_cli_from_dict(
+
+    def run():
+        for command in COMMANDS:
+            if words[:1] == [command.__name__]:
+                limits.spelled(command, words)
+        return tyro.extras.subcommand_cli_from_dict(
             known,
             prog="coldlab",
             description=described,
@@ -338,7 +342,8 @@ def main(arguments=None):
             config=(tyro.conf.FlagCreatePairsOff,),
             registry=KEY_VALUES,
         )
-    )
+
+    return answered(run)
 
 
 if __name__ == "__main__":

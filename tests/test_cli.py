@@ -886,7 +886,7 @@ def test_every_command_has_help_with_all_its_options(command, capsys):
         assert flag in out, option
 
 
-@pytest.mark.parametrize("arguments", [["train", "--setps", "3"], ["trian"], [], ["train", "--steps", "many"]], ids=str)
+@pytest.mark.parametrize("arguments", [["train", "--setps", "3"], ["trian"], []], ids=str)
 def test_unknown_options_and_commands_end_with_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as raised:
         main(arguments)

@@ -1,9 +1,7 @@
 """Every number of every command: out of its range it costs one sentence, never a traceback, never an hour."""
 
-import dataclasses
 import inspect
 import math
-import typing
 
 import pytest
 import torch
@@ -15,34 +13,12 @@ from coldlab.degradations import REGISTRY, make
 from coldlab.lab import limits
 
 pytestmark = pytest.mark.filterwarnings("always::UserWarning")
-WRONG = ("nan", "inf", "-inf", "1e999", "-1", "-5", "-0.5", "0", "99999999999999999999999", "9" * 400, "", "x")
+WRONG = ("nan", "inf", "-inf", "1e999", "-1", "-5", "-0.5", "0", "1.5x", "99999999999999999999999", "9" * 400, "", "x")
 POSITIONAL = {"restore": ["x.png"], "reproduce": ["mnist-blur"]}
 
 
-def kind(annotation):
-    """int or float where an argument is such a number, or several, or None; else None."""
-    if typing.get_origin(annotation) is typing.Annotated:
-        return kind(typing.get_args(annotation)[0])
-    if annotation in (int, float):
-        return annotation
-    found = {kind(part) for part in typing.get_args(annotation) if part is not Ellipsis} - {None}
-    return found.pop() if len(found) == 1 else None
-
-
-def numbers():
-    """(command, option, its type) of every number that the command line takes."""
-    for command in cli.COMMANDS:
-        hints = typing.get_type_hints(command, include_extras=True)
-        for name, parameter in inspect.signature(command).parameters.items():
-            if dataclasses.is_dataclass(parameter.default):
-                for field, annotation in typing.get_type_hints(type(parameter.default)).items():
-                    if kind(annotation):
-                        yield command.__name__, field, kind(annotation)
-            elif kind(hints.get(name)):
-                yield command.__name__, name, kind(hints[name])
-
-
-NUMBERS = list(numbers())
+# (command, option, its type) of every number that the command line takes.
+NUMBERS = [(f.__name__, name, number) for f in cli.COMMANDS for name, number in limits.numbers(f).items()]
 
 
 def test_the_walk_finds_the_numbers_and_the_table_knows_them_all():
@@ -93,21 +69,12 @@ def test_a_number_out_of_its_range_is_one_sentence_before_anything_begins(
             with pytest.raises(Begun):
                 main(words)
             continue
-        try:
-            code = main(words)
-        except SystemExit as ended:  # tyro's own: not of the type at all
-            code = ended.code
-            with pytest.raises(ValueError):
-                number(text)
-            assert text in ("nan", "inf", "-inf", "1e999", "-0.5", "", "x"), text
+        code = main(words)
         printed = capsys.readouterr()
         assert code == 2, (words, printed)
-        assert flag in printed.err + printed.out, words
-        assert "Traceback" not in printed.err + printed.out
-        if printed.err.startswith("coldlab"):
-            (line,) = printed.err.splitlines()
-            assert line.startswith(f"coldlab: {flag} "), line
-            assert "must be" in line
+        (line,) = printed.err.splitlines()
+        assert line.startswith(f"coldlab: {flag} "), line
+        assert "must be" in line
 
 
 @pytest.mark.parametrize("name", sorted(set(REGISTRY) - {"compose"}))

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import inspect
 import math
+import typing
 from dataclasses import dataclass
 
 from ..errors import ColdlabError
@@ -100,6 +101,45 @@ def check(name, value):
             wrong = RANGES[name].sentence(number) if numeric(number) else None
             if wrong:
                 raise ColdlabError(f"--{name.replace('_', '-')} {number}; {wrong}.")
+
+
+def kind(annotation):
+    """int or float where an argument is such a number, or several, or None; else None."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        return kind(typing.get_args(annotation)[0])
+    if annotation in (int, float):
+        return annotation
+    found = {kind(part) for part in typing.get_args(annotation) if part is not Ellipsis} - {None}
+    return found.pop() if len(found) == 1 else None
+
+
+def numbers(command):
+    """{option: int or float} of every number that a command takes, those of its dataclasses included."""
+    found, hints = {}, typing.get_type_hints(command, include_extras=True)
+    for name, parameter in inspect.signature(command).parameters.items():
+        if dataclasses.is_dataclass(parameter.default):
+            fields = typing.get_type_hints(type(parameter.default)).items()
+            found |= {field: number for field, annotation in fields if (number := kind(annotation))}
+        elif number := kind(hints.get(name)):
+            found[name] = number
+    return found
+
+
+def spelled(command, words):
+    """Raise ColdlabError where a word after an option is no number of the option's type, in the words of `check`."""
+    known = numbers(command)
+    for place, word in enumerate(words):
+        flag, equals, text = word.partition("=")
+        text = text if equals else " ".join(words[place + 1 : place + 2])
+        name = flag.removeprefix("--").replace("-", "_")
+        if not flag.startswith("--") or name not in known or text == "None" or text.startswith("--"):
+            continue
+        try:
+            known[name](text)
+        except ValueError:
+            whole = "whole " if known[name] is int else ""
+            wrong = f"{flag} {text or repr(text)}; it must be a {whole}number {RANGES[name].told()}."
+            raise ColdlabError(wrong) from None
 
 
 def numeric(value):
