@@ -45,7 +45,7 @@ from coldlab.training import Config
 
 DATASET = "digits"  # or "mnist", or the path of a folder of your own images
 CLASSIFIER = "digits"  # who reads the results: digits or mnist
-SIZE = 32  # pixels a side; 16 takes a tenth of the time, and other numbers
+SIZE = 32  # pixels a side; 16 is quicker, and gives other numbers
 
 
 def grey(images):

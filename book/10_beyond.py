@@ -224,9 +224,14 @@ plots.rows(
 assert guessed["network"][0] < 0.98 * guessed["bicubic"][0]
 assert guessed["network"][1] > guessed["bicubic"][1] + 0.01
 assert 0.6 < guessed["filled"][0] / guessed["a hole"][0] < 0.9
+left = patient.D.left(temple, 50, torch.tensor([[120, 100]])).expand_as(temple)
+wrong = lambda x, where: (x - temple)[where].square().mean().sqrt().item() / 2
+rim, middle = (left > 0.1) & (left < 0.9), left < 0.01
+assert wrong(back["filled"], rim) < 0.01 < 0.03 < wrong(lost["a hole"], rim)
+assert wrong(back["filled"], middle) > 0.9 * wrong(lost["a hole"], middle)
 
 # %% [markdown]
-# It beats the interpolation, though by a few hundredths of the error only: the eaves are crisp where a thumbnail has edges, and no window has come back. The hole is a failure worth looking at. Its soft rim can be divided back, and is right. In the middle, where nothing is left, stands a blot of the colours around it. A thumbnail of 32 pixels has no galleries, and what a network has never seen it cannot continue.
+# It beats the interpolation, though by a few hundredths of the error only: the eaves are crisp where a thumbnail has edges, and no window has come back. The hole is a failure worth looking at. Its soft rim can be divided back, and is right. In the middle, where nothing is left, stands a blot of the colours around it, as wrong as the grey was. A thumbnail of 32 pixels has no galleries, and what a network has never seen it cannot continue.
 #
 # ## What you may expect, and what not
 #

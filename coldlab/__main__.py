@@ -326,14 +326,14 @@ COMMANDS = (train, sample, restore, evaluate, commands.reproduce, commands.bench
 def main(arguments=None):
     """Run one command; returns the exit code."""
     words = at_home(sys.argv[1:] if arguments is None else arguments)
-    known = {command.__name__: limits.checked(command) for command in COMMANDS}
+    commands = {command.__name__: command for command in COMMANDS}
+    known = {name: limits.checked(command) for name, command in commands.items()}
     known["train"] = functools.partial(known["train"], words)
     described = "Cold diffusion for any image transform. Each command has its own --help."
 
     def run():
-        for command in COMMANDS:
-            if words[:1] == [command.__name__]:
-                limits.spelled(command, words)
+        if words and words[0] in commands:
+            limits.spelled(commands[words[0]], words)
         return tyro.extras.subcommand_cli_from_dict(
             known,
             prog="coldlab",

@@ -1,6 +1,7 @@
 """What all tests share: one thread, because on busy machines the threads of tiny networks wait for each other.
 
 And a browser, with a server on localhost for what it opens; tests that need them are skipped, saying so, without one.
+What imports torch is imported inside: see conftest.py in the folder above.
 """
 
 from pathlib import Path

@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import os
 import re
+import shutil
 import subprocess
 import sysconfig
 import venv
@@ -91,19 +92,23 @@ def no_settings_of_this_machine(monkeypatch):
     monkeypatch.delenv("PYTHONPATH", raising=False)
 
 
+def tree(folder) -> Path:
+    """A copy of this tree, of what git knows or would take."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    found = subprocess.run(listed, cwd=chapters.ROOT, capture_output=True)
+    if found.returncode:
+        pytest.skip("not a git working copy, so what a container would be given is not known")
+    for name in set(found.stdout.decode().split("\0")) - {""}:
+        if (chapters.ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(chapters.ROOT / name, folder / name)
+    return folder
+
+
 @pytest.fixture
 def address(monkeypatch, tmp_path):
     """git finds this tree, uncommitted changes included, at the repository's public address."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=chapters.ROOT, capture_output=True
-    )
-    if listed.returncode:
-        pytest.skip("not a git working copy, so nothing can stand in for the repository's address")
-    copy = tmp_path / "stand-in"
-    for name in set(listed.stdout.decode().split("\0")) - {""}:
-        if (chapters.ROOT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            (copy / name).write_bytes((chapters.ROOT / name).read_bytes())
+    copy = tree(tmp_path / "stand-in")
     git = [
         "git",
         "-C",

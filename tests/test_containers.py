@@ -7,13 +7,12 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 from pathlib import Path
 
 import chapters
 import pytest
-from test_colab import environment, skip_without_registry
+from test_colab import environment, skip_without_registry, tree
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -30,19 +29,6 @@ def test_a_package_that_is_replaced_stays_where_it_was(tmp_path):
     assert Path(before).is_relative_to(tmp_path / "brought")
     assert Path(after).is_relative_to(tmp_path / "env")
     assert Path(before.strip()).exists()
-
-
-def tree(folder) -> Path:
-    """A copy of this tree, of what git knows or would take."""
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    found = subprocess.run(listed, cwd=chapters.ROOT, capture_output=True)
-    if found.returncode:
-        pytest.skip("not a git working copy, so what a container would be given is not known")
-    for name in set(found.stdout.decode().split("\0")) - {""}:
-        if (chapters.ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(chapters.ROOT / name, folder / name)
-    return folder
 
 
 def started(command, folder, python, **more):

@@ -149,7 +149,8 @@ def inspect(browser, base: str, names: list[str], *widths: int) -> list[str]:
         for k, (width, scheme) in enumerate(looks):  # the page follows its reader's screen
             page.set_viewport_size({"width": width, "height": 800})
             page.emulate_media(color_scheme=scheme)
-            k or page.goto(f"{base}/{name}", wait_until="load")
+            if k == 0:
+                page.goto(f"{base}/{name}", wait_until="load")
             page.evaluate(LOAD)
             page.evaluate(FOLLOWED, scheme) or page.wait_for_function(FOLLOWED, arg=scheme)  # waiting asks by the frame
             faults += [f"{name}, {width} px, {scheme}: {fault}" for fault in page.evaluate(INSPECT)]

@@ -87,9 +87,9 @@ def main(names: list[str]) -> int:
     server = serve(pages.parent)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
-        for name in names or sorted(path.name for path in pages.glob("*.html")):
-            url = f"http://127.0.0.1:{server.server_port}/book/{name}"
-            (weight,) = bytes_before_touch(browser, [url])
+        names = names or sorted(path.name for path in pages.glob("*.html"))
+        urls = [f"http://127.0.0.1:{server.server_port}/book/{name}" for name in names]
+        for name, url, weight in zip(names, urls, bytes_before_touch(browser, urls), strict=True):
             print(f"{name:28} {weight / 1e6:5.2f} MB {painted(browser, url):5.2f} s", flush=True)
         browser.close()
     server.shutdown()
