@@ -1,6 +1,7 @@
 """Every number of every command: out of its range it costs one sentence, never a traceback, never an hour."""
 
 import inspect
+import itertools
 import math
 
 import pytest
@@ -26,6 +27,12 @@ def test_the_walk_finds_the_numbers_and_the_table_knows_them_all():
     assert {("train", "lr", float), ("train", "keep", int), ("bench", "threads", int)} <= set(NUMBERS)
     assert {("sample", "sigma", float), ("evaluate", "limit", int), ("restore", "severity", int)} <= set(NUMBERS)
     assert {name for _, name, _ in NUMBERS} == set(limits.RANGES)
+    assert {name for _, name, _ in NUMBERS if several(name)} == {"mults", "attention", "keep"}
+
+
+def several(name):
+    """Whether train's option of this name takes several words."""
+    return limits.several(limits.arguments(cli.train).get(name))
 
 
 class Begun(Exception):
@@ -63,8 +70,11 @@ def test_a_number_out_of_its_range_is_one_sentence_before_anything_begins(
     command, name, number, nothing_begins, capsys
 ):
     flag = f"--{name.replace('_', '-')}"
-    for text in WRONG:
-        words = [command, *POSITIONAL.get(command, []), f"{flag}={text}"]
+    ways = [[f"{flag}={text}"] for text in WRONG]
+    if several(name):  # a later word, too
+        ways += [[flag, "1", text] for text in WRONG] + [[flag, "1", "2", text, "--device", "cpu"] for text in WRONG]
+    for way, text in zip(ways, itertools.cycle(WRONG), strict=False):
+        words = [command, *POSITIONAL.get(command, []), *way]
         if allowed(name, number, text):
             with pytest.raises(Begun):
                 main(words)

@@ -7,6 +7,7 @@ Whether a number is whole says its type; what a single network knows besides (1.
 import dataclasses
 import functools
 import inspect
+import itertools
 import math
 import typing
 from dataclasses import dataclass
@@ -113,33 +114,44 @@ def kind(annotation):
     return found.pop() if len(found) == 1 else None
 
 
-def numbers(command):
-    """{option: int or float} of every number that a command takes, those of its dataclasses included."""
+def several(annotation):
+    """Whether an option takes more than one word."""
+    return typing.get_origin(annotation) is tuple or any(map(several, typing.get_args(annotation)))
+
+
+def arguments(command):
+    """{option: annotation} of everything that a command takes, in its dataclasses, too."""
     found, hints = {}, typing.get_type_hints(command, include_extras=True)
     for name, parameter in inspect.signature(command).parameters.items():
         if dataclasses.is_dataclass(parameter.default):
-            fields = typing.get_type_hints(type(parameter.default)).items()
-            found |= {field: number for field, annotation in fields if (number := kind(annotation))}
-        elif number := kind(hints.get(name)):
-            found[name] = number
+            found |= typing.get_type_hints(type(parameter.default), include_extras=True)
+        else:
+            found[name] = hints.get(name)
     return found
+
+
+def numbers(command):
+    """{option: int or float} of every number that a command takes."""
+    return {name: number for name, annotation in arguments(command).items() if (number := kind(annotation))}
 
 
 def spelled(command, words):
     """Raise ColdlabError where a word after an option is no number of the option's type, in the words of `check`."""
-    known = numbers(command)
+    known, takes = numbers(command), arguments(command)
     for place, word in enumerate(words):
         flag, equals, text = word.partition("=")
-        text = text if equals else " ".join(words[place + 1 : place + 2])
         name = flag.removeprefix("--").replace("-", "_")
-        if not flag.startswith("--") or name not in known or text == "None" or text.startswith("--"):
+        if not flag.startswith("--") or name not in known:
             continue
-        try:
-            known[name](text)
-        except ValueError:
-            whole = "whole " if known[name] is int else ""
-            wrong = f"{flag} {text or repr(text)}; it must be a {whole}number {RANGES[name].told()}."
-            raise ColdlabError(wrong) from None
+        following = itertools.takewhile(lambda word: not word.startswith("--"), words[place + 1 :])
+        given = [text] if equals else list(following)
+        for text in given if several(takes[name]) else given[:1]:
+            try:
+                text == "None" or known[name](text)
+            except ValueError:
+                whole = "whole " if known[name] is int else ""
+                wrong = f"{flag} {text or repr(text)}; it must be a {whole}number {RANGES[name].told()}."
+                raise ColdlabError(wrong) from None
 
 
 def numeric(value):
