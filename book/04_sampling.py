@@ -473,28 +473,28 @@ if reader:
     print(f"the originals: readable {reader.score(flat(x0), labels[: len(x0)]):.2f}")
 one_call, most = sweep["Algorithm 2"][0], sweep["Algorithm 2"][-1]
 
+
 # %% tags=["hide-input", "plot"]
-titles = ("RMSE", "hedging", "readable")[: len(most)]
-fig, axes = plots.figure(8, 2.9, cols=len(titles))
-for k, (ax, title) in enumerate(zip(axes.flat, titles, strict=True)):
-    for name, rows in sweep.items():
-        ax.plot(calls, [row[k] for row in rows], marker="o", label=name)
-    ax.set(
-        title=title,
-        xlabel="calls of R",
-        xscale="log",
-        xticks=calls,
-        xticklabels=calls,
+def panels(*shape):
+    fig, axes = plots.figure(*shape)
+    for k, (ax, title) in enumerate(zip(axes.flat, titles, strict=True)):
+        for name, rows in sweep.items():
+            ax.plot(calls, [row[k] for row in rows], marker="o", label=name)
+        ax.set(title=title, xlabel="calls of R", xscale="log")
+        ax.set(xticks=calls, xticklabels=calls)
+        ax.minorticks_off()
+    axes.flat[0].legend(fontsize=9)
+    return plots.Picture(
+        fig,
+        "Three panels against the number of calls of R, from 1 to 20. RMSE rises "
+        "for both algorithms, for Algorithm 1 much more. The share of grey pixels "
+        "falls for both. The share of readable digits falls a little for "
+        "Algorithm 2 and steeply for Algorithm 1.",
     )
-    ax.minorticks_off()
-axes.flat[0].legend(fontsize=9)
-plots.Picture(
-    fig,
-    "Three panels against the number of calls of R, from 1 to 20. RMSE rises for "
-    "both algorithms, for Algorithm 1 much more. The share of grey pixels falls "
-    "for both. The share of readable digits falls a little for Algorithm 2 and "
-    "steeply for Algorithm 1.",
-)
+
+
+titles = ("RMSE", "hedging", "readable")[: len(most)]
+plots.either(panels(8, 2.9, 1, len(most)), panels(3.4, 7.2, len(most), 1))
 
 # %% tags=["hide-cell", "check"]
 boldest = sweep["Algorithm 1"][-1]

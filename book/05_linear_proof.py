@@ -955,29 +955,29 @@ blurs = {
     "blur of CIFAR-10": make("blur", 32, T=50, schedule="special_6"),
 }
 
+
 # %% tags=["hide-input", "plot"]
-fig, axes = plots.figure(7.2, 2.9, cols=2)
-for ax, (name, D) in zip(axes.flat, blurs.items(), strict=True):
-    w = weights(D)[0]
-    for f in (1, 2, 4, 8, 16):
-        ax.plot(
-            range(1, D.T + 1),
-            w[:, f],
-            marker="o" if D.T <= 20 else "",
-            markersize=3,
-            label=f"{f}",
-        )
-    ax.set(title=name, xlabel="prediction made at severity s", ylabel="weight")
-axes.flat[1].legend(title="waves across", fontsize=9, title_fontsize=9)
-plots.Picture(
-    fig,
-    "Two panels: the weight of each prediction in the result against the severity "
-    "at which it was made, for 1, 2, 4, 8 and 16 waves across the image. Blur of "
-    "MNIST: 4, 8 and 16 waves have a weight near 1 at s = 1 and next to none "
-    "elsewhere; 2 waves fall off within five steps, 1 wave slowly. Blur of "
-    "CIFAR-10: broad humps; 16 waves around s = 6, 8 waves around 9, 4 waves "
-    "around 16, 2 waves around 32, 1 wave grows to the end.",
-)
+def panels(*shape):
+    fig, axes = plots.figure(*shape)
+    for ax, (name, D) in zip(axes.flat, blurs.items(), strict=True):
+        w = weights(D)[0]
+        for f in (1, 2, 4, 8, 16):
+            dots = dict(marker="o" if D.T <= 20 else "", markersize=3)
+            ax.plot(range(1, D.T + 1), w[:, f], label=f"{f}", **dots)
+        ax.set(title=name, xlabel="prediction made at severity s", ylabel="weight")
+    axes.flat[1].legend(title="waves across", fontsize=9, title_fontsize=9)
+    return plots.Picture(
+        fig,
+        "Two panels: the weight of each prediction in the result against the "
+        "severity at which it was made, for 1, 2, 4, 8 and 16 waves across the "
+        "image. Blur of MNIST: 4, 8 and 16 waves have a weight near 1 at s = 1 "
+        "and next to none elsewhere; 2 waves fall off within five steps, 1 wave "
+        "slowly. Blur of CIFAR-10: broad humps; 16 waves around s = 6, 8 waves "
+        "around 9, 4 waves around 16, 2 waves around 32, 1 wave grows to the end.",
+    )
+
+
+plots.either(panels(7.2, 2.9, 1, 2), panels(3.4, 5.6, 2, 1))
 
 # %% tags=["hide-cell", "check"]
 for D in blurs.values():

@@ -273,27 +273,32 @@ values = torch.stack(
     ]
 )
 
+
 # %% tags=["hide-input", "plot"]
-fig, axes = plots.figure(7.2, 2.5, cols=3)
-for ax, shown, title in zip(
-    axes,
-    (x0[k - 1, 0], x0[k, 0], values),
-    ("one digit", "another", "SSIM of each window"),
-    strict=True,
-):
-    drawn = ax.imshow(
-        shown, cmap="gray" if shown is not values else "viridis", vmin=0, vmax=1
+def pair(*shape):
+    fig, _ = plots.figure(*shape)
+    shown = {"one digit": x0[k - 1, 0], "another": x0[k, 0]}
+    shown["SSIM by window"] = values
+    for ax, (title, image) in zip(fig.axes, shown.items(), strict=False):
+        colours = "viridis" if image is values else "gray"
+        drawn = ax.imshow(image, cmap=colours, vmin=0, vmax=1)
+        ax.set(title=title, xticks=[], yticks=[])
+    frame = [4.5, 26.5, 26.5, 4.5, 4.5], [4.5, 4.5, 26.5, 26.5, 4.5]
+    map_of, *rest = fig.axes[2:]
+    map_of.plot(*frame, color="white")
+    for ax in rest:
+        ax.set_axis_off()
+    fig.colorbar(drawn, ax=map_of)
+    return plots.Picture(
+        fig,
+        "Two different digits and the map of their SSIM, one value per window. At "
+        "the left and right borders of the map the values are close to 1; in the "
+        "middle, where the strokes differ, they fall to 0 and below. A white "
+        "frame marks the 22 x 22 windows that lie inside the image.",
     )
-    ax.set(title=title, xticks=[], yticks=[])
-axes[2].plot([4.5, 26.5, 26.5, 4.5, 4.5], [4.5, 4.5, 26.5, 26.5, 4.5], color="white")
-fig.colorbar(drawn, ax=axes[2])
-plots.Picture(
-    fig,
-    "Two different digits and the map of their SSIM, one value per window. At the "
-    "left and right borders of the map the values are close to 1; in the middle, "
-    "where the strokes differ, they fall to 0 and below. A white frame marks the 22 "
-    "x 22 windows that lie inside the image.",
-)
+
+
+plots.either(pair(7.2, 2.5, 1, 3), pair(3.4, 3.6, 2, 2))
 
 # %% [markdown]
 # The white frame holds what the paper averages. Outside it, two black borders are praised for being equal, which helps most where the middles differ most: *another digit* gains far more than a restoration. (What has no black border gains nothing: the grey squares of $x_T$.) On MNIST, measured on all 10,000 test images:

@@ -4,6 +4,7 @@ from coldlab.lab import experiments
 from coldlab.lab.reproduce import cores
 
 NARROW = "\N{NO-BREAK SPACE}"  # what belongs together does not wrap in a table
+CHART = 4.3  # inches across: what a phone of 380 pixels shows whole
 
 
 def what(name):
@@ -80,5 +81,10 @@ def made(run):
     )
 
 
-def figure(name, alt, width="100%"):
-    yield from (f"```{{image}} ../results/{name}.png", f":alt: {alt}", f":width: {width}", ":class: dark-light", "```")
+def figure(name, alt, width="100%", kind="dark-light"):
+    yield from (f"```{{image}} ../results/{name}.png", f":alt: {alt}", f":width: {width}", f":class: {kind}", "```")
+
+
+def chart(name, alt):
+    """A figure of CHART inches: on a phone it shrinks a little, and its letters stay above 11 pixels."""
+    yield from figure(name, alt, f"{100 * CHART:.0f}px", "dark-light fits")

@@ -1,5 +1,7 @@
 """Our results against the paper's, as marks and as a figure: the first screen of the results page."""
 
+from cells import CHART
+
 from coldlab import plots
 from coldlab.lab import experiments
 
@@ -79,7 +81,7 @@ def alt(told):
 def draw(found, runs, paper):
     """The figure of `points`: a row for each task, a dot for each RMSE, ours above the line and the paper's below."""
     told = points(found, runs, paper)
-    fig, ax = plots.figure(5.0, 1.3 + 0.62 * max(1, len(told)))
+    fig, ax = plots.figure(CHART, 1.3 + 0.62 * max(1, len(told)))
     for row, dots in enumerate(told.values()):
         ax.axhline(row, color=plots.TEXT, lw=0.4, alpha=0.5)
         for mark, value in dots.items():

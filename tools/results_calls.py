@@ -1,7 +1,7 @@
 """The section on the number of calls: a figure from all manifests that visited fewer severities, and its table."""
 
 import comparison
-from cells import RMSE, SSIM, distance_of, figure, labelled, of, what
+from cells import CHART, RMSE, SSIM, chart, distance_of, labelled, of, what
 
 from coldlab import plots
 
@@ -37,7 +37,7 @@ def alt(told):
 
 def draw(told):
     """Two panels with one axis of calls: what each further call does to the RMSE, and to the distance."""
-    fig, axes = plots.figure(5.0, 5.6, 2, 1)
+    fig, axes = plots.figure(CHART, 5.6, 2, 1)
     for k, (ax, label) in enumerate(zip(axes, ("RMSE / one call's", "distance / one call's"), strict=True)):
         ax.axhline(1, color=plots.TEXT, lw=0.6)
         for (task, rows), colour in zip(told.items(), plots.COLOURS.values(), strict=False):
@@ -60,7 +60,7 @@ def draw(told):
 
 def calls(found, runs, paper):
     if told := curves(runs):
-        yield from (*figure("calls", alt(told), "560px"), "")
+        yield from (*chart("calls", alt(told)), "")
     yield from ("````{dropdown} RMSE / SSIM / Fréchet distance of all runs", *table(runs), "````")
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import comparison
-from cells import figure, spanned
+from cells import CHART, chart, figure, spanned
 
 from coldlab import plots
 from coldlab.lab import studies
@@ -35,7 +35,7 @@ def rows_of(run):
 
 def spread(run):
     """The figure of precision against recall, with 95 % intervals: what is recognisable, and what is varied."""
-    fig, ax = plots.figure(5.0, 4.2)
+    fig, ax = plots.figure(CHART, 4.2)
     rows = rows_of(run)
     for name, row in rows.items():
         kind = "real" if name in run["real"] else "hot" if row.get("network", "").startswith("hot") else "cold"
@@ -46,7 +46,7 @@ def spread(run):
         ax.errorbar(row["recall"], row["precision"], ends[1], ends[0], fmt=mark, elinewidth=0.7, **style)
         if name in NAMED:
             label, place, side = NAMED[name]
-            put = dict(xytext=place, textcoords="offset points", ha=side, color=colour, fontsize=10)
+            put = dict(xytext=place, textcoords="offset points", ha=side, fontsize=10)
             ax.annotate(label, (row["recall"], row["precision"]), **put)
     for mark, kind in (("o", "cold"), ("^", "hot"), ("s", "real images")):
         colour = {"cold": plots.COLOURS["blue"], "hot": plots.COLOURS["vermillion"]}.get(kind, plots.TEXT)
@@ -71,7 +71,7 @@ def generation(found, runs, paper):
     yield from ("## New digits", "", *trained(run, ", explained in [chapter 6](06_generation.ipynb)"))
     short = {f"**{label}** ({name})": rows[name] for name, (label, *_) in NAMED.items() if name in rows}
     yield from ("", *judged(run, short, ("recognised", "entropy", "frechet", "precision", "recall")), "")
-    yield from figure("generation-mnist-spread", spread_alt(run), "560px")
+    yield from chart("generation-mnist-spread", spread_alt(run))
     yield from (
         "",
         *figure(

@@ -16,7 +16,7 @@ import results_beyond
 import results_calls
 import results_generation
 import verdict
-from cells import RMSE, SSIM, distance_of, figure, labelled, made, of, paper_cell, sampled, signed, what, within
+from cells import RMSE, SSIM, chart, distance_of, figure, labelled, made, of, paper_cell, sampled, signed, what, within
 from claims import order
 from results_calls import calls
 from results_recipes import recipes
@@ -75,7 +75,7 @@ def table(run, paper):
 
 def overview(found, runs, paper):
     runs = {name: run for name, run in runs.items() if not what(name).brief}
-    yield from figure("overview", comparison.alt(comparison.points(found, runs, paper)), "560px")
+    yield from chart("overview", comparison.alt(comparison.points(found, runs, paper)))
     yield from (
         "",
         "| RMSE / SSIM | images seen | direct | Algorithm 2 | the best of our samplers, of three, by these images |",
