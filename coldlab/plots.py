@@ -31,6 +31,7 @@ TEXT = "#7A7A7A"  # 4.3 to white, 4.1 to the dark page: no grey does better on b
 DASHES = "-", (0, (6, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (3, 1.5)), (0, (1, 3))  # told apart without colour
 DPI = 200  # dots per inch in the file; a page shows 100 per inch, so that fine screens stay sharp
 GAP = 2  # transparent image pixels between images, so that no neighbour shows at the edge of a slider's window
+LARGE = 128  # an image of so many pixels a side is a photograph, whose single pixels no eye tells apart
 NARROW = 600  # a page up to so many pixels across is a phone's
 PAGE = 720  # the page's width that `rows` and `strip` try to keep to, in its pixels
 
@@ -277,7 +278,8 @@ def _img(batch, alt, dots):
     across = round(canvas.shape[1] * dots / 2)
     style = f"width:100%;max-width:{across}px;height:auto;image-rendering:pixelated;display:block"
     size = f'width="{across}" height="{round(height * dots / 2)}"'
-    return f'<img src="{embed.exact(canvas)}" alt="{html.escape(str(alt))}" {size} style="{style}">'
+    source = embed.detailed(canvas) if n == 1 and min(height, width) >= LARGE else embed.exact(canvas)
+    return f'<img src="{source}" alt="{html.escape(str(alt))}" {size} style="{style}">'
 
 
 def _figure(alt, inside, kind, style="", title=None):

@@ -4,6 +4,7 @@ The book is built once, as `make book` builds it, and served on localhost. Skipp
 """
 
 import functools
+import gzip
 import html
 import re
 import subprocess
@@ -15,6 +16,7 @@ import chapters
 import pytest
 import stamp
 import weigh
+from bs4 import BeautifulSoup
 from fontTools import ttLib
 from PIL import Image
 
@@ -291,6 +293,23 @@ def test_no_page_loads_much_before_it_is_touched(pages, site, browser):
     assert sorted(weights.values())[-2] < 1_250_000, weights  # chapter 5 has 363 formulas, the next a hundred
 
 
+@pytest.mark.parametrize("name", ["index", "lab", "04_sampling", "06_generation", "10_beyond"])
+def test_a_page_with_the_lab_is_light_as_it_is_sent(pages, site, browser, name):
+    """Its text compressed, as GitHub Pages sends it; images and fonts are compressed in themselves."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    loaded = {}
+    page.on("response", lambda response: loaded.setdefault(response.url.partition("?")[0], response.body()))
+    page.goto(f"{site(pages)}/book/{name}.html", wait_until="load")
+    page.wait_for_timeout(500)
+    sent = {
+        url: len(body) if url.endswith((".png", ".webp", ".jpeg", ".woff2")) else len(gzip.compress(body))
+        for url, body in loaded.items()
+    }
+    page.close()
+    assert any(url.endswith("/lab.js") for url in sent)
+    assert sum(sent.values()) < 300_000, sent
+
+
 @pytest.mark.parametrize("name", ["index", "05_linear_proof", "10_beyond", "notation"])
 def test_a_slow_phone_shows_a_page_within_two_seconds(pages, site, browser, name):
     """The heaviest pages, and the slowest; a processor four times slower, the best of a few tries on a busy machine."""
@@ -361,7 +380,23 @@ def test_every_icon_that_a_page_names_is_drawn(pages):
     assert {"fa-github", "fa-bars"} <= icons
     icons |= {"fa-sun", "fa-moon", "fa-circle-half-stroke"}  # the theme's script puts them on
     assert {name for name in icons if not any(int(drawn.get(name, "0"), 16) in font for font in fonts)} == set()
-    assert sum(path.stat().st_size for path in folder.rglob("*") if path.suffix in (".css", ".woff")) < 40_000
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.suffix in (".css", ".woff2")) < 40_000
+
+
+def test_every_letter_of_a_formula_is_drawn(pages):
+    """KaTeX's fonts hold the letters of all formulas, each font as many of its own as it had, and little else."""
+    before, after = chapters.ROOT / "book/static/katex/fonts", pages / "_static/katex/fonts"
+    whole, cut = ({path.name: set(ttLib.TTFont(path).getBestCmap()) for path in at.glob("*")} for at in (before, after))
+    assert len(whole) == len(cut) == 20
+    written = set()
+    for page in pages.rglob("book/*.html"):
+        formulas = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").select(".katex-html")
+        written |= {ord(letter) for formula in formulas for letter in formula.get_text()}
+    assert len(written) > 100
+    for name, letters in whole.items():
+        assert written & letters <= cut[name] <= letters, name
+    sizes = [sum(path.stat().st_size for path in at.glob("*")) for at in (before, after)]
+    assert sizes[1] < 0.7 * sizes[0]
 
 
 def test_every_control_has_the_name_that_is_seen(pages):

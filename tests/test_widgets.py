@@ -22,6 +22,12 @@ from coldlab.degradations import Blur
 from coldlab.errors import ColdlabError
 
 
+def decoded(uri):
+    """The kind and the pixels of a data URI."""
+    kind, _, content = uri.removeprefix("data:image/").partition(";base64,")
+    return kind, np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+
+
 def frames(positions=4, n=3, channels=1, height=7, width=5, seed=0):
     generator = torch.Generator().manual_seed(seed)
     shape = (positions, n, channels, height, width)
@@ -289,6 +295,20 @@ def test_drawings_are_small_and_the_same_in_either_format(monkeypatch):
     assert len(widget.html) < 0.7 * len(large.html)
     assert np.array_equal(pixels[..., 3], same[..., 3])
     assert np.array_equal(pixels[pixels[..., 3] > 0], same[same[..., 3] > 0])
+
+
+@pytest.mark.parametrize("side", [160, 1000])
+def test_a_photograph_in_detail_keeps_the_colour_of_every_pixel(side):
+    """Lines of red and green, a pixel each, are still there; noise, which JPEG cannot make smaller, is no fault."""
+    noise, red = np.random.default_rng(0), np.arange(side) % 2
+    pixels = np.full((side, side, 4), 255, np.uint8)
+    pixels[..., :3] = noise.integers(40, 50, (side, side, 3)) + 100 * np.stack([red, 1 - red, 0 * red], -1)
+    (kind, content), (_, poor) = decoded(embed.detailed(pixels)), decoded(embed.photographs(pixels))
+    assert kind == "jpeg"
+    assert np.abs(content.astype(int) - pixels[..., :3]).mean() < 4
+    assert np.abs(poor[..., :3].astype(int) - pixels[..., :3]).mean() > 20
+    pixels[..., :3] = noise.integers(0, 256, (side, side, 3))
+    assert decoded(embed.detailed(pixels))[1].shape == (side, side, 3)
 
 
 @pytest.mark.parametrize(

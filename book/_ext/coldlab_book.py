@@ -18,7 +18,7 @@ from sphinx.util import logging
 LOGGER = logging.getLogger(__name__)
 COLAB_BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 LOCAL_BADGE = "/book/static/open-in-colab.svg"
-INLINE = re.compile(r'(src|srcset)="data:image/(png|webp);base64,([A-Za-z0-9+/=]{2000,})"')  # smaller ones cost a request more
+INLINE = re.compile(r'(src|srcset)="data:image/(png|webp|jpeg);base64,([A-Za-z0-9+/=]{2000,})"')  # smaller ones cost a request more
 
 
 def with_alt(render_image):

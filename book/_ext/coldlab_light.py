@@ -1,16 +1,15 @@
 """Light pages: nothing is loaded that a page does not show, and nothing that is shown looks different for it.
 
 The theme brings a font of two thousand icons for the twenty that its pages show, and a script that draws them again;
-Pygments wraps every name and bracket of the code in the colour that it has anyway, and every dot in another. What goes
+KaTeX's fonts have all of mathematics; Pygments wraps every name and bracket of the code in the colour that it has anyway, and every dot in another. What goes
 here was three quarters of a megabyte a page.
 """
 
+import html
 import re
-from io import BytesIO
 from pathlib import Path
 
 ICON_SCRIPT = re.compile(r'<script src="[^"]*fontawesome[^"]*"></script>')
-ICON_FONT = re.compile(r'type="font/woff2"( crossorigin href="[^"]*/webfonts/[^"]*\.woff)2"')
 LAZY = re.compile(r'<img(?![^>]*loading=)(?=[^>]*src="[^"]*_images/)')
 # Names, punctuation and blanks: the style sheet gives them the colour of all code. Dots get it here.
 PLAIN = re.compile(r'<span class="(?:n|p|w|o(?=">\.<))">([^<]*)</span>')
@@ -24,23 +23,27 @@ NAME = re.compile(r"\bfa-[a-z0-9-]+")
 
 def lighten(page: str) -> str:
     """A page without a second way to draw icons, without colours that change nothing, its images loaded when they come near."""
-    page = ICON_FONT.sub(r'type="font/woff"\1"', ICON_SCRIPT.sub("", page))
-    return PLAIN.sub(r"\1", LAZY.sub('<img loading="lazy"', page)).replace(NAMESPACE, "")
+    page = LAZY.sub('<img loading="lazy"', ICON_SCRIPT.sub("", page))
+    return PLAIN.sub(r"\1", page).replace(NAMESPACE, "")
 
 
-def subset(font: Path, characters: set[int]) -> bytes:
-    """A TrueType font with these characters alone, as WOFF."""
+def cut_down(font: Path, characters: set[int]) -> None:
+    """Leave these characters alone in a WOFF2 font."""
     from fontTools import subset, ttLib
 
-    options = subset.Options(notdef_outline=True, flavor="woff", layout_features=[])
+    options = subset.Options(notdef_outline=True)
     with ttLib.TTFont(font, recalcTimestamp=False) as opened:
         chosen = subset.Subsetter(options)
         chosen.populate(unicodes=characters)
         chosen.subset(opened)
-        opened.flavor = "woff"
-        written = BytesIO()
-        opened.save(written)
-    return written.getvalue()
+        opened.save(font)
+
+
+def keep_shown_letters(pages: Path, texts: list[str]) -> None:
+    """Cut KaTeX's fonts down to the characters that occur on a page with a formula."""
+    characters = {ord(letter) for text in texts if 'class="katex' in text for letter in html.unescape(text)}
+    for font in (pages / "_static" / "katex" / "fonts").glob("*.woff2"):
+        cut_down(font, characters)
 
 
 def keep_shown_icons(pages: Path) -> None:
@@ -58,14 +61,12 @@ def keep_shown_icons(pages: Path) -> None:
             return ",".join(kept) + f'{{content:"{rule[0].split(chr(34))[1]}"}}' if kept else ""
 
         rules = RULE.sub(shown, style.read_text(encoding="utf-8"))
-        # Faces by the names that older versions had, and for old browsers, go; a face that is left is WOFF.
+        # Faces by the names that older versions had, and for old browsers, go; a face that is left is WOFF2.
         rules = FACE.sub(lambda face: face[0] if r"Font Awesome\ 6" in face[0] else "", rules)
-        rules = re.sub(r'\.woff2\) format\("woff2"\),url\([^)]*\) format\("truetype"\)', '.woff) format("woff")', rules)
-        style.write_text(rules, encoding="utf-8")
+        style.write_text(re.sub(r',url\([^)]*\) format\("truetype"\)', "", rules), encoding="utf-8")
         for font in style.parents[1].glob("webfonts/*.ttf"):
-            font.with_suffix(".woff").write_bytes(subset(font, characters))
-            font.with_suffix(".woff2").unlink()
             font.unlink()
+            cut_down(font.with_suffix(".woff2"), characters)
         for script in style.parents[1].glob("js/all.min.js"):
             script.unlink()
 
@@ -73,10 +74,13 @@ def keep_shown_icons(pages: Path) -> None:
 def thin(app, exception) -> None:
     if exception or app.builder.name != "html":
         return
+    texts = []
     for page in Path(app.outdir).rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        if (lighter := lighten(text)) != text:
-            page.write_text(lighter, encoding="utf-8")
+        texts.append(lighten(text))
+        if texts[-1] != text:
+            page.write_text(texts[-1], encoding="utf-8")
+    keep_shown_letters(Path(app.outdir), texts)
     keep_shown_icons(Path(app.outdir))
 
 
