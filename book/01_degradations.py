@@ -204,12 +204,13 @@ assert torch.equal(D(x0, t), x_t)  # 4
 # Promise 3 is what training needs: every image of a batch gets its own severity. Move the slider to see all severities
 # of the blur. (On GitHub, where pages cannot move, you see the film strip instead.)
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "plot", "nbval-ignore-output"]
 widgets.explore(
     D,
     x0,
     alt="Eight digits under blur; the slider moves t from 0, sharp digits, to 20, "
     "flat grey squares.",
+    start=2,
 )
 
 # %% [markdown]
@@ -341,7 +342,7 @@ assert (morph(photos, morph.T, other) - other).abs().max() < 1e-3
 # %% [markdown]
 # Two sliders: the photograph under blur, and under snow.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "plot", "nbval-ignore-output"]
 widgets.explore(
     photo_family["blur"],
     photos,
@@ -350,7 +351,7 @@ widgets.explore(
     "to 20, soft patches of colour.",
 )
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "plot", "nbval-ignore-output"]
 widgets.explore(
     photo_family["snow"],
     photos[:1],
@@ -958,7 +959,7 @@ assert torch.equal(wave(x0, 0, z), x0)  # 2
 assert torch.allclose(wave(x0, t, z), each, atol=1e-6)  # 3
 assert torch.equal(wave(x0, t, z), wave(x0, t, z))  # 4
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-input", "plot", "nbval-ignore-output"]
 widgets.explore(
     make("wave", SIDE, height=12.0),
     photos,

@@ -210,6 +210,7 @@ for T in range(1, 5):
 # the straight line is exact up to $s = 1$. How far off is it from there on, compared with all that D has changed?
 
 # %% tags=["nbval-ignore-output"]
+off_line = {}
 for name, D in {
     "blur of MNIST": make("blur", SIZE),
     "blur of CIFAR-10": make(
@@ -220,12 +221,14 @@ for name, D in {
     missed = {
         s: rms(D(x0, s) - straight(s)) / rms(D(x0, s) - x0) for s in (1, 2, 5, D.T)
     }
+    off_line[D.T] = missed
     print(f"{name:17}", {s: f"{v:.0%}" for s, v in missed.items()})
-    assert missed[1] < 1e-12  # by the choice of e
-    # Off by twelve times the change itself, and by most of it
-    if DATASET == "digits":
-        low, high = {20: (11, 14), 50: (0.75, 0.9)}[D.T]
-        assert low < missed[D.T] < high
+
+# %% tags=["hide-cell", "check"]
+assert all(missed[1] < 1e-12 for missed in off_line.values())  # by the choice of e
+# Off by twelve times the change itself, and by most of it
+if DATASET == "digits":
+    assert 11 < off_line[20][20] < 14 and 0.75 < off_line[50][50] < 0.9
 
 # %% [markdown]
 # At $T$ the line has left the blur of MNIST by twelve times all that the blur does, and by most of it even for the
@@ -784,7 +787,7 @@ assert all((bent[share] - x0).norm() <= allowed[share] + 1e-9 for share in bent)
 assert error[0] < 1e-12
 assert all(abs(error[share] - share * error[1]) < 1e-9 for share in error)
 if DATASET == "digits":
-    assert 0.9 < error[1] < 0.95
+    assert abs(error[1] - 0.92) < 0.02
 
 # %% [markdown]
 # Exactly a tenth of it. There is no cliff: the error grows in proportion, and the nearer the increments come to one
@@ -1047,6 +1050,7 @@ size = (3, 32, 32)
 generator = torch.Generator().manual_seed(1)
 # Any images will do
 crops = torch.rand(16, *size, generator=generator, dtype=torch.float64) * 2 - 1
+kept = {}
 for name in ("cifar10-blur", "mnist-blur"):
     D = presets.PRESETS[name].build()
     fraction = linear_proof.white_fraction(D, size)
@@ -1060,14 +1064,20 @@ for name in ("cifar10-blur", "mnist-blur"):
         last(sampling.improved(lambda x, s, e=same: crops + e, D, D(crops, D.T)))
         - crops
     )
-    assert (alike - (same - D(same, D.T))).abs().max() < 1e-12
+    law = same - D(same, D.T)
+    repeated = rms(alike) / rms(same)
+    kept[name] = fraction, measured, repeated, (alike - law).abs().max()
     print(
         f"{name:13} white errors keep {fraction:.3f}, "
-        f"always the same error keeps {rms(alike) / rms(same):.2f}"
+        f"always the same error keeps {repeated:.2f}"
     )
+
+# %% tags=["hide-cell", "check"]
+for fraction, measured, repeated, away in kept.values():
     assert abs(measured - fraction) < 0.02 * fraction
-    assert abs(fraction - {"cifar10-blur": 0.267, "mnist-blur": 0.995}[name]) < 5e-4
-    assert abs(rms(alike) / rms(same) - 1) < 0.02
+    assert abs(repeated - 1) < 0.02 and away < 1e-12
+assert abs(kept["cifar10-blur"][0] - 0.267) < 5e-4
+assert abs(kept["mnist-blur"][0] - 0.995) < 5e-4
 
 # %% [markdown]
 # The same sampler, the same errors: **0.27 of their size for the blur of CIFAR-10, 0.995 for the blur of MNIST.**
@@ -1352,6 +1362,8 @@ for name, D in DEGRADATIONS.items():
         with torch.no_grad():
             picture, gaps[name, who] = figure(name, D, z, who, R, law_of)
         frames.append(picture)
+
+# %% tags=["hide-input", "plot", "nbval-ignore-output"]
 widgets.knobs(
     frames,
     {
@@ -1416,6 +1428,7 @@ dice = torch.Generator().manual_seed(3)
 noisy = lambda x, s: x0 + 0.5 * torch.randn(x.shape, generator=dice, dtype=x.dtype)
 frauds = {"random": fraud(), "noisy": lambda x, s: noisy(x, s).clamp(-1, 1)}
 tiny = 1e-12  # of rounding
+ended = {}
 for who, R in (frauds | {"oracle": lambda x, s: x0}).items():
     states, e = watch(sampling.improved, R, D, x0, z)
     safe, without_the_third = torch.ones(2, *x0.shape, dtype=torch.bool)
@@ -1431,29 +1444,25 @@ for who, R in (frauds | {"oracle": lambda x, s: x0}).items():
     off = (states[0] - x0).abs()
     print(f"{who:6} {safe.double().mean():.0%} of the pixels are safe;", end=" ")
     print(f"RMS error of all {rms(off):.2f}")
-    assert off[safe].max() < 1e-9  # safe pixels are exact
     # Exact, though not safe: the errors of steps cancelled
     lucky = (off < 1e-9) & ~safe
-    if who == "random":
-        assert not lucky.any()
-        shown = {
-            "original": x0,
-            "x_T, in snow": D(x0, D.T, z),
-            "restored": states[0],
-        }
-        shown["safe pixels"] = safe.double() * 2 - 1
-        if DATASET == "digits":
-            assert torch.equal(states[0], snowed)  # the run of the puzzle
-            assert 0.2 < safe.double().mean() < 0.3 and rms(off) < 0.4
-    if who == "noisy":
-        print(f"exact by luck: {lucky.sum()} of {lucky.numel()} pixels")
-        if DATASET == "digits":
-            assert lucky.sum() < 5
-            assert (safe & ~without_the_third).any()  # rare, but there: full pixels
-    if who == "oracle":
-        assert safe.all()
+    ended[who] = states[0], off, safe, lucky, safe & ~without_the_third
+print(f"exact by luck, noisy: {ended['noisy'][3].sum()} of {lucky.numel()} pixels")
+
+# %% tags=["hide-cell", "check"]
+assert all(off[safe].max() < 1e-9 for _, off, safe, *_ in ended.values())
+restored, off, safe, lucky, _ = ended["random"]
+assert not lucky.any() and ended["oracle"][2].all()
+if DATASET == "digits":
+    assert torch.equal(restored, snowed)  # the run of the puzzle
+    assert 0.2 < safe.double().mean() < 0.3 and rms(off) < 0.4
+    assert ended["noisy"][3].sum() < 5
+    assert ended["noisy"][4].any()  # rare, but there: full pixels
 
 # %% tags=["hide-input", "plot"]
+restored, _, safe, *_ = ended["random"]
+shown = {"original": x0, "x_T, in snow": D(x0, D.T, z), "restored": restored}
+shown["safe pixels"] = safe.double() * 2 - 1
 plots.rows(
     shown,
     alt="Four rows. Eight digits; the same in snow; what Algorithm 2 makes of it "

@@ -89,12 +89,12 @@ def knobs(frames, choices, alt, start=0):
     return Slider(_html_knobs(embed.drawing(strip), list(choices), names, alt, height, width, start), alt, strip)
 
 
-def explore(D, images, z=None, severities=None, alt=None, scale=3):
+def explore(D, images, z=None, severities=None, alt=None, scale=3, start=None):
     """A slider over the severity t of D(x0, t, z).
 
     D: a Degradation. images: (N, C, H, W), floats in [-1, 1] or uint8, of D's size. z: D's latent; None draws it once,
-    the same on every run. severities: the t to show; None takes 0..T, or 41 of them evenly. It opens on a quarter of
-    the way. Returns a Slider.
+    the same on every run. severities: the t to show; None takes 0..T, or 41 of them evenly. start: the position
+    that it opens on; None takes a quarter of the way. Returns a Slider.
     Raises ColdlabError as D and `slider` do.
     """
     from .data import to_float
@@ -113,7 +113,8 @@ def explore(D, images, z=None, severities=None, alt=None, scale=3):
         or f"{len(x0)} images under {name}; the slider moves the severity t from {severities[0]} to {severities[-1]}."
     )
     captions = [f"t = {t} of {D.T}" for t in severities]
-    return slider(frames, captions, alt, scale, start=len(severities) // 4)  # ruined, and still to be recognised
+    start = len(severities) // 4 if start is None else start  # ruined, and still to be recognised
+    return slider(frames, captions, alt, scale, start=start)
 
 
 def live(D, images, R=None):

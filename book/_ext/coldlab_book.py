@@ -47,7 +47,7 @@ class Images(SphinxTransform):
 
 
 # What a folded cell is, by its tag; a reader then knows what opening it gives away.
-FOLDED = {"colab": "Install", "solution": "Solution", "check": "Check", "plot": "Plot"}
+FOLDED = {"colab": "Install", "solution": "Solution", "check": "Check", "plot": "Plot"}  # any other: "Code"
 
 
 class Folds(SphinxTransform):
@@ -57,8 +57,8 @@ class Folds(SphinxTransform):
 
     def apply(self, **kwargs) -> None:
         for cell in self.document.findall(nodes.container):
-            label = next((name for tag, name in FOLDED.items() if f"tag_{tag}" in cell["classes"]), None)
-            if label and "prompt_show" in cell:
+            label = next((name for tag, name in FOLDED.items() if f"tag_{tag}" in cell["classes"]), "Code")
+            if "prompt_show" in cell:
                 cell["prompt_show"] = cell["prompt_hide"] = label
 
 
