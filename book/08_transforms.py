@@ -239,8 +239,8 @@ for name, R in networks.items():
 # %% [markdown]
 # ## Could one have known?
 #
-# Theorem 1 of chapter 5 says when R does not matter: if D moves all images alike, $D_s(x) = x + c_s$. No degradation
-# fulfils that. But one can measure how far off each is. Take two images $x$ and $y$. D moves one by $D_t(x) - x$, the
+# Theorem 1 of chapter 5 says when R does not matter: if D moves all images alike, $D_s(x) = x + c_s$. None of
+# these does that. But one can measure how far off each is. Take two images $x$ and $y$. D moves one by $D_t(x) - x$, the
 # other by $D_t(y) - y$. Let the **deviation** from the theorem be the difference of the two, compared with that of the
 # images:
 #
@@ -274,8 +274,6 @@ for name in sorted(deviation, key=deviation.get):
     print(f"  found {gain[name]:5.2f}")
 
 
-# Of all pairs of transforms: are they in the same order by both? 1: always, 0: as
-# often as not
 def agreement(predicted, names=FAMILY):
     """Rank correlation of 1/d and the gain: 1 for the same order, 0 for none."""
     pairs = [(1 / predicted[name], gain[name]) for name in names]
@@ -856,7 +854,7 @@ if DATASET == "digits":
 class Stripe(Degradation):
     """x_t = x0, but (1 - t/T) x0 in eight rows from row z (B,) on."""
 
-    size: int
+    size: int | tuple[int, int]
     T: int = 10
     needs_z = True
 
@@ -865,16 +863,16 @@ class Stripe(Degradation):
         self.table("a", 1 - torch.arange(self.T + 1, dtype=torch.float64) / self.T)
 
     def draw(self, x0, generator=None):
-        most = self.size - 7
+        most = self.shape[0] - 7  # shape: (height, width)
         return torch.randint(most, (len(x0),), generator=generator, device=x0.device)
 
     def degrade(self, x0, t, z):
-        row = torch.arange(self.size, device=x0.device)
-        inside = (row >= z[:, None]) & (row < z[:, None] + 8)  # (B, size)
+        row = torch.arange(self.shape[0], device=x0.device)
+        inside = (row >= z[:, None]) & (row < z[:, None] + 8)  # (B, height)
         return torch.where(inside[:, None, :, None], self.at("a", t, x0) * x0, x0)
 
     def infer(self, x, x0_hat, t):
-        rows = x.abs().mean((1, 3))  # (B, size): how far each row is from grey
+        rows = x.abs().mean((1, 3))  # (B, height): how far each row is from grey
         return rows[:, 0].long()  # <- your line
 
 
@@ -928,7 +926,8 @@ if DATASET == "digits":
 # > 1. *An idea in one sentence*: "ink bleeds into the paper", "rain on a window". What is there at $T$? What is random,
 # >    and is it one thing per image? That is $z$.
 # > 2. *The class.* Copy `Stripe` from exercise 1 and change its name, the table, `draw` and `degrade`. Leave `infer`
-# >    out. Without anything random, leave out `needs_z` and `draw`, too. Mind the range: black is $-1$, grey is 0.
+# >    out. Without anything random, leave out `needs_z` and `draw`, too. Count rows and columns by `self.shape`, (height,
+# >    width): a photograph is no square. Mind the range: black is $-1$, grey is 0.
 # >    Write what changes as a difference, $x_0 - (1 - a_t)(x_0 + 1)$ rather than $a_t (x_0 + 1) - 1$: then $D_0$ is
 # >    exact. If you move pixels (`grid_sample`), take $x_0$ itself where $t$ is 0, with `torch.where`. For one $t$
 # >    `self.at` gives a number; `.expand(len(x0), 1, 1, 1)` makes one per image of it.
@@ -936,7 +935,7 @@ if DATASET == "digits":
 # >    should be empty.
 # > 4. *Predict.* Let `D = make("yours", 32)`, choose a start $t$, such as `D.T`, and draw `z = evaluation.latents(D,
 # >    test_images)`. `transforms.deviation(D, x0, x0.roll(1, 0), t, z)` is $d$. Well below 1 Algorithm 2, which
-# >    is told $z$, gains up to $1/d$; above 1 it loses. Write down which row will win: one call, Algorithm 1 or Algorithm 2?
+# >    is told $z$, gains about $1/d$; above 1 it loses. Write down which row will win: one call, Algorithm 1 or Algorithm 2?
 # > 5. *Train and look*: `R = learn("yours")`, `rows = transforms.restored(R, test_images, t)`. The rows are in $[0,
 # >    1]$: `plots.rows({name: x[:8] * 2 - 1 for name, x in rows.items()}, alt="...")` draws them, and
 # >    `metrics.rmse(rows["direct"], rows["original"])` measures. If the picture is hardly better than it was, train for
@@ -963,7 +962,7 @@ if DATASET == "digits":
 class Ink(Degradation):
     """White spreads by up to `reach` pixels; x_t mixes two whole numbers of them."""
 
-    size: int
+    size: int | tuple[int, int]
     T: int = 12
     reach: int = 3
 
@@ -1025,7 +1024,7 @@ if DATASET == "digits":
 class Coffee(Degradation):
     """x_t + 1 = (1 - u_t ring) (x0 + 1), u_t = 0.7 t/T; z (B, 2) is the middle."""
 
-    size: int
+    size: int | tuple[int, int]
     T: int = 20
     radius: float = 10.0
     needs_z = True
@@ -1036,12 +1035,13 @@ class Coffee(Degradation):
         self.table("u", 0.7 * t / self.T)
 
     def draw(self, x0, generator=None):
-        n = (len(x0), 2)
-        return torch.randint(self.size, n, generator=generator, device=x0.device)
+        how = dict(generator=generator, device=x0.device)
+        places = [torch.randint(n, (len(x0),), **how) for n in self.shape]
+        return torch.stack(places, 1)
 
     def degrade(self, x0, t, z):
-        line = torch.arange(self.size, device=x0.device)
-        rows, columns = line[:, None] - z[:, :1, None], line - z[:, 1:, None]
+        down, across = (torch.arange(n, device=x0.device) for n in self.shape)
+        rows, columns = down[:, None] - z[:, :1, None], across - z[:, 1:, None]
         d = (rows**2 + columns**2).sqrt()[:, None].to(x0.dtype)
         ring = torch.exp(-(((d - self.radius) / 2) ** 2)) + 0.3 * (d < self.radius)
         # Written so that nothing changes, bit for bit, where u is 0

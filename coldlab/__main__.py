@@ -10,7 +10,6 @@ import inspect
 import json
 import shlex
 import sys
-import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -23,10 +22,9 @@ from . import whole as photographs
 from .data.files import located
 from .degradations import EIGHT_BITS, FLOAT32, REGISTRY, Separable
 from .errors import ColdlabError, unknown
-from .lab import commands, distributed, limits, outputs, pictures, runs, starts
+from .lab import commands, distributed, limits, looks, outputs, pictures, runs, starts
 from .lab.cli import KEY_VALUES, answered, at_home, named
 from .lab.commands import Number, Share, Text
-from .lab.looks import bears_a_walk, tell_where, warn_of_detail, warn_of_rounding
 from .lab.machine import pick_device
 from .metrics import judges
 from .presets import PRESETS
@@ -81,7 +79,8 @@ def restore(
         degrade: The files are clean: degrade them first, and say how near the result comes to them.
         whole: Restore each picture at its own size, in tiles where it is large, in place of making it as small as the
             images that the network was trained on.
-        sampler: improved (Algorithm 2), naive (Algorithm 1) or averaged (Algorithm 2 on the mean of the predictions).
+        sampler: improved (Algorithm 2), naive (Algorithm 1) or averaged (Algorithm 2 on the mean of the predictions);
+            also polyak, heun, consistent (chapter 10).
             By default improved; but one call for a degraded file of 8 bits whose like the network never saw.
         weight: Of averaged: the weight of the newest prediction, above 0 and up to 1; by default 0.1.
         out: Folder for the results.
@@ -97,15 +96,12 @@ def restore(
     )
     if len({path.stem.casefold() for path in images}) < len(images):
         raise ColdlabError("two of the images have the same name, and so would their results; restore them one by one.")
-    shapes = {path: data.read_image(path)[0].shape[1:] for path in images}  # all are read before one is restored
+    shapes = looks.shapes(images)
     trained, D = model(pretrained, device)
     severity = severity_of(severity, D)
     R, side = trained, trained.config.size
-    for path, (channels, height, width) in shapes.items():
-        if not whole and (channels, height, width) != (R.config.channels, side, side):
-            found = f"{path} is {width} x {height}, {data.KINDS[channels]}; it is taken as {side} x {side}, "
-            found += f"{data.KINDS[R.config.channels]}, as {pretrained} was trained"
-            warnings.warn(found + ("." if degrade else ", which changes how degraded it is."), stacklevel=2)
+    for path, shape in shapes.items():
+        looks.warn_of_shape(path, shape, R, pretrained, whole, degrade)
     for path in images:
         x, bits = data.read_image(path, R.config.channels, None if whole else side)
         x = x.to(device_of(R))
@@ -125,11 +121,11 @@ def restore(
             )
         eps = max(FLOAT32, EIGHT_BITS * 2.0 ** (8 - bits))
         z = D.infer(x, None, severity) if D.blind else z
-        warn_of_rounding(path, x, bits, severity)
-        if not warn_of_detail(path, x, D, severity, eps, z):
-            tell_where(path, x, D, severity, z)
+        looks.warn_of_rounding(path, x, bits, severity)
+        if not looks.warn_of_detail(path, x, D, severity, eps, z):
+            looks.tell_where(path, x, D, severity, z)
         states, degraded = [(severity, pictures.small(x))], x
-        walks = degrade or sampler or bears_a_walk(path, R, x, bits)
+        walks = degrade or sampler or looks.bears_a_walk(path, R, x, bits)
         walk, severities = (chosen, range(severity, -1, -1)) if walks else (sampling.naive, (severity, 0))  # one call
         steps = walk(told(R, eps=eps, z=z), D, x, z, severities)
         for r, x, _ in tqdm(steps, path.name, severity, leave=False, disable=None):
@@ -175,7 +171,8 @@ def sample(
         label: The class to make images of, for a network that was trained with --classes: its starts are drawn from
             what survives of that class, and it is told the class.
         guidance: How much it goes by the label: 0 not at all, 1 as it was trained, more to exaggerate.
-        sampler: improved (Algorithm 2), naive (Algorithm 1) or averaged (Algorithm 2 on the mean of the predictions).
+        sampler: improved (Algorithm 2), naive (Algorithm 1) or averaged (Algorithm 2 on the mean of the predictions);
+            also polyak, heun, consistent (chapter 10).
         weight: Of averaged: the weight of the newest prediction, above 0 and up to 1; by default 0.1.
         seed: Of all that is drawn.
         skip_unreadable: Leave out image files of the dataset that cannot be read, where one of them would be an error.

@@ -12,7 +12,7 @@ from .degradations import Pixelate, make
 from .errors import ColdlabError
 from .unet import Preconditioned
 
-TILE, MARGIN = 512, 256  # pixels on a side of a tile's middle, and around it
+TILE, MARGIN = 512, 384  # pixels on a side of a tile's middle, and around it: no network that ships looks further
 
 
 class Tiles(nn.Module):
@@ -44,8 +44,13 @@ class Tiles(nn.Module):
 
 
 def fitting(D, x):
-    """The part of an image (B, C, H, W) that a D of its kind can take: pixelation needs whole blocks."""
-    block = 2**D.T if isinstance(D, Pixelate) else 1
+    """The part of an image (..., H, W) that a D of its kind can take: pixelation needs whole blocks.
+
+    Raises ColdlabError where there is no such part.
+    """
+    block, (height, width) = 2**D.T if isinstance(D, Pixelate) else 1, x.shape[-2:]
+    if min(height, width) < block:
+        raise ColdlabError(f"a picture of {width} x {height} pixels has no whole block of {block} x {block}.")
     return x[..., : x.shape[-2] // block * block, : x.shape[-1] // block * block]
 
 
@@ -62,7 +67,14 @@ def resized(R, height, width, tile=TILE, margin=MARGIN):
         )
     if config.degradation == "blur" and options.get("padding", "circular") == "circular":
         options["padding"] = "reflect"
-    D = make(config.degradation, (height, width), **options)
+    D, blank = make(config.degradation, (height, width), **options), torch.zeros(2, config.channels, height, width)
+    try:  # once, before hours of it: a D of one's own may know nothing but squares
+        D(blank, 1, D.draw(blank))
+    except (TypeError, ValueError, RuntimeError) as error:
+        told = "its class takes rows and columns from self.shape, (height, width), and not from self.size"
+        raise ColdlabError(
+            f"{config.degradation} cannot be made for {width} x {height} pixels: {error}; {told}."
+        ) from None
     preconditioned = isinstance(R, Preconditioned)
     net = Tiles(R.net if preconditioned else R, tile, margin)
     return ready(Preconditioned(net, D) if preconditioned else net, D, config)

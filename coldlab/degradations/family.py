@@ -223,7 +223,7 @@ class Animorph(Blend):
 
     def draw(self, x0, generator=None):
         if self.into:
-            others = images_of(self.into, x0.shape[-1])
+            others = images_of(self.into, max(x0.shape[-2:]))[..., : x0.shape[-2], : x0.shape[-1]]
             chosen = torch.randint(len(others), (len(x0),), generator=generator, device=x0.device).cpu()
             z = to_float(others[chosen]).to(x0)
             return z.mean(1, keepdim=True) if x0.shape[1] == 1 else z.expand_as(x0)

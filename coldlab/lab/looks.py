@@ -6,10 +6,50 @@ seen from the result, so it is looked at before.
 
 import warnings
 
+import numpy as np
+
+from .. import data
+from .. import whole as photographs
 from ..degradations import Mask
+from ..errors import ColdlabError
 
 SURE = 0.95  # share of the probability that must lie within a pixel
 DETAIL = 0.08  # rms in [-1, 1] of what D cannot have left; strong JPEG compression makes 0.06 of it
+
+
+def shapes(paths):
+    """{path: (C, H, W)} of image files, all read before one is restored. Raises ColdlabError that names what fails."""
+    found, lost = {}, {}
+    for path in paths:
+        try:
+            found[path] = tuple(data.read_image(path)[0].shape[1:])
+        except ColdlabError as error:
+            lost[path] = error
+    if len(lost) > 1:
+        names = ", ".join(str(path) for path in list(lost)[:5]) + ", ..." * (len(lost) > 5)
+        raise ColdlabError(f"{len(lost)} of {len(paths)} images cannot be read, so none was restored: {names}.")
+    for error in lost.values():
+        raise error
+    return found
+
+
+def warn_of_shape(path, shape, R, name, whole, degrade):
+    """Say so where the picture is taken in another size, or in other colours, than it has."""
+    channels, height, width = shape
+    side = R.config.size
+    if whole:
+        try:
+            rows, columns = photographs.fitting(R.D, np.empty((height, width))).shape
+        except ColdlabError as error:
+            raise ColdlabError(f"{path}: {error}") from None
+    else:
+        rows, columns = side, side
+    if (channels, height, width) == (R.config.channels, rows, columns):
+        return
+    found = f"{path} is {width} x {height}, {data.KINDS[channels]}; it is taken as {columns} x {rows}, "
+    found += f"{data.KINDS[R.config.channels]}, as {name} " + ("can have it" if whole else "was trained")
+    changed = not (degrade or (whole and channels == R.config.channels))
+    warnings.warn(found + (", which changes how degraded it is." if changed else "."), stacklevel=2)
 
 
 def warn_of_rounding(path, x, bits, severity):
