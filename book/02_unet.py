@@ -56,11 +56,19 @@ from itertools import pairwise
 
 import torch
 from einops import rearrange
-from matplotlib.patches import Rectangle
+from matplotlib.patches import FancyBboxPatch, Rectangle
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from coldlab import ColdlabError, data, load_pretrained, metrics, plots, training
+from coldlab import (
+    ColdlabError,
+    data,
+    load_pretrained,
+    metrics,
+    plots,
+    training,
+    widgets,
+)
 from coldlab.lab import results
 from coldlab.data import to_float, to_uint8, to_unit
 from coldlab.degradations import make
@@ -112,7 +120,7 @@ for i in range(3):
     listen(u.down[i][2], f"down {i}")
 for i in range(2):
     listen(u.up[i][2], f"up {2 - i}")
-listen(u.middle[2], "middle")
+listen(u.middle[1], "middle")  # its attention stands between its blocks
 listen(u.last, "last")
 with torch.no_grad():
     shown_x = blur(digit, told)
@@ -168,6 +176,16 @@ def badge(ax, x, y, name):
         words(ax, x, y, "t", color=HEARS, weight="bold")
 
 
+def attends(ax, x, y, name=""):
+    """A dashed A where the paper's network has attention and this one has none."""
+    if name != "last":
+        box = dict(boxstyle="round,pad=0,rounding_size=3", fill=False, ec=plots.TEXT)
+        ax.add_patch(
+            FancyBboxPatch((x - 8, y - 8), 16, 16, lw=0.9, ls=(0, (2.5, 1.5)), **box)
+        )
+        words(ax, x, y + 0.5, "A", 8.5)
+
+
 def hands_of(ax, x, y, width):
     """The severity as the network sees it: sines and cosines."""
     phase = told * u.time.frequencies
@@ -189,7 +207,9 @@ for name, (x, y) in place.items():
         put(ax, image, x - 16 + 32 * (k % 2), y - 16 + 32 * (k // 2), 30)
     words(ax, x, y - 42, name, weight="bold")
     words(ax, x, y + 41, size_of(name), 8.5)
-    badge(ax, x + (41 if x >= 360 else -41), y + 10 * (name == "middle"), name)
+    beside = x + (43 if x >= 360 else -43)
+    badge(ax, beside, y + 4 * (name == "middle"), name)
+    attends(ax, beside, y + 20 + 2 * (name == "middle"), name)
 for a, b in pairwise(parts[:3]):  # down: halve
     arrow(
         ax,
@@ -212,14 +232,17 @@ for a, b in (("down 2", "up 2"), ("down 1", "up 1"), ("down 0", "last")):
 for image, y, text in ((shown_x, 74, "$x_t$"), (shown_inverse, 162, "the inverse")):
     put(ax, plots.to_pixels(image)[0], 42, y, 62)
     words(ax, 42, y - 41, text)
-arrow(ax, (76, 78), (102, 86))
-arrow(ax, (76, 150), (102, 108))
+arrow(ax, (76, 78), (101, 86))
+arrow(ax, (76, 150), (97, 125))
 words(ax, 42, 262, f"t = {told}", color=HEARS, weight="bold")
 hands_of(ax, 42, 282, 62)
 words(ax, 42, 304, "sines and", 8.5)
 words(ax, 42, 318, "cosines of t", 8.5)
 arrow(ax, (80, 282), (248, 288), HEARS)
 words(ax, 150, 273, "to every t", 8.5, color=HEARS)
+attends(ax, 485, 400)
+words(ax, 502, 393, "attention, in the paper's network:", 8.5, ha="left")
+words(ax, 502, 407, "this one has none", 8.5, ha="left")
 arrow(ax, (608, 92), (640, 92))
 for image, y, text in (
     (answer, 92, r"$\hat x_0$"),
@@ -235,10 +258,11 @@ wide = plots.Picture(
     "down, with maps of 8 x 8, 4 x 4 and 2 x 2 pixels, then the middle, then "
     "two stages up and a last one. Skips lead across at 2 x 2 and 4 x 4; the "
     "one at 8 x 8 is kept and never used. Out comes a sharp digit, like the "
-    "truth below it. The severity leads to every part but the last.",
+    "truth below it. The severity leads to every part but the last. A dashed A "
+    "beside each of these parts stands where the paper's network has attention.",
 )
 
-fig, ax = sheet(340, 676)
+fig, ax = sheet(340, 716)
 heights = dict(zip(parts, range(140, 140 + 7 * 68, 68), strict=True))
 for image, x, text in ((shown_x, 42, "$x_t$"), (shown_inverse, 116, "the inverse")):
     put(ax, plots.to_pixels(image)[0], x, 56, 62)
@@ -254,6 +278,7 @@ for name, y in heights.items():
     words(ax, 170, y - 9, name, ha="left", weight="bold")
     words(ax, 170, y + 9, size_of(name), 8.5, ha="left")
     badge(ax, 238, y - 9, name)
+    attends(ax, 256, y - 9, name)
     arrow(ax, (84, y - 48), (84, y - 20))
 arrow(ax, (84, heights["last"] + 20), (84, heights["last"] + 48))
 for a, b, x in (
@@ -271,7 +296,10 @@ put(ax, plots.to_pixels(answer)[0], 84, heights["last"] + 82, 62)
 put(ax, plots.to_pixels(digit)[0], 250, heights["last"] + 82, 62)
 words(ax, 128, heights["last"] + 82, r"$\hat x_0$")
 words(ax, 216, heights["last"] + 82, "$x_0$, the truth", 8.5, ha="right")
-ax.set(xlim=(0, 340), ylim=(676, 0))
+attends(ax, 62, 696)
+words(ax, 80, 689, "attention, in the paper's network:", 8.5, ha="left")
+words(ax, 80, 703, "this one has none", 8.5, ha="left")
+ax.set(xlim=(0, 340), ylim=(716, 0))
 plots.either(wide, plots.Picture(fig, alt=wide.alt))
 
 # %% tags=["hide-cell", "check"]
@@ -280,6 +308,12 @@ sizes = {name: tuple(maps.shape[1:]) for name, maps in seen.items()}
 assert sizes["down 0"] == (8, 8) and sizes["down 1"] == sizes["up 1"] == (4, 4)
 assert sizes["down 2"] == sizes["middle"] == (2, 2) and sizes["last"] == (8, 8)
 assert shown_x.std() < 0.05  # an even grey
+with torch.device("meta"):  # an A stands where the paper's network has attention
+    original = UNet()
+mixers = lambda net: [stage[2] for stage in (*net.down, net.middle, *net.up)]
+assert all(isinstance(part, LinearAttention) for part in mixers(original))
+assert not any(isinstance(part, LinearAttention) for part in u.modules())
+assert not any(isinstance(part, LinearAttention) for part in original.last.modules())
 
 # %% [markdown]
 # Read it in three movements.
@@ -291,7 +325,8 @@ assert shown_x.std() < 0.05  # an even grey
 # - **Across.** At each size but the largest the way up is handed what the way down had: the *skips*.
 #
 # And two things go in beside $x_t$: the severity, a little $t$ at each part that hears it, and a second picture, *the
-# inverse*. Every part of the drawing has its section below.
+# inverse*. The dashed A stands where the paper's network has *attention*; the shipped one does without. Every part of
+# the drawing has its section below.
 
 # %% [markdown]
 # ## A puzzle first
@@ -1275,6 +1310,69 @@ assert without[1][1] < 1e-3  # one blur is undone by arithmetic alone
 # only because the place of its hole can be read off the image. And the inverse is computed *with* $t$, so a network
 # that sees it has been told the severity through the back door.
 #
+# ### Who does the work?
+#
+# Now with a network: the shipped one, on eight test digits. Above stands $x_t$, in the middle its inverse, below the
+# answer $R(x_t, t)$ to both. The numbers are RMSEs over 64 digits: of the inverse alone, and of R, which sees it.
+# Two questions before you move the slider. Down to which $t$ does the network draw the digits, with little to go by?
+# And **at which $t$ is the inverse better alone**, without the network?
+
+# %% tags=["nbval-ignore-output"]
+many = to_float(data.load("digits", "test", size=32)[0][:64])
+frames, off = [], {}  # off: {t: (RMSE of the inverse, RMSE of R)}
+with torch.no_grad():
+    for s in (*range(20, 8, -2), *range(8, 0, -1)):
+        x_s = blur(many, s)
+        inverse = blur.inverse(x_s.double(), s).float()  # as R's wrapper makes it
+        answer = shipped(x_s, s)
+        off[s] = rmse(inverse, many), rmse(answer, many)
+        frames.append(torch.cat([x_s[:8], inverse[:8], answer[:8]]))
+
+# %% tags=["hide-input", "plot", "nbval-ignore-output"]
+widgets.slider(
+    frames,
+    [f"t = {s}: inverse {one:.2f}, R {two:.2f}" for s, (one, two) in off.items()],
+    alt="Eight test digits in three rows: blurred t times, their inverses, the "
+    "network's answers; the slider moves t from 20 down to 1. At 20 the inverses "
+    "are blobs and the answers sharp digits. On the way down the blobs grow "
+    "strokes. From 3 on the middle row can be read, at 1 it is the digits.",
+    start=list(off).index(4),
+)
+
+# %% tags=["hide-cell", "check"]
+first, *_, last = off.values()
+assert abs(first[0] - 0.26) < 0.01 and abs(first[1] - 0.09) < 0.01
+assert [s for s, (inverse, R_) in off.items() if inverse < R_] == [2, 1]
+assert abs(off[2][0] - 0.03) < 0.01 and last[0] < 1e-3
+assert off[1][1] > 0.8 * off[4][1]  # it hardly falls
+
+digits_reader, named, from_files = metrics.classifier("digits"), {}, {}
+truth = data.load("digits", "test", size=32)[1][:64]
+with torch.no_grad():
+    for s in off:
+        x_s = blur(many, s)
+        shown = to_unit(blur.inverse(x_s.double(), s).float()).clamp(0, 1)
+        read = metrics.predict(digits_reader, shown).argmax(1)
+        named[s] = (read == truth).double().mean().item()
+        file = to_float(to_uint8(x_s))
+        alone = blur.inverse(file.double(), s, eps=4e-3).float()
+        from_files[s] = rmse(alone, many), rmse(shipped(file, s, eps=4e-3), many)
+assert named[20] < 0.3 and abs(named[4] - 0.72) < 0.04 and named[3] > 0.9
+assert all(R_ < inverse for inverse, R_ in from_files.values())
+assert abs(from_files[1][0] - 0.08) < 0.01 and abs(from_files[1][1] - 0.06) < 0.01
+
+# %% [markdown]
+# At $t = 20$ the inverse is a blob, and the network takes its error from 0.26 to 0.09: every stroke is its work. On the
+# way down strokes appear in the middle row, the coarse ones first. A small classifier (chapter 7) names fewer than a
+# third of these inverses at $t = 20$, nearly three quarters at $t = 4$, and more than nine in ten at $t = 3$. From
+# there on the arithmetic has done the work.
+#
+# At $t = 2$ the order turns: the inverse is off by 0.03, the network, which sees it, by more. At $t = 1$ the inverse is
+# exact. All that is left to the network is to copy a channel, and it has not learned that: it draws every pixel anew,
+# and from $t = 4$ down its error hardly falls. So for a small $t$ ask the inverse, not the network. That holds for
+# float32. Of 8-bit files the network makes more than the inverse at every $t$ of the slider, even at $t = 1$: it is off
+# by 0.06, the inverse by 0.08.
+#
 # How far the inverse alone gets depends on the blur. For real images there are the paper's tables to hold it against.
 # A comparison begins with the row that needs no network, the degraded images themselves: if they differ, the task
 # differs, and all other rows say nothing.
@@ -1359,7 +1457,6 @@ Image(
 # is a true $t$, each column what R was told. How large must the lie be before it hurts: two severities, five, ten? Guess.
 
 # %%
-many = to_float(data.load("digits", "test", size=32)[0][:64])
 tried = range(2, blur.T + 1, 2)
 
 

@@ -42,7 +42,7 @@ import torch
 import torch.nn.functional as F
 
 import coldlab
-from coldlab import data, evaluation, metrics, plots
+from coldlab import data, evaluation, metrics, plots, widgets
 from coldlab.lab import results
 from coldlab.lab.reproduce import cores
 from coldlab.metrics import distances as crowds, features
@@ -54,9 +54,8 @@ R = coldlab.load_pretrained(NETWORK)
 images, labels = data.load(DATASET, "test", R.config.size, R.config.zoom)
 images, labels = images[:297], None if labels is None else labels[:297]
 C = images.shape[1]  # 1 channel for grey images, 3 for colour
-rows = evaluation.restored(
-    R, R.D, images
-)  # degraded, direct, Algorithm 1, Algorithm 2, original
+# degraded, direct, Algorithms 1 and 2, last prediction, averaged, original
+rows = evaluation.restored(R, R.D, images)
 x0 = rows["original"]  # in [0, 1], as all metrics take them
 net = metrics.classifier(
     metrics.classifier_for(DATASET) or ("digits" if C == 1 else "cifar10")
@@ -76,6 +75,8 @@ def reference(module, name):
 
 
 # %% [markdown]
+# Two of these rows have names of their own. *Last prediction* is $R(x_1, 1)$, R's last guess on Algorithm 2's way, which the paper's tables report for inpainting and super-resolution; *averaged* is Algorithm 2 with the running mean of R's guesses (chapter 4).
+#
 # ## A puzzle first
 #
 # Five sets of images, each compared with the same 297 held-out digits. *Direct*: restored from the blur with one call, a little soft. *Shifted*: the originals, moved by one pixel. *Mean digit*: one grey average, 297 times.
@@ -220,6 +221,139 @@ if msssim:
 assert not msssim or abs(theirs - metrics.ssim(direct, x0)) < 1e-6
 
 # %% [markdown]
+# ### Five damages of the same RMSE
+#
+# Here is one 8, and five ways to damage it: shift it, blur it, add noise, make it brighter, rub out a part. Each is made as strong as it takes to reach one RMSE, the same for all five, hence one PSNR. Before you go on, write down: which of the five will SSIM praise most, and which least? And which would *you* not accept?
+
+# %%
+chosen = 29 if DATASET == "digits" else 0
+one = x0[chosen : chosen + 1]  # (1, C, H, W)
+side = one.shape[-1]
+waves = torch.fft.fftfreq(side)  # cycles per pixel
+grain = torch.randn(one.shape, generator=torch.Generator().manual_seed(0))
+place = torch.arange(side)
+far_off = torch.hypot(place[:, None] - 0.375 * side, place - 0.6875 * side)
+
+
+def through(gain):
+    """The image, its waves multiplied by gain: a shift by any part of a pixel, a
+    blur."""
+    return torch.fft.ifft2(torch.fft.fft2(one) * gain).real.clamp(0, 1)
+
+
+def blur_of(s):
+    gain = torch.exp(-2 * (torch.pi * s * waves) ** 2)
+    return gain[:, None] * gain
+
+
+damages = {  # s: pixels of shift, of blur, of the eraser's radius
+    "shifted": lambda s: through(torch.exp(-2j * torch.pi * s * waves)),
+    "blurred": lambda s: through(blur_of(s)),
+    "noisy": lambda s: (one + s / side * grain).clamp(0, 1),
+    "brighter": lambda s: (one + s / side).clamp(0, 1),
+    "part rubbed out": lambda s: one * (far_off - s + 0.5).clamp(0, 1),
+}
+
+
+def as_strong(damage, level):
+    """The damage with an RMSE of `level`, found by halving an interval of s."""
+    low, high = 0.0, side / 4
+    for _ in range(30):
+        s = (low + high) / 2
+        weak = metrics.rmse(damage(s), one) < level
+        low, high = (s, high) if weak else (low, s)
+    return damage(s)
+
+
+strongest = min(metrics.rmse(damage(side / 4), one) for damage in damages.values())
+levels = [i / 8 * min(0.16, 0.95 * strongest.item()) for i in range(1, 9)]
+equal = {
+    level: {name: as_strong(damage, level) for name, damage in damages.items()}
+    for level in levels
+}
+alike_by = {
+    level: {name: metrics.ssim(x, one).item() for name, x in of.items()}
+    for level, of in equal.items()
+}
+
+# %% [markdown]
+# The slider raises the RMSE of all five at once. From where on is one of them another digit? And does the order by SSIM stay the same?
+
+# %% tags=["hide-input", "plot", "nbval-ignore-output"]
+frames = []
+for level, of in equal.items():
+    fig, axes = plots.figure(4.2, 3.72, 2, 3)
+    fig.set_layout_engine("none")
+    for i, (name, x) in enumerate(({"original": one} | of).items()):
+        ax = axes.flat[i]
+        # Six dots to a pixel of 32, whole ones; a row has 279 dots of 558
+        left, top = 219 * (i % 3), 279 * (i // 3)
+        ax.set_position([left / 630, 1 - (top + 270) / 558, 192 / 630, 192 / 558])
+        ax.imshow(x[0].permute(1, 2, 0), "gray", vmin=0, vmax=1)
+        ax.set_axis_off()
+        label = f"SSIM {alike_by[level].get(name, 1):.2f}"
+        ax.set_title(f"{name}\n{label}", fontsize=11, pad=5)
+    frames.append(plots.Picture(fig, f"RMSE {level:.2f}"))
+widgets.knobs(
+    frames,
+    {"RMSE": [f"{v:.2f}, PSNR {-20 * np.log10(v):.1f} dB" for v in levels]},
+    alt="A digit 8 and five damaged copies of equal RMSE, with their SSIM; the "
+    "slider raises the RMSE from 0.02 to 0.16. At 0.12 the copy that was shifted "
+    "by less than a pixel looks the same and has 0.77, a blurred one 0.74, one "
+    "with noise 0.71, one on a grey ground 0.73. The one with a part rubbed out has "
+    "0.86, and has become a 5.",
+    start=5,
+)
+
+# %% tags=["hide-cell", "check"]
+if DATASET == "digits":
+    for level, of in equal.items():
+        assert all(abs(metrics.rmse(x, one) - level) < 1e-3 for x in of.values())
+    told = {round(level, 2): of for level, of in alike_by.items()}
+    for level, of in told.items():
+        order = sorted(of, key=of.get)
+        assert order[-1] == "part rubbed out" or level < 0.06
+        assert set(order[:2]) == {"noisy", "brighter"} or level > 0.12
+    assert min(told[0.16], key=told[0.16].get) == "blurred"
+    shown = told[0.12].values(), (0.77, 0.74, 0.71, 0.73, 0.86)
+    assert all(abs(a - b) < 0.007 for a, b in zip(*shown, strict=True))
+
+    at_012 = equal[levels[5]]
+    reads = {name: metrics.predict(net, x)[0] for name, x in at_012.items()}
+    assert reads["part rubbed out"][5] > 0.9
+    weak, strong = (
+        metrics.predict(net, equal[levels[i]]["part rubbed out"]).argmax()
+        for i in (2, 4)
+    )
+    assert round(levels[2], 2) == 0.06 and weak == 8
+    assert round(levels[4], 2) == 0.10 and strong == 5
+    assert all(reads[n][8] > 0.9 for n in ("shifted", "noisy", "brighter"))
+    assert metrics.rmse(one.roll(1, -1), one) > 0.12  # less than a pixel was enough
+
+    def perfect(x):
+        """The share of the windows that have an SSIM of 1."""
+        a, b = x[0, 0].double(), one[0, 0].double()
+        at = [
+            (slice(i, i + 11), slice(j, j + 11))
+            for i in range(22)
+            for j in range(22)
+        ]
+        return np.mean([window_ssim(a[k], b[k]).item() > 0.999 for k in at])
+
+    assert perfect(at_012["part rubbed out"]) > 0.55
+    assert (
+        max(perfect(x) for n, x in at_012.items() if n != "part rubbed out") < 0.01
+    )
+black = torch.zeros(11, 11).double()
+assert abs(window_ssim(black, black + 0.12) - 0.007) < 0.0005
+
+# %% [markdown]
+# **At an RMSE of 0.12 the eraser has made a 5 of the 8, and SSIM praises it most**, with 0.86. The small classifier is sure of the 5, too; it changes its mind between 0.06 and 0.10. The shifted copy was moved by less than one pixel, which nobody would notice, and has 0.77. From 0.06 on it is the eraser's copy that is first at every position.
+#
+# The formula says why. SSIM is a mean over windows. The eraser spoils some of them and leaves more than half of them perfect; the other four leave hardly one. And noise and brightness spoil the empty ground: an even black window against an even one of 0.12 has an SSIM of 0.007, since there nothing but the small $c_1$ stands against the grey. So up to 0.12 *noisy* and *brighter* are the last two, and both are read as an 8. At 0.16 the last is the blurred one.
+#
+# RMSE does not see where an error lies. SSIM does. Neither knows what it means.
+#
 # ### Why torchmetrics says something else
 #
 # `torchmetrics` has the same window and the same constants. Will it give the same number? Guess for two cases: the direct restorations, and *another digit*.
@@ -352,19 +486,90 @@ def root(matrix):
     return vectors @ torch.diag(values.clamp(min=0).sqrt()) @ vectors.T
 
 
-by_hand = (ma - mb).square().sum() + torch.trace(
-    Ca + Cb - 2 * root(root(Ca) @ Cb @ root(Ca))
-)
+# %% [markdown]
+# > **Exercise 1.** The means and the covariances are there, and so is the root of a matrix. You write the distance. `torch.trace` adds up a diagonal, `@` multiplies matrices. Then run the check below.
+
+
+# %%
+def frechet(ma, Ca, mb, Cb):
+    """d^2 of two Gaussians: means (F,), covariances (F, F) -> one number."""
+    return None  # write it: two terms
+
+
+# %% tags=["hide-input", "check"]
+def verdict(frechet):
+    """Is it the package's distance, for two small sets of three features?"""
+    draw = torch.Generator().manual_seed(0)
+    p = torch.randn(50, 3, generator=draw).double()
+    q = p.flip(0) @ torch.tensor([[1, 0.5, 0], [0, 2, 1], [0, 0, 0.5]]).double() + 1
+    mp, mq, Cp, Cq = p.mean(0), q.mean(0), p.T.cov(), q.T.cov()
+    right, apart = metrics.frechet(p, q), (mp - mq).square().sum()
+    swapped = apart + torch.trace(Cp + Cq - 2 * root(Cp) @ root(Cq))
+    middle = torch.trace(root(root(Cp) @ Cq @ root(Cp)))
+    slips = {
+        "this is d, and d squared is asked for": right.sqrt(),
+        "the distance of the means is missing": right - apart,
+        "the distance of the means has to be squared": right - apart + apart.sqrt(),
+        "the 2 before the root is missing": right + middle,
+        "two roots multiplied are not the root of a product": swapped,
+    }
+    try:
+        out = frechet(mp, Cp, mq, Cq)
+        if out is None:
+            return "not written yet"
+        out = torch.as_tensor(out).double()
+    except (RuntimeError, TypeError) as error:
+        return f"not yet: {error}"
+    if out.numel() != 1:
+        return f"not yet: the answer is one number, not {tuple(out.shape)} of them"
+    if out.isnan():
+        return "not yet: .sqrt() is the root of each entry, root() that of a matrix"
+    close = lambda value: torch.isclose(out.squeeze(), value, rtol=1e-6)
+    if close(right):
+        return "right"
+    near = [slip for slip, value in slips.items() if close(value)]
+    if near:
+        return f"nearly: {near[0]}"
+    return f"not yet: it is {out.item():.3f}, and should be {right:.3f}"
+
+
+print("frechet:", verdict(frechet))
+
+
+# %% tags=["hide-cell", "solution"]
+def written(ma, Ca, mb, Cb):
+    middle = root(root(Ca) @ Cb @ root(Ca))
+    return (ma - mb).square().sum() + torch.trace(Ca + Cb - 2 * middle)
+
+
+print("this solution is", verdict(written))
+by_hand = written(ma, Ca, mb, Cb)
 print(
-    "by hand = coldlab:",
+    "and on our images it is coldlab's distance:",
     bool(torch.isclose(by_hand, metrics.frechet(a, b), rtol=1e-6)),
 )
-
-# %% tags=["hide-cell", "check"]
+assert verdict(written) == "right"
+assert verdict(frechet) in ("not written yet", "right")
 assert torch.isclose(by_hand, metrics.frechet(a, b), rtol=1e-6)
+off = lambda change: verdict(lambda *of: change(written(*of), *of))
+assert "squared is asked" in off(lambda d, *of: d.sqrt())
+assert "2 before" in off(
+    lambda d, ma, Ca, mb, Cb: d + torch.trace(root(root(Ca) @ Cb @ root(Ca)))
+)
+assert "missing" in off(lambda d, ma, Ca, mb, Cb: d - (ma - mb).square().sum())
+assert "each entry" in off(
+    lambda d, ma, Ca, mb, Cb: torch.trace((Ca @ Cb - 9).sqrt())
+)
+assert "one number" in off(lambda d, ma, Ca, mb, Cb: Ca)
+assert off(lambda d, *of: d + 1).startswith("not yet")
+assert "two roots" in verdict(
+    lambda ma, Ca, mb, Cb: (
+        (ma - mb).square().sum() + torch.trace(Ca + Cb - 2 * root(Ca) @ root(Cb))
+    )
+)
 
 # %% [markdown]
-# The usual code takes the root of the *product* $C_a C_b$, which is not symmetric; its trace is the same, but rounding gives it small imaginary parts that are then thrown away. SciPy's general root and torch-fidelity's eigenvalues of the product agree with the symmetric form:
+# Written so, it is the package's distance to six digits. The usual code takes the root of the *product* $C_a C_b$, which is not symmetric; its trace is the same, but rounding gives it small imaginary parts that are then thrown away. SciPy's general root and torch-fidelity's eigenvalues of the product agree with the symmetric form:
 
 # %%
 from scipy.linalg import sqrtm  # SciPy comes with scikit-learn
@@ -970,10 +1175,14 @@ print(
     f"recognised with more than 90 %: {metrics.recognised(probabilities):.2f}, as "
     f"the class {shares.argmax()}: {shares.max():.2f}"
 )
+f = metrics.extract(net, rows["degraded"])
+others = metrics.class_entropy(shares), *metrics.precision_recall(f, real, k=3)
+print("entropy {:.2f}, precision {:.2f}, recall {:.2f}".format(*others))
 
 # %% tags=["hide-cell", "check"]
 if DATASET == "digits":
     assert metrics.recognised(probabilities) > 0.5 and shares.max() > 0.95
+    assert all(value == 0 for value in others)
 
 # %% [markdown]
 # Most are "recognised", all as the same class. So *recognised* is never read alone: here entropy, precision and recall are all 0.
@@ -1005,7 +1214,7 @@ if DATASET == "digits":
 #
 # ## Exercises
 #
-# > **Exercise 1.** The Fréchet distance sees means and covariances only. Build a set of *features* that are no digit's features at all and have distance 0 to the test set. (Hint: draw a Gaussian, then correct its mean and covariance exactly.)
+# > **Exercise 2.** The Fréchet distance sees means and covariances only. Build a set of *features* that are no digit's features at all and have distance 0 to the test set. (Hint: draw a Gaussian, then correct its mean and covariance exactly.)
 
 # %% tags=["hide-cell", "solution", "nbval-ignore-output"]
 shape = max(len(b), 2 * b.shape[1]), b.shape[1]  # more draws than features
@@ -1029,7 +1238,7 @@ if DATASET == "digits":
     assert metrics.precision_recall(fake, b)[0] < 0.5
 
 # %% [markdown]
-# > **Exercise 2.** Predict, with the formula of this chapter, the Fréchet distance of two samples of 10,000 images from one source, for 32 and for 2,048 independent features of variance 1 each. How many images bring the second down to the first?
+# > **Exercise 3.** Predict, with the formula of this chapter, the Fréchet distance of two samples of 10,000 images from one source, for 32 and for 2,048 independent features of variance 1 each. How many images bring the second down to the first?
 
 # %% tags=["hide-cell", "solution"]
 bias = lambda f, n: (2 / n) * f * (f + 5) / 4
@@ -1046,7 +1255,7 @@ assert 25e6 < 10_000 * large / small < 40e6
 # and the bias of FID is smaller.
 
 # %% [markdown]
-# > **Exercise 3.** Test digits and training digits lie some distance apart (*held-out*, in the table above). The writers are others, and the net was trained on one of the two sets. Is the distance more than chance? Mix both sets, split the mixture at random into sets of the same sizes, 200 times, and see how often chance does as much. What does the law predict?
+# > **Exercise 4.** Test digits and training digits lie some distance apart (*held-out*, in the table above). The writers are others, and the net was trained on one of the two sets. Is the distance more than chance? Mix both sets, split the mixture at random into sets of the same sizes, 200 times, and see how often chance does as much. What does the law predict?
 
 # %% tags=["hide-cell", "solution", "nbval-ignore-output"]
 distance = metrics.frechet(seen, every).item()
@@ -1070,7 +1279,7 @@ if DATASET == "digits":
     assert 0.02 < share < 0.25
 
 # %% [markdown]
-# > **Exercise 4.** Restored digits can be recognised and still be wrong. Measure three things for *direct* and for both algorithms: the share recognised, the share that is recognised *as the right class*, and the Fréchet distance. Which of them would you report?
+# > **Exercise 5.** Restored digits can be recognised and still be wrong. Measure three things for *direct* and for both algorithms: the share recognised, the share that is recognised *as the right class*, and the Fréchet distance. Which of them would you report?
 
 # %% tags=["hide-cell", "solution", "nbval-ignore-output"]
 right = {}
