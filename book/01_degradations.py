@@ -202,7 +202,8 @@ assert torch.equal(D(x0, t), x_t)  # 4
 
 # %% [markdown]
 # Promise 3 is what training needs: every image of a batch gets its own severity. Move the slider to see all severities
-# of the blur. (On GitHub, where pages cannot move, you see the film strip instead.)
+# of the blur. (On GitHub, where pages cannot move, you see the film strip instead. In a live kernel, in Colab or Jupyter,
+# run `widgets.live(D, x0)`: it has D's settings as well, and takes a picture of yours.)
 
 # %% tags=["hide-input", "plot", "nbval-ignore-output"]
 widgets.explore(

@@ -1315,7 +1315,8 @@ assert without[1][1] < 1e-3  # one blur is undone by arithmetic alone
 # Now with a network: the shipped one, on eight test digits. Above stands $x_t$, in the middle its inverse, below the
 # answer $R(x_t, t)$ to both. The numbers are RMSEs over 64 digits: of the inverse alone, and of R, which sees it.
 # Two questions before you move the slider. Down to which $t$ does the network draw the digits, with little to go by?
-# And **at which $t$ is the inverse better alone**, without the network?
+# And **at which $t$ is the inverse better alone**, without the network? (In a live kernel
+# `widgets.live(shipped.D, x0, shipped)` lets you change D under the network, too.)
 
 # %% tags=["nbval-ignore-output"]
 many = to_float(data.load("digits", "test", size=32)[0][:64])

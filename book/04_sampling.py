@@ -339,7 +339,7 @@ if DATASET == "digits":
         assert off["Algorithm 2"] < min(0.08, off["Algorithm 1"] / 3)
 
 # %% [markdown]
-# Move through the trajectory yourself. Above Algorithm 1, in the middle Algorithm 2, below the truth. **From which $t$ on can you read the digits of each row?**
+# Move through the trajectory yourself. Above Algorithm 1, in the middle Algorithm 2, below the truth. **From which $t$ on can you read the digits of each row?** (In a live kernel, `widgets.live(D, x0[:8], R)` has the sampler, all of D's settings, and a picture of your own.)
 
 # %% tags=["hide-input", "plot", "nbval-ignore-output"]
 order = sorted(films["Algorithm 1"][0], reverse=True)

@@ -1226,7 +1226,8 @@ assert (rounded - plain - n8).abs().max() < 1e-12 and 0.001 < rms(n8) < 0.004
 # - **random**: the fraud of the puzzle.
 #
 # "Gentle blur" is the blur of CIFAR-10. For snow, the rings are the law of snow *without its clip*. The page holds all
-# combinations; with a kernel, change an R or a D in the cells and run them again.
+# combinations; with a kernel, change an R or a D in the cells and run them again, or move D under the trained network:
+# `widgets.live(network.D, three, network)`.
 
 # %% tags=["hide-input"]
 gallery = data.to_float(

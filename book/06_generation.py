@@ -768,7 +768,49 @@ if DATASET == "digits":
 # %% [markdown]
 # ## Exercises
 #
-# > **Exercise 1.** How many numbers survive `Pixelate(32)` at $T = 3$, and how many a discrete blur, the setting that the paper uses for generation? Count in your head first.
+# > **Exercise 1.** Write the draw itself. One Gaussian of the mixture has a mean $\mu$ and a covariance $\Sigma$, and a draw from it is $\mu + \tau L \epsilon$: $L$ is the lower triangle with $L L^\top = \Sigma$ (`torch.linalg.cholesky`), $\epsilon$ white noise, $\tau$ the temperature. Here $\epsilon$ holds one draw in each row.
+
+# %%
+def draw(mean, covariance, eps, temperature=1.0):
+    """(N, d) draws from eps (N, d), mean (d,), covariance (d, d)."""
+    return None  # write two lines
+
+
+# %% tags=["hide-input", "check"]
+def verdict(draw):
+    mean = torch.tensor([1.0, -2.0])
+    cov = torch.tensor([[4.0, 1.0], [1.0, 9.0]])
+    eps = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, -1.0]])
+    made = draw(mean, cov, eps, 0.5)
+    if made is None:
+        return "not written yet"
+    if not torch.is_tensor(made) or made.shape != eps.shape:
+        return "not yet: the answer has the shape of eps"
+    L = torch.linalg.cholesky(cov)
+    slips = {
+        "right": mean + 0.5 * eps @ L.T,
+        "nearly: a row of eps times the transpose of L": mean + 0.5 * eps @ L,
+        "not yet: L is the root of the covariance": mean + 0.5 * eps @ cov,
+        "nearly: the temperature is left out": mean + eps @ L.T,
+        "nearly: the mean stays whole": 0.5 * (mean + eps @ L.T),
+    }
+    said = (told for told, image in slips.items() if torch.allclose(made, image))
+    return next(said, "not yet: eps = 0 gives the mean, a row of eps a step from it")
+
+
+print("draw:", verdict(draw))
+
+
+# %% tags=["hide-cell", "solution"]
+def written(mean, covariance, eps, temperature=1.0):
+    root = torch.linalg.cholesky(covariance)
+    return mean + temperature * eps @ root.T
+
+
+assert verdict(written) == "right" and verdict(draw) != "right"
+
+# %% [markdown]
+# > **Exercise 2.** How many numbers survive `Pixelate(32)` at $T = 3$, and how many a discrete blur, the setting that the paper uses for generation? Count in your head first.
 
 # %% tags=["hide-cell", "solution"]
 from coldlab.degradations import Blur, Pixelate
@@ -780,7 +822,7 @@ assert len(pixelated) == 16  # a thumbnail of 4 x 4
 assert len(discrete) == 1  # the mean
 
 # %% [markdown]
-# > **Exercise 2.** There is no end of greys between black and white. Does that make the images from the mean alone many? Think of the dimension of what varies, then walk through 200 greys and look at how far neighbours are apart.
+# > **Exercise 3.** There is no end of greys between black and white. Does that make the images from the mean alone many? Think of the dimension of what varies, then walk through 200 greys and look at how far neighbours are apart.
 
 # %% tags=["hide-cell", "solution", "nbval-ignore-output"]
 number = greys.survivors.read(data.to_float(images)).mean(1).flatten()
@@ -798,7 +840,7 @@ if DATASET == "digits":
     assert step.max() < 0.3
 
 # %% [markdown]
-# > **Exercise 3.** Blend two real digits in pixels and blur the blend; or blend their nine numbers. Is there a difference?
+# > **Exercise 4.** Blend two real digits in pixels and blur the blend; or blend their nine numbers. Is there a difference?
 
 # %% tags=["hide-cell", "solution"]
 a, b = x0[1:2], x0[3:4]
@@ -809,7 +851,7 @@ print("the same:", bool((in_pixels - in_numbers).abs().max() < 1e-5))
 assert (in_pixels - in_numbers).abs().max() < 1e-5  # D is linear
 
 # %% [markdown]
-# > **Exercise 4.** A thief returns training digits, each moved by a pixel down and to the right. Which of the five measures unmasks him, and would the distance to the nearest training image, pixel by pixel, have done so?
+# > **Exercise 5.** A thief returns training digits, each moved by a pixel down and to the right. Which of the five measures unmasks him, and would the distance to the nearest training image, pixel by pixel, have done so?
 
 # %% tags=["hide-cell", "solution", "nbval-ignore-output"]
 thief = data.to_unit(sets["training digits"].roll((1, 1), (2, 3)))

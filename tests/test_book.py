@@ -453,6 +453,22 @@ def test_every_symbol_of_the_notation_occurs_in_a_chapter():
         assert any(alone.search(formula) for formula in used), symbol
 
 
+@pytest.mark.parametrize(
+    "source", [s for s in SOURCES if "widgets.live(" in s.read_text("utf-8")], ids=lambda s: s.stem
+)
+def test_what_a_chapter_says_to_run_in_a_live_kernel_can_be_run(source):
+    """Its names are there by then: widgets.live and what is handed to it are assigned or imported in the chapter."""
+    notebook = chapters.to_notebook(source)
+    calls = [call for cell in notebook.cells for call in re.findall(r"`(widgets\.live\([^`]*\))`", cell.source)]
+    code = ast.parse("\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code"))
+    there = {node.id for node in ast.walk(code) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    there |= {alias.asname or alias.name for node in ast.walk(code) for alias in getattr(node, "names", ()) if node}
+    for call in calls:
+        asked = {node.id for node in ast.walk(ast.parse(" ".join(call.split()))) if isinstance(node, ast.Name)}
+        assert asked <= there, (call, asked - there)
+    assert calls
+
+
 # ---- the repository's address -------------------------------------------------------------------------------------
 
 

@@ -147,7 +147,13 @@ EXPERIMENTS = {
         "faces with more contrast, the averaged sampler soft ones again; last the originals.",
         states="the discs shrink step by step, and faces grow into them.",
     ),
-    "celeba-64-pixelate": Experiment("celeba-64-pixelate", 2500, COLOUR | SMOOTH),
+    "celeba-64-pixelate": Experiment(
+        "celeba-64-pixelate",
+        2500,
+        COLOUR | SMOOTH,
+        seen="8 x 8 blocks of colour become soft faces with eyes and smiles, much the same by every way; last the "
+        "originals.",
+    ),
 }
 
 # Networks to generate with, beside those above: their restorations are not judged. Noise is hot diffusion, flat blur
