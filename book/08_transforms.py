@@ -268,10 +268,12 @@ for name, R in networks.items():
     deviation[name] = transforms.deviation(D, x0, y, t, z)
     middle = D((x0 + y) / 2, t, z) - (D(x0, t, z) + D(y, t, z)) / 2
     kinds[name] = "affine" if middle.abs().max() < 1e-4 else "neither"
+print("                           gain   gain   RMSE:")
+print("              D is     d   says  found  begins  direct   Alg.1   Alg.2 average")
 for name in sorted(deviation, key=deviation.get):
     d = deviation[name]
-    print(f"{name:13s} {kinds[name]:8s} d = {d:.2f}  says {1 / d:5.2f}", end="")
-    print(f"  found {gain[name]:5.2f}")
+    print(f"{name:13s} {kinds[name]:7s}{d:5.2f}{1 / d:6.2f}{gain[name]:7.2f}", end="")
+    print("".join(f"{error[name][row]:8.3f}" for row in WAYS))
 
 
 def agreement(predicted, names=FAMILY):
