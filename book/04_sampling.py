@@ -1031,7 +1031,7 @@ class Remembering:
         return newest
 
 
-# %% tags=["hide-cell", "check"]
+# %% tags=["hide-input", "check"]
 def end(R, x):
     *_, (_, x, _) = sampling.improved(R, D, x)
     return x

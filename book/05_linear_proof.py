@@ -1955,7 +1955,7 @@ def heun(R, D, x, severities):
     return x
 
 
-# %% tags=["hide-cell", "check"]
+# %% tags=["hide-input", "check"]
 T, starts = 320, torch.linspace(-1, 1, 9, dtype=torch.float64)
 known = torch.asinh(torch.e * torch.sinh(starts))
 

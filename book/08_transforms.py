@@ -268,11 +268,13 @@ for name, R in networks.items():
     deviation[name] = transforms.deviation(D, x0, y, t, z)
     middle = D((x0 + y) / 2, t, z) - (D(x0, t, z) + D(y, t, z)) / 2
     kinds[name] = "affine" if middle.abs().max() < 1e-4 else "neither"
-print("                           gain   gain   RMSE:")
-print("              D is     d   says  found  begins  direct   Alg.1   Alg.2 average")
+print(f"{'':13s} D is   {'d':>5s}{'says':>6s}{'found':>7s}", end="")
+heads = ("begins", "direct", "Alg. 1", "Alg. 2", "mean")  # WAYS, in short
+print("".join(f"{row:>8s}" for row in heads))
 for name in sorted(deviation, key=deviation.get):
     d = deviation[name]
-    print(f"{name:13s} {kinds[name]:7s}{d:5.2f}{1 / d:6.2f}{gain[name]:7.2f}", end="")
+    print(f"{name:13s} {kinds[name]:7s}{d:5.2f}{1 / d:6.2f}", end="")
+    print(f"{gain[name]:7.2f}", end="")
     print("".join(f"{error[name][row]:8.3f}" for row in WAYS))
 
 
@@ -878,7 +880,7 @@ class Stripe(Degradation):
         return rows[:, 0].long()  # <- your line
 
 
-# %% tags=["hide-cell", "check"]
+# %% tags=["hide-input", "check"]
 def verdict(Stripe):
     """Whether `infer` finds the stripes."""
     D = Stripe(32)
