@@ -240,6 +240,12 @@ class ColdLab extends HTMLElement {
         ? "Drawing area. Press a key from 0 to 9 to have that digit written."
         : "The picture. The arrow keys move the cut.",
     );
+    if (way === "severity" && this.came !== way) {
+      const { T } = settings; // so that too little and too much can both be told
+      if (parts.severity.valueAsNumber === T) this.set("severity", { value: Math.ceil(0.6 * T) });
+      this.set("wrong", {});
+    }
+    this.came = way;
     parts["framed-row"].hidden = !digit || !this.has("framed");
     parts["zoom-row"].hidden = digit;
     parts["upload-told"].textContent = digit ? "Upload a photo of a digit" : "Upload a photograph";

@@ -17,10 +17,14 @@ export class Making {
     parts.new.onclick = () => this.run({});
     parts.mine.onclick = () => this.run({ x0: lab.x0 });
     parts.zero.onclick = () => this.run({ numbers: this.sliders.map(() => 0) });
-    lab.ranged("new-calls", (value) => (value === "1" ? "1 call" : `${value} calls`));
+    lab.ranged(
+      "new-calls",
+      (value) => (value === "1" ? "1 call" : `${value} calls`),
+      () => this.again(false),
+    );
   }
 
-  /** The reader asks for another class: other numbers, or the same ones for a network that is told another class. */
+  /** The reader asks for another class, or for other calls: other numbers, or the same ones made once more. */
   again(drawn) {
     if (drawn) this.run({});
     else if (this.sliders.length) this.run({ numbers: this.numbers() }, false);
@@ -49,28 +53,28 @@ export class Making {
         settings.size,
       );
       const slider = label.querySelector("input");
-      slider.oninput = () => this.run({ numbers: this.numbers() }, false);
+      slider.oninput = () => this.run({ numbers: this.numbers() }, false, slider);
       parts.numbers.append(label);
       return slider;
     });
     parts.gallery.replaceChildren();
   }
 
-  /** Make a picture of numbers, of an image's, or of drawn ones. keep: put it in the gallery. */
-  run(asked, keep = true) {
-    this.next = { asked, keep };
+  /** Make a picture of numbers, of an image's, or of drawn ones. keep: put it in the gallery. moved: by the reader. */
+  run(asked, keep = true, moved = null) {
+    this.next = { asked, keep, moved };
     this.busy ??= this.lab
       .guarded(async () => {
         while (this.next) {
-          const { asked: latest, keep: kept } = this.next;
+          const { asked: latest, keep: kept, moved: held } = this.next;
           this.next = null;
-          await this.make(latest, kept);
+          await this.make(latest, kept, held);
         }
       }, "new-status")
       .finally(() => (this.busy = null));
   }
 
-  async make(asked, keep) {
+  async make(asked, keep, moved) {
     const { lab } = this;
     const { parts, settings, client } = lab;
     await lab.load();
@@ -78,8 +82,7 @@ export class Making {
     const { asking } = lab;
     const start = await client.ask("start", { network: lab.name, size: settings.size, label: asking.own, ...asked });
     start.numbers.forEach((value, k) => {
-      if (asked.numbers) return this.tell(k, value);
-      this.sliders[k].value = value;
+      if (this.sliders[k] !== moved) this.sliders[k].value = value; // one that is moved stays under the finger
       this.tell(k, value);
     });
     parts.pair.hidden = false;

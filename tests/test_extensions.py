@@ -125,7 +125,8 @@ def test_pages_link_to_the_whole_book_where_it_was_made(tmp_path, monkeypatch):
 
     page = tmp_path / "html" / "book" / "index.html"
     page.parent.mkdir(parents=True)
-    page.write_text("<nav>contents</nav>\n</div>", encoding="utf-8")
+    header = '<div class="article-header-buttons">'
+    page.write_text(f"<nav>contents</nav>\n</div>{header}</div>", encoding="utf-8")
     app = SimpleNamespace(builder=SimpleNamespace(name="html"), outdir=tmp_path / "html")
     coldlab_paper.link_whole_book(app, None)
     assert "whole" not in page.read_text(encoding="utf-8")
@@ -133,8 +134,10 @@ def test_pages_link_to_the_whole_book_where_it_was_made(tmp_path, monkeypatch):
     (tmp_path / "paper" / "coldlab.epub").write_bytes(b"a book")
     for _ in range(2):  # a page that was not written anew has its link already
         coldlab_paper.link_whole_book(app, None)
-        assert page.read_text(encoding="utf-8").count('<a href="../coldlab.epub">ePub</a>') == 1
-        assert "pdf" not in page.read_text(encoding="utf-8")
+        text = page.read_text(encoding="utf-8")
+        assert text.count('<a href="../coldlab.epub">ePub</a>') == 1
+        assert text.partition(header)[2].count('href="../coldlab.epub" title="The whole book as ePub"') == 1
+        assert "coldlab.pdf" not in text
     assert (tmp_path / "html" / "coldlab.epub").read_bytes() == b"a book"
 
 

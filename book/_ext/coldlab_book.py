@@ -134,6 +134,9 @@ NAMED = {
 }
 
 
+EDITED = re.compile(r"(/edit/[^\"]*/book/\d\d_\w+)\.ipynb")  # a chapter is written in its .py
+
+
 def mend(app, exception) -> None:
     """Mend the finished pages for those who hear them or have no mouse."""
     if exception or app.builder.name != "html":
@@ -143,6 +146,7 @@ def mend(app, exception) -> None:
         mended = text
         for found, better in NAMED.items():
             mended = mended.replace(found, better)
+        mended = EDITED.sub(r"\1.py", mended)
         if mended != text:
             page.write_text(mended, encoding="utf-8")
 

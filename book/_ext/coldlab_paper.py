@@ -11,7 +11,8 @@ from pathlib import Path
 FILES = {"coldlab.pdf": "PDF", "coldlab.epub": "ePub"}  # in _build/paper
 LEFT_OUT = "script, button, .headerlink, .tag_colab, .tag_check, .tag_plot details.hide, .landing-doors, a.viewcode-link, summary svg"
 NOT_XHTML = ("loading", "autocomplete", "align", "valign", "border", "frame", "rules", "bgcolor", "compact", "tabindex")
-LINKS = re.compile(r'<p class="whole-book">.*?</p>')
+LINKS = re.compile(r'<p class="whole-book">.*?</p>|<a class="whole-book .*?</a>')
+HEADER = '<div class="article-header-buttons">'
 SIDEBAR_END = re.compile(r"(</nav>)(?=\s*</div>)")
 OF_THE_THEMES = ("sphinx_book_theme", "pydata_sphinx_theme", "jupyter_book", "sphinx_togglebutton")
 
@@ -66,7 +67,7 @@ def prepare_epub(app) -> None:
 
 
 def link_whole_book(app, exception) -> None:
-    """Serve the PDF and the ePub with the book, and link to them below the contents, where they were made."""
+    """Serve the PDF and the ePub with the book, and link to them in header and contents, where they were made."""
     if exception or app.builder.name != "html":
         return
     made = [name for name in FILES if (Path(app.outdir).parent / "paper" / name).exists()]
@@ -78,6 +79,10 @@ def link_whole_book(app, exception) -> None:
         linked = LINKS.sub("", text)
         if made:
             linked = SIDEBAR_END.sub(rf'\1<p class="whole-book">The whole book: {links}</p>', linked, count=1)
+            name = made[0]
+            words = f"The whole book as {FILES[name]}"
+            button = f'<a class="whole-book btn btn-sm" href="../{name}" title="{words}" aria-label="{words}">'
+            linked = linked.replace(HEADER, f'{HEADER}{button}<i class="fas fa-file-pdf"></i></a>', 1)
         if linked != text:
             page.write_text(linked, encoding="utf-8")
 
