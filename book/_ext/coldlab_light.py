@@ -1,8 +1,8 @@
 """Light pages: nothing is loaded that a page does not show, and nothing that is shown looks different for it.
 
 The theme brings a font of two thousand icons for the twenty that its pages show, and a script that draws them again;
-KaTeX's fonts have all of mathematics; Pygments wraps every name and bracket of the code in the colour that it has anyway, and every dot in another. What goes
-here was three quarters of a megabyte a page.
+KaTeX's fonts have all of mathematics; Pygments wraps every name and bracket of the code in the colour that it has
+anyway, and every dot in another. What goes here was three quarters of a megabyte a page.
 """
 
 import html
@@ -15,6 +15,7 @@ LAZY = re.compile(r'<img(?![^>]*loading=)(?=[^>]*src="[^"]*_images/)')
 PLAIN = re.compile(r'<span class="(?:n|p|w|o(?=">\.<))">([^<]*)</span>')
 NAMESPACE = ' xmlns="http://www.w3.org/1998/Math/MathML"'  # HTML knows it; an ePub does not
 
+SPAN = re.compile(r'<(/?)span( class="katex-html")?[^>]*>([^<]*)')
 FACE = re.compile(r"@font-face\{[^}]*\}")
 RULE = re.compile(r'((?:\.fa-[\w-]+:{1,2}before,?)+)\{content:"\\?([^"]*)"\}')
 CODE = re.compile(r'content:\s*"\\(f[0-9a-f]{3})')
@@ -39,9 +40,20 @@ def cut_down(font: Path, characters: set[int]) -> None:
         opened.save(font)
 
 
+def letters(page: str) -> set[str]:
+    """The characters inside the formulas of a page, as KaTeX draws them."""
+    found, depth = set(), 0
+    for closing, formula, text in SPAN.findall(page):
+        if formula or depth:
+            depth += -1 if closing else 1
+        if depth:
+            found |= set(html.unescape(text))
+    return found
+
+
 def keep_shown_letters(pages: Path, texts: list[str]) -> None:
-    """Cut KaTeX's fonts down to the characters that occur on a page with a formula."""
-    characters = {ord(letter) for text in texts if 'class="katex' in text for letter in html.unescape(text)}
+    """Cut KaTeX's fonts down to the characters that occur in a formula."""
+    characters = {ord(letter) for text in texts for letter in letters(text)}
     for font in (pages / "_static" / "katex" / "fonts").glob("*.woff2"):
         cut_down(font, characters)
 

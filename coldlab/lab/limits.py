@@ -147,7 +147,8 @@ def spelled(command, words):
         given = [text] if equals else list(following)
         for text in given if several(takes[name]) else given[:1]:
             try:
-                text == "None" or known[name](text)
+                if text != "None":
+                    known[name](text)
             except ValueError:
                 whole = "whole " if known[name] is int else ""
                 wrong = f"{flag} {text or repr(text)}; it must be a {whole}number {RANGES[name].told()}."
