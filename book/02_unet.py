@@ -1430,11 +1430,8 @@ for row in ("direct", "sampled"):
 assert direct < alone["float32"]["rmse"] < sampled
 
 # %% tags=["hide-input", "plot"]
-from IPython.display import Image
-
-Image(
-    results.picture("inverse"),
-    width=700,
+results.picture(
+    "inverse",
     alt="Eight photographs of 32 x 32 pixels. Blurred they are clouds of colour. "
     "The "
     "inverse in float32 brings back a cat, a ship, a frog, nearly sharp and with a "

@@ -904,11 +904,8 @@ assert (
 assert long["metrics"]["direct"]["ssim"] > brief["metrics"]["direct"]["ssim"] + 0.03
 
 # %% tags=["hide-input", "plot"]
-from IPython.display import Image
-
-Image(
-    results.picture("mnist-blur"),
-    width=700,
+results.picture(
+    "mnist-blur",
     alt="Eight test digits: blurred to even grey; restored by the network of 20,000 "
     "steps with one call, all as they were, a little soft; by Algorithm 1, which "
     "loses strokes; by Algorithm 2, sharp, a 4 without its bar, a 9 in two pieces; "

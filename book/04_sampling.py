@@ -829,11 +829,8 @@ for measure in others[0].keys() - {"ST-LPIPS"}:  # another net's order
     assert others[0][measure] < others[1][measure]
 
 # %% tags=["hide-input", "plot"]
-from IPython.display import Image
-
-Image(
-    manifests.picture("celeba-64-blur"),
-    width=700,
+manifests.picture(
+    "celeba-64-blur",
     alt="Eight faces. Degraded: a wash of a few colours. Direct: soft faces, most "
     "with the right pose; a long-haired man has become a woman. Algorithm 1: "
     "glaring yellow and black shapes. Algorithm 2: more contrast, dark eyes, "

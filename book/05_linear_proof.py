@@ -1272,10 +1272,11 @@ def restorers(D, z, name):
 
 def figure(name, D, z, who, R, law_of):
     """Errors of both algorithms with the law's rings, and three images of either."""
-    fig, ax = plots.figure(5.6, 3.2)
+    fig, ax = plots.figure(4, 5.2)
     fig.set_layout_engine("none")
-    ax.set_position((0.1, 0.15, 0.52, 0.67))
-    fig.text(0.02, 0.98, f"D: {name}     R: {who}", va="top", fontsize=11)
+    ax.set_position((0.15, 0.53, 0.83, 0.34))
+    ax.tick_params(labelsize=10)
+    fig.text(0.02, 0.99, f"D: {name}     R: {who}", va="top", fontsize=11)
     outcome, gap = [three], {}
     for k, (sampler, label) in enumerate(
         ((sampling.naive, "Algorithm 1"), (sampling.improved, "Algorithm 2"))
@@ -1308,10 +1309,10 @@ def figure(name, D, z, who, R, law_of):
         ylabel="RMS error of the state",
     )
     ax.legend(
-        loc="upper left",
-        bbox_to_anchor=(-0.02, 1.17),
+        loc="lower left",
+        bbox_to_anchor=(-0.16, 0.97),
         ncols=2,
-        fontsize=9,
+        fontsize=10,
         columnspacing=1.2,
         handlelength=2,
     )
@@ -1320,7 +1321,7 @@ def figure(name, D, z, who, R, law_of):
     ).mean(1)
     # Three rows of three images
     grid = torch.cat([torch.cat(list(line), 1) for line in grid.split(3)])
-    cell = fig.add_axes((0.67, 0.045, 0.32, 0.775))
+    cell = fig.add_axes((0.3, 0.01, 0.52, 0.4))
     cell.set_axis_off()
     cell.imshow(
         grid.numpy(),
@@ -1332,13 +1333,7 @@ def figure(name, D, z, who, R, law_of):
     )
     for row, label in enumerate(("truth", "Alg. 1", "Alg. 2")):
         fig.text(
-            0.665,
-            0.7 - 0.26 * row,
-            label,
-            fontsize=9,
-            rotation=90,
-            va="center",
-            ha="right",
+            0.28, 0.343 - 0.133 * row, label, fontsize=10, va="center", ha="right"
         )
     return plots.Picture(
         fig, f"{name}, {who}: errors of both algorithms and the law."

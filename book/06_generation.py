@@ -591,11 +591,8 @@ assert real["copies"]["pixels"] > 0.99 and caught["exact copies"]["features"] > 
 assert caught["copies moved by a pixel"]["features"] < 0.3
 
 # %% tags=["hide-input", "plot"]
-from IPython.display import Image
-
-Image(
-    results.picture("generation-mnist"),
-    width=700,
+results.picture(
+    "generation-mnist",
     alt="Rows of sixteen generated digits, one attempt each. The paper's way: "
     "threes "
     "and loose bars; with noise: specks. The mean alone to the wrong network: the "
@@ -632,9 +629,8 @@ for name, share in (caught | {"the best attempt": best["copies"]}).items():
 # Copies are found by their pixels, also when they are noisy, soft, or moved (mirrored ones are not looked for: a mirrored 3 is no digit). Features find exact copies, and lose them as soon as anything is changed: this net is no judge of copying. The generated digits are suspected about as rarely as digits that cannot be copies. And here are the eight that are most suspicious by either measure, each above the training digit that it resembles. Judge for yourself:
 
 # %% tags=["hide-input", "plot"]
-Image(
-    results.picture("generation-mnist-nearest"),
-    width=700,
+results.picture(
+    "generation-mnist-nearest",
     alt="Four rows of eight digits: generated ones that lie suspiciously near to a "
     "training digit by their pixels, those training digits; generated ones by their "
     "features, and their training digits. The pairs are of one class and alike in "
@@ -700,9 +696,8 @@ for measure in ("Fréchet (efficientnet-lite0)", "KID x 1000 (efficientnet-lite0
     assert elsewhere["direct"][measure] < elsewhere["Algorithm 2"][measure]
 
 # %% tags=["hide-input", "plot"]
-Image(
-    results.picture("generation-celeba-64"),
-    width=700,
+results.picture(
+    "generation-celeba-64",
     alt="Rows of sixteen generated faces. Mean alone: one smiling face, sixteen "
     "times in other colours. With noise: dark and white shapes, some of them faces. "
     "All that survives: different faces, men and women, turned left and right, with "

@@ -51,8 +51,8 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from IPython.display import Image, display
-from PIL import Image as Picture
+from IPython.display import display
+from PIL import Image
 from scipy.stats import spearmanr
 from sklearn.datasets import load_sample_images
 
@@ -543,9 +543,8 @@ for name, of in measured.items():
     print("".join(f"{value[row]:12.3f}" for row in WAYS))
 
 # %% tags=["hide-input", "plot"]
-Image(
-    results.picture("transforms"),
-    width=700,
+results.picture(
+    "transforms",
     alt="Nine rows, one for "
     "each transform, of a cat and a ship: degraded, direct, Algorithm 1, Algorithm "
     "2, averaged, original. Blur and pixelate stay soft, the hole of the mask stays "
@@ -660,7 +659,7 @@ def cuts(count, left, right, seed, size=32):
 
 place = tempfile.TemporaryDirectory()  # deleted when the kernel ends
 for i, cut in enumerate(to_uint8(cuts(600, 0, 1, seed=0))):
-    Picture.fromarray(cut[0].numpy()).save(Path(place.name) / f"{i:03d}.png")
+    Image.fromarray(cut[0].numpy()).save(Path(place.name) / f"{i:03d}.png")
 
 morph = learn("animorph", dict(T=50, into=place.name))
 # x_T is a texture: nothing of the digit is left in it
@@ -719,9 +718,8 @@ widgets.slider(
 # Faces into digits, and back, measured: CelebA's faces at 32 pixels, the same recipe as for CIFAR-10.
 
 # %% tags=["hide-input", "plot"]
-Image(
-    results.picture("transforms-morph"),
-    width=560,
+results.picture(
+    "transforms-morph",
     alt="Five rows of eight: "
     "faces; faces with a digit shining through; digits; what Algorithm 2 makes of "
     "each with z kept, and with z estimated: the same soft brown face each time, "

@@ -516,11 +516,8 @@ assert [name for name, arm in arms.items() if "l2" in arm["recipe"]] == ["noise"
 # What do such numbers look like? The first eight test digits at the last level, ruined and restored by the first network of each way:
 
 # %% tags=["hide-input", "plot"]
-from IPython.display import Image
-
-Image(
-    results.picture("blur-or-noise"),
-    width=640,
+results.picture(
+    "blur-or-noise",
     alt="Eight test digits in pairs of rows, ruined and restored, at equal linear "
     "error. Noise: grain, and soft ghosts with doubled strokes, half of them "
     "unreadable. Blur: grey squares, and clean digits, all but one right. Pixelate: "
@@ -710,9 +707,8 @@ best = next(
 assert long_hot["recall"] > best["recall"]
 
 # %% tags=["hide-input", "plot"]
-Image(
-    results.picture("blur-or-noise-new"),
-    width=640,
+results.picture(
+    "blur-or-noise-new",
     alt="Two rows of eight generated digits. Hot: blots and pieces of strokes, one "
     "or two of them like a digit. Cold: seven digits that can be read, and one "
     "broken shape.",

@@ -297,11 +297,8 @@ for row in asked["rows"]:
     print(f"{begin:10s} {tell:14s} {numbers}")
 
 # %% tags=["hide-input", "plot"]
-from IPython.display import Image
-
-Image(
-    results.picture("classes"),
-    width=700,
+results.picture(
+    "classes",
     alt="Ten rows of ten generated digits. The row for each class shows that digit, "
     "in ten different hands.",
 )

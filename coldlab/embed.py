@@ -7,17 +7,24 @@ sees; of those the smallest is taken.
 import base64
 import html
 import io
+import json
+import re
 
 import numpy as np
 
 WEBP = 16383  # the most pixels on a side that WebP has
+DESCRIPTION = 270  # Exif's ImageDescription
+GAP = 2  # transparent image pixels between images, so that no neighbour shows at the edge of a slider's window
+LARGE = 128  # an image of so many pixels a side is a photograph, whose single pixels no eye tells apart
+FEW, LEAST = 10, 30  # more images than these are cut into parts, unless each has so many of the page's pixels
+LOSSLESS = {"lossless": True, "quality": 80, "method": 4}
 
 
 def exact(pixels):
-    """The data URI of a PNG of RGBA uint8 pixels (height, width, 4)."""
+    """The data URI of RGBA uint8 pixels (height, width, 4), each as it is: PNG, or exact WebP if that is smaller."""
     from PIL import Image
 
-    return _smallest((Image.fromarray(pixels), "png", {"optimize": True}))
+    return _smallest(*_exactly(Image.fromarray(pixels)))
 
 
 def photographs(pixels):
@@ -25,9 +32,9 @@ def photographs(pixels):
     from PIL import Image
 
     if (pixels[..., :3] == pixels[..., :1]).all():
-        return _smallest((Image.fromarray(np.ascontiguousarray(pixels[..., [0, 3]])), "png", {"optimize": True}))  # LA
+        return _smallest(*_exactly(Image.fromarray(np.ascontiguousarray(pixels[..., [0, 3]]))))  # LA
     image = Image.fromarray(pixels)
-    return _smallest((image, "png", {"optimize": True}), (image, "webp", {"quality": 90, "method": 4}))
+    return _smallest(*_exactly(image), (image, "webp", {"quality": 90, "method": 4}))
 
 
 def detailed(pixels):
@@ -39,21 +46,14 @@ def detailed(pixels):
 
     colours = Image.fromarray(np.ascontiguousarray(pixels[..., :3]))
     good = {"quality": 90, "subsampling": 0}  # with optimize Pillow's buffer is too small for what is mostly noise
-    return _smallest((colours, "png", {"optimize": True}), (colours, "jpeg", good))
+    return _smallest(*_exactly(colours), (colours, "jpeg", good))
 
 
-def drawing(pixels, webp=True):
-    """The data URI of RGBA pixels in at most 256 colours: a drawing loses nothing that is seen, and is small.
-
-    webp: whether it may be (exact) WebP; up to the height that this has.
-    """
+def drawing(pixels):
+    """The data URI of RGBA pixels in at most 256 colours: a drawing loses nothing that is seen, and is small."""
     from PIL import Image
 
-    image = Image.fromarray(pixels).quantize(256, method=Image.Quantize.FASTOCTREE)
-    choices = [(image, "png", {})]
-    if webp and max(image.size) <= WEBP:
-        choices.append((image.convert("RGBA"), "webp", {"lossless": True, "method": 2}))
-    return _smallest(*choices)
+    return _smallest(*_exactly(Image.fromarray(pixels).quantize(256, method=Image.Quantize.FASTOCTREE)))
 
 
 def rendered(figure, dpi):
@@ -69,10 +69,72 @@ def choice(small, large, alt, dpi, narrow):
 
     A page up to `narrow` pixels across shows the small one; where nothing chooses, the large one is shown.
     """
-    source = f'<source media="(max-width: {narrow}px)" srcset="{drawing(small, webp=False)}">'
+    source = f'<source media="(max-width: {narrow}px)" srcset="{drawing(small)}">'
     style = f"width:100%;max-width:{large.shape[1] * 100 // dpi}px;height:auto"
-    image = f'<img src="{drawing(large, webp=False)}" alt="{html.escape(alt)}" style="{style}">'
+    image = f'<img src="{drawing(large)}" alt="{html.escape(alt)}" style="{style}">'
     return f"<picture>{source}{image}</picture>"
+
+
+def line(batch, alt, dots):
+    """Images (N, H, W, 4) side by side; many are cut into equal parts, which a phone puts below each other."""
+    n = -(-len(batch) // -(-len(batch) // FEW))
+    parts = [batch[k : k + n] for k in range(0, len(batch), n)]
+    if len(parts) == 1:
+        return row(batch, alt, dots)
+    cells = (f'<span style="flex:{len(p)} 1 {LEAST * len(p)}px">{row(p, alt, dots)}</span>' for p in parts)
+    return f'<span style="display:flex;flex-wrap:wrap;gap:{GAP}px">{"".join(cells)}</span>'
+
+
+def row(batch, alt, dots):
+    """Images (N, H, W, 4) side by side as one <img>, a pixel each in its file, enlarged by the page."""
+    n, height, width = batch.shape[:3]
+    canvas = np.zeros((height, n * (width + GAP) - GAP, 4), dtype=np.uint8)
+    for i, image in enumerate(batch):
+        canvas[:, i * (width + GAP) : i * (width + GAP) + width] = image
+    across = round(canvas.shape[1] * dots / 2)
+    style = f"width:100%;max-width:{across}px;height:auto;image-rendering:pixelated;display:block"
+    size = f'width="{across}" height="{round(height * dots / 2)}"'
+    source = detailed(canvas) if n == 1 and min(height, width) >= LARGE else exact(canvas)
+    return f'<img src="{source}" alt="{html.escape(str(alt))}" {size} style="{style}">'
+
+
+def figure(alt, inside, kind, style="", title=None):
+    """HTML that a screen reader takes for one picture; what else is said of it is for eyes."""
+    above = f"<div>{html.escape(title)}</div>" if title else ""
+    head = f'<div class="{kind}" role="img" aria-label="{html.escape(alt)}">'
+    return f'{head}{above}<div style="{style}">{inside}</div></div>'
+
+
+def formula(label):
+    """A label with the subscripts of $A_{20}$ and x_t as HTML."""
+    text = html.escape(label).replace("$", "")
+    return re.sub(r"_(?:\{(\w+)\}|(\w))", r"<sub>\1\2</sub>", text) if "$" in label else text
+
+
+def noted(layout):
+    """What PIL is told in order to save `layout`, plain dicts and lists, inside a file."""
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[DESCRIPTION] = json.dumps(layout)
+    return {"exif": exif}
+
+
+def read(path):
+    """The RGBA pixels of an image file, and the layout that `noted` put into it, None if there is none."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        pixels, told = np.asarray(image.convert("RGBA")), image.getexif().get(DESCRIPTION, "")
+    return pixels, json.loads(told) if told.startswith('{"rows":') else None  # a camera may have written something else
+
+
+def _exactly(image):
+    """The choices of `_smallest` that keep every pixel of a PIL image that is seen."""
+    choices = [(image, "png", {"optimize": True})]
+    if max(image.size) <= WEBP:
+        choices.append((image.convert("RGB" if image.mode == "RGB" else "RGBA"), "webp", LOSSLESS))
+    return choices
 
 
 def _smallest(*choices):

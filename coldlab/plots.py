@@ -7,7 +7,6 @@ distance to both pages and to each other, image pixels stay whole squares, and n
 
 import html
 import io
-import re
 import textwrap
 from itertools import cycle
 from pathlib import Path
@@ -30,8 +29,7 @@ COLOURS = {
 TEXT = "#7A7A7A"  # 4.3 to white, 4.1 to the dark page: no grey does better on both
 DASHES = "-", (0, (6, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (3, 1.5)), (0, (1, 3))  # told apart without colour
 DPI = 200  # dots per inch in the file; a page shows 100 per inch, so that fine screens stay sharp
-GAP = 2  # transparent image pixels between images, so that no neighbour shows at the edge of a slider's window
-LARGE = 128  # an image of so many pixels a side is a photograph, whose single pixels no eye tells apart
+SPACE = 8  # transparent dots of a file between images
 NARROW = 600  # a page up to so many pixels across is a phone's
 PAGE = 720  # the page's width that `rows` and `strip` try to keep to, in its pixels
 
@@ -43,16 +41,18 @@ class Picture:
     alt: what the picture shows, for readers who do not see it. Raises ColdlabError where it is empty.
     html: the same for a page, or a function that makes it, where there is more to it than a figure: text in the page's
     own type, images that shrink with a phone. It has to say alt itself.
+    layout: of `rows`, where a file's images lie, so that `stored` finds them again. `save` writes it into the file.
     """
 
-    def __init__(self, figure, alt, html=None):
-        self.figure, self.alt, self.html = figure, check_alt(alt), html
+    def __init__(self, figure, alt, html=None, layout=None):
+        self.figure, self.alt, self.html, self.layout = figure, check_alt(alt), html, layout
         _restyle(figure)
 
     def save(self, path):
-        """Write the picture as PNG (or SVG, PDF, by the path's suffix), whole or not at all."""
-        buffer = io.BytesIO()
-        self.figure.savefig(buffer, dpi=DPI, format=Path(path).suffix[1:] or "png")
+        """Write the picture as PNG (or exact WebP, SVG, PDF, by the path's suffix), whole or not at all."""
+        buffer, kind = io.BytesIO(), Path(path).suffix[1:] or "png"
+        exact = {"pil_kwargs": embed.LOSSLESS | embed.noted(self.layout)} if kind == "webp" else {}
+        self.figure.savefig(buffer, dpi=DPI, format=kind, **exact)
         storage.write(path, buffer.getvalue())
 
     def _repr_mimebundle_(self, include=None, exclude=None):
@@ -113,23 +113,44 @@ def rows(images, alt, title=None, scale=None):
     fig, measure = _blank()
     label_width = max(measure(label, 10)[0] for label in labels)
     left = label_width + 20 if label_width else 0
-    top = measure(title, 11)[1] + 20 if title else 0
+    wide, high = measure(title, 11) if title else (0, 0)
+    top = high + 20 if title else 0
     side, most = batches[0].shape[2], max(len(batch) for batch in batches)
-    dots = _dots(scale, side, lambda dots: left + most * (side * dots + 8))
-    canvas = _mosaic(batches, dots, 8, 8)
-    width, height = left + canvas.shape[1], top + canvas.shape[0]
+    dots = _dots(scale, side, lambda dots: left + most * (side * dots + SPACE))
+    canvas = _mosaic(batches, dots, SPACE, SPACE)
+    width, height = left + max(canvas.shape[1], wide), top + canvas.shape[0]
     _show(fig, canvas, left, top, width, height)
-    row = canvas.shape[0] / len(batches) + 8 / len(batches)
+    row = batches[0].shape[1] * dots + SPACE
     for i, label in enumerate(labels):
-        y = top + i * row + (row - 8) / 2
+        y = top + i * row + (row - SPACE) / 2
         fig.text((left - 16) / width, 1 - y / height, label, ha="right", va="center", fontsize=10, color=TEXT)
     if title:
         fig.text(left / width, 1, title, ha="left", va="top", fontsize=11, color=TEXT)
-    shown = [_img(batch, label or alt, dots) for label, batch in zip(images, batches, strict=True)]
+    shown = [embed.line(batch, label or alt, dots) for label, batch in zip(images, batches, strict=True)]
     if label_width:  # the label stands beside its row, on a phone above it
         shown = [f"<div>{html.escape(str(label))}</div>{row}" for label, row in zip(images, shown, strict=True)]
     style = "display:grid;gap:4px 12px;align-items:center;grid-template-columns:max-content minmax(0,1fr)"
-    return Picture(fig, alt, _figure(alt, "".join(shown), "picture-rows", style if label_width else "", title))
+    page = embed.figure(alt, "".join(shown), "picture-rows", style if label_width else "", title)
+    counts = {str(label): len(batch) for label, batch in zip(images, batches, strict=True)}
+    layout = dict(rows=counts, title=title, size=batches[0].shape[1:3], dots=dots, left=left, top=top)
+    return Picture(fig, alt, page, layout)
+
+
+def stored(path, alt):
+    """The picture that `rows` drew and `save` wrote as WebP, as a Picture again, pixel for pixel.
+
+    Raises ColdlabError where the file says nothing of its rows, or for an empty alt.
+    """
+    pixels, layout = embed.read(path)
+    if layout is None:
+        raise ColdlabError(f"{path} does not say which rows it holds; only what plots.rows drew can be shown again.")
+    (height, width), dots, images = layout["size"], layout["dots"], {}
+    for i, (label, n) in enumerate(layout["rows"].items()):
+        top = layout["top"] + i * (height * dots + SPACE)
+        lefts = [layout["left"] + j * (width * dots + SPACE) for j in range(n)]
+        row = [pixels[top : top + height * dots : dots, x : x + width * dots : dots, :3] for x in lefts]
+        images[label] = torch.from_numpy(np.stack(row)).permute(0, 3, 1, 2)
+    return rows(images, alt, layout["title"], dots / 2)
 
 
 def grid(images, alt, columns=10, scale=None):
@@ -142,10 +163,11 @@ def grid(images, alt, columns=10, scale=None):
     pixels, alt = to_pixels(images), check_alt(alt)
     batches = [pixels[k : k + columns] for k in range(0, len(pixels), columns)]
     fig, _ = _blank()
-    dots = _dots(scale, pixels.shape[2], lambda dots: columns * (pixels.shape[2] * dots + 8))
-    canvas = _mosaic(batches, dots, 8, 8)
+    dots = _dots(scale, pixels.shape[2], lambda dots: columns * (pixels.shape[2] * dots + SPACE))
+    canvas = _mosaic(batches, dots, SPACE, SPACE)
     _show(fig, canvas, 0, 0, canvas.shape[1], canvas.shape[0])
-    return Picture(fig, alt, _figure(alt, "".join(_img(batch, alt, dots) for batch in batches), "picture-grid"))
+    shown = "".join(embed.row(batch, alt, dots) for batch in batches)
+    return Picture(fig, alt, embed.figure(alt, shown, "picture-grid"))
 
 
 def strip(images, labels, alt, scale=None):
@@ -170,11 +192,11 @@ def strip(images, labels, alt, scale=None):
         x = margin + i * (side * dots + gap) + side * dots / 2
         y = 1 - (canvas.shape[0] + 8) / height
         fig.text(x / width, y, label, ha="center", va="top", fontsize=9, color=TEXT)
-    each = (_img(batch[i : i + 1], label or alt, dots) for i, label in enumerate(labels))
+    each = (embed.row(batch[i : i + 1], label or alt, dots) for i, label in enumerate(labels))
     cell = f'<div style="flex:0 1 {round(side * dots / 2)}px">'  # without it a cell is as wide as its label
-    shown = (f"{cell}{image}<div>{_formula(label)}</div></div>" for image, label in zip(each, labels, strict=True))
+    shown = (f"{cell}{image}<div>{embed.formula(label)}</div></div>" for image, label in zip(each, labels, strict=True))
     style = "display:flex;flex-wrap:wrap;gap:8px 6px;text-align:center"
-    return Picture(fig, alt, _figure(alt, "".join(shown), "picture-strip", style))
+    return Picture(fig, alt, embed.figure(alt, "".join(shown), "picture-strip", style))
 
 
 def curves(lines, alt, xlabel, ylabel, logx=False, logy=False):
@@ -267,32 +289,6 @@ def _mosaic(batches, dots, gap_x, gap_y):
             top, left = i * (height + gap_y), j * (width + gap_x)
             canvas[top : top + height, left : left + width] = image
     return canvas
-
-
-def _img(batch, alt, dots):
-    """Images (N, H, W, 4) side by side as one <img>, a pixel each in its file, enlarged by the page."""
-    n, height, width = batch.shape[:3]
-    canvas = np.zeros((height, n * (width + GAP) - GAP, 4), dtype=np.uint8)
-    for i, image in enumerate(batch):
-        canvas[:, i * (width + GAP) : i * (width + GAP) + width] = image
-    across = round(canvas.shape[1] * dots / 2)
-    style = f"width:100%;max-width:{across}px;height:auto;image-rendering:pixelated;display:block"
-    size = f'width="{across}" height="{round(height * dots / 2)}"'
-    source = embed.detailed(canvas) if n == 1 and min(height, width) >= LARGE else embed.exact(canvas)
-    return f'<img src="{source}" alt="{html.escape(str(alt))}" {size} style="{style}">'
-
-
-def _figure(alt, inside, kind, style="", title=None):
-    """HTML that a screen reader takes for one picture; what else is said of it is for eyes."""
-    above = f"<div>{html.escape(title)}</div>" if title else ""
-    head = f'<div class="{kind}" role="img" aria-label="{html.escape(alt)}">'
-    return f'{head}{above}<div style="{style}">{inside}</div></div>'
-
-
-def _formula(label):
-    """A label with the subscripts of $A_{20}$ and x_t as HTML."""
-    text = html.escape(label).replace("$", "")
-    return re.sub(r"_(?:\{(\w+)\}|(\w))", r"<sub>\1\2</sub>", text) if "$" in label else text
 
 
 def _dots(scale, side, total):

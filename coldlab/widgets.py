@@ -17,8 +17,9 @@ import numpy as np
 import torch
 
 from . import embed
+from .embed import GAP
 from .errors import ColdlabError
-from .plots import GAP, Picture, check_alt, to_pixels
+from .plots import Picture, check_alt, to_pixels
 
 COLUMNS = 8  # images side by side in one frame; more continue below
 POSITIONS = 41  # the most severities that `explore` draws on its own

@@ -62,6 +62,7 @@ class ColdLab extends HTMLElement {
       this.guarded(() => this.upload(event.dataTransfer.files[0]), "picture-status");
     };
     parts.framed.onchange = () => this.renew();
+    parts.photograph.onclick = () => this.change("cifar10-blur");
     parts.clean.onclick = (event) => this.place(event);
     parts.clean.onkeydown = (event) => this.shift(event);
     parts.go.onclick = (event) => {
@@ -215,12 +216,15 @@ class ColdLab extends HTMLElement {
     this.pad.take(picture, { writing });
   }
 
-  /** Say how a network of digits takes a reader's own picture. */
+  /** Say how a network of digits takes a reader's own picture, and offer the other way. */
   notice() {
-    const writing = this.pad.given && this.settings.kind === "digit";
-    this.parts["picture-status"].textContent = writing
-      ? "Taken as handwriting: what is darker or lighter than its paper. For a photograph choose a network of photographs or faces above; your picture stays."
-      : "";
+    const writing = Boolean(this.pad.given && this.settings.kind === "digit");
+    const either = writing && this.has("network");
+    this.parts["picture-status"].textContent = [
+      writing ? "Taken as handwriting: what is darker or lighter than its paper." : "",
+      either ? "Is it a photograph? It stays where it is, and a network of photographs takes it." : "",
+    ].join(" ");
+    this.parts.photograph.hidden = !either;
   }
 
   /** Show the controls that have something to do. */

@@ -114,6 +114,7 @@ export function template(uid, network, left, right) {
       <div class="lab-buttons">
         <button type="button" data-part="clear">Clear</button>
         <label class="lab-button" data-full="upload"><span data-part="upload-told">Upload a picture</span><input type="file" accept="image/*" data-part="file"></label>
+        <button type="button" data-part="photograph" hidden>Take it as a photograph</button>
       </div>
       <p class="lab-status" role="status" data-part="picture-status"></p>
       <label class="lab-check" data-part="framed-row"><input type="checkbox" data-part="framed" checked><span>Bring it into the frame that the network knows: size, and middle of the ink</span></label>

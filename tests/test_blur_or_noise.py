@@ -60,8 +60,8 @@ def test_all_of_it_is_done_once_and_written(short, tmp_path, monkeypatch):
     assert list(report["longer"]["noise"]["restored"]) == [str(t) for t in report["arms"]["noise"]["matched"]]
     assert set(report["bits"]) == {"noise", "pixelate"}
     assert report["bits"]["noise"][0] == pytest.approx(report["bits"]["noise"][1], rel=1e-3)
-    assert path.with_suffix(".png").exists()
-    assert path.with_name("blur-or-noise-new.png").exists()
+    assert path.with_suffix(".webp").exists()
+    assert path.with_name("blur-or-noise-new.webp").exists()
     assert sum(1 for _ in blur_or_noise.lines(report)) == 1 + 3 + 2
     assert list(reproduce.lines(report)) == list(blur_or_noise.lines(report))
 

@@ -220,6 +220,9 @@ READ_AS_THEY_STAND = {
 }
 
 
+PICTURE = r"^(plots\.\w+|widgets\.\w+|(?:results|manifests)\.picture)\("
+
+
 def faults_in_reading(notebook) -> list[str]:
     """What stands between a reader and the idea: long lines, asserts and plotting code in view."""
     faults = []
@@ -233,9 +236,9 @@ def faults_in_reading(notebook) -> list[str]:
             continue
         if re.search(r"^\s*assert\b", cell.source, re.MULTILINE) and not tags & FOLDS:
             faults.append(f"{start}: an assert outside of a Check")
-        if re.search(r"^(plots\.\w+|widgets\.\w+|Image)\(", cell.source, re.MULTILINE) and not (
-            "plot" in tags and tags & FOLDS
-        ):
+        if re.search(
+            r"^(plots\.\w+|widgets\.\w+|(?:results|manifests)\.picture)\(", cell.source, re.MULTILINE
+        ) and not ("plot" in tags and tags & FOLDS):
             faults.append(f"{start}: a picture outside of a Plot")
     return faults
 
@@ -255,7 +258,7 @@ def test_nothing_stands_between_reader_and_idea(source):
         ("x = 1\nassert x", [], "an assert outside"),
         ("for x in y:\n    assert x", ["nbval-ignore-output"], "an assert outside"),
         ("plots.rows({})", ["hide-cell", "check"], "a picture outside"),
-        ("from IPython.display import Image\n\nImage(path)", [], "a picture outside"),
+        ('results.picture("mnist-blur", alt="A.")', [], "a picture outside"),
         ("assert x", ["hide-cell", "check"], ""),
         ("plots.rows({})", ["hide-input", "plot"], ""),
         ("assert x\nplots.rows({})", ["hide-cell", "solution"], ""),

@@ -10,8 +10,11 @@ import chapters
 import nbformat
 import pdf
 import pytest
+import torch
 import weigh
 from PIL import Image
+
+from coldlab import plots
 
 EXTENSIONS = chapters.ROOT / "book" / "_ext"
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGD4DwABBAEAX+XDSwAAAABJRU5ErkJggg=="
@@ -38,6 +41,28 @@ nb_execution_mode = "off"
     else:
         assert built.returncode == 2
         assert "image without alt text" in built.stderr
+
+
+@pytest.mark.parametrize("alt", ["Black squares.", ""])
+def test_measured_pictures_stand_in_the_page_with_their_words(tmp_path, alt):
+    settings = f"""
+import sys
+sys.path.insert(0, {str(EXTENSIONS)!r})
+extensions = ["myst_nb", "coldlab_book"]
+nb_execution_mode = "off"
+"""
+    (tmp_path / "conf.py").write_text(settings, encoding="utf-8")
+    plots.rows({"first": torch.rand(3, 3, 64, 64)}, "x").save(tmp_path / "a.webp")
+    (tmp_path / "index.md").write_text(f"# One\n\n```{{rows}} a.webp\n:alt: {alt}\n```\n", encoding="utf-8")
+    command = [sys.executable, "-m", "sphinx", "-W", "-b", "html", str(tmp_path), str(tmp_path / "html")]
+    built = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    assert built.returncode == (0 if alt else 2), built.stdout + built.stderr
+    if alt:
+        page = (tmp_path / "html" / "index.html").read_text(encoding="utf-8")
+        assert f'aria-label="{alt}"><div style="display:grid' in page
+        assert '<div>first</div><img src="_images/' in page
+    else:
+        assert "value for 'alt'" in built.stderr
 
 
 @pytest.mark.parametrize(

@@ -498,6 +498,11 @@ def test_a_picture_may_be_dropped_on_the_lab(visit):
         }"""
     )
     says(page, "picture-status", "Taken as handwriting")
+    part(page, "photograph").click()
+    page.wait_for_function("document.querySelector('cold-lab').x0?.length === 3 * 32 * 32")
+    assert part(page, "network").input_value() == "cifar10-blur"
+    assert page.evaluate("document.querySelector('cold-lab').pad.given !== null")
+    assert not part(page, "photograph").is_visible()
 
 
 def test_a_network_that_does_not_come_is_told_and_asked_for_again(visit):

@@ -203,7 +203,7 @@ def test_named_datasets_are_spared_too(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("link", [os.symlink, os.link])
-@pytest.mark.parametrize("end", [".png", "-steps.png", "-nearest.png", ".json"])
+@pytest.mark.parametrize("end", [".webp", "-steps.webp", "-nearest.webp", ".json"])
 def test_results_are_not_written_through_links_to_a_dataset(link, end, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLDLAB_DATA", str(tmp_path / "data"))
     for folder in ("data/MNIST/raw", "results"):

@@ -14,7 +14,7 @@ import torch
 from matplotlib.text import Text
 from PIL import Image
 
-from coldlab import data, plots
+from coldlab import data, embed, plots
 from coldlab.errors import ColdlabError
 
 WHITE, DARK = "#FFFFFF", "#14181E"  # the book's pages
@@ -100,7 +100,7 @@ def test_picture_speaks(tmp_path):
 def shown(picture):
     """(attributes of the outermost element, [(alt, RGB pixels), ...], the words) of a picture's HTML."""
     tree = ElementTree.fromstring(re.sub(r"(<img [^>]*)>", r"\1/>", picture._repr_mimebundle_()["text/html"]))
-    files = [base64.b64decode(img.get("src").removeprefix("data:image/png;base64,")) for img in tree.iter("img")]
+    files = [base64.b64decode(img.get("src").partition(";base64,")[2]) for img in tree.iter("img")]
     pixels = [np.asarray(Image.open(io.BytesIO(file)).convert("RGBA")) for file in files]
     return (
         tree.attrib,
@@ -129,7 +129,7 @@ def test_pages_show_every_pixel_and_say_what_it_is(kind, channels):
     for (alt, pixels), row in zip(found, rows, strict=True):
         assert alt
         for i, image in enumerate(row):
-            left = i * (5 + plots.GAP)
+            left = i * (5 + embed.GAP)
             assert np.array_equal(pixels[:, left : left + 5, :3], enlarged(image, 1))
     assert kind != "rows" or {"t", "&", "u", "<b>", "c"} <= set(words.split())
     assert kind != "strip" or "<sub>20</sub>" in picture.html
@@ -179,7 +179,7 @@ def test_figure_shapes():
 @pytest.mark.parametrize("scale", [0.5, 2])
 def test_rows_keep_every_pixel(channels, scale):
     first, second = images(3, channels), images(2, channels, seed=1)
-    pixels, _ = png(plots.rows({"one": first, "another": data.to_float(second)}, "Two rows.", "A title", scale=scale))
+    pixels, _ = png(plots.rows({"one": first, "another": data.to_float(second)}, "Two rows.", "T", scale=scale))
     dots = int(2 * scale)
     height, width, gap = 6 * dots, 5 * dots, 8
     assert np.array_equal(pixels[-height:, -2 * width - gap : -width - gap, :3], enlarged(second[1], dots))
@@ -311,7 +311,7 @@ def test_curves_on_a_phone_are_drawn_again_with_what_a_cell_added():
         page = each._repr_mimebundle_()["text/html"]
         assert f'media="(max-width: {plots.NARROW}px)"' in page
         assert 'alt="A &lt;line&gt;."' in page
-        files = map(base64.b64decode, re.findall(r"data:image/png;base64,([\w+/=]+)", page))
+        files = map(base64.b64decode, re.findall(r"data:image/(?:png|webp);base64,([\w+/=]+)", page))
         found[name] = [np.asarray(Image.open(io.BytesIO(file)).convert("RGBA")) for file in files]
         assert each.figure.get_size_inches().tolist() == [6.4, 3.6]
     small, large = found["marked"]
@@ -342,13 +342,55 @@ def test_one_curve_needs_no_legend():
     assert picture.figure.axes[0].get_xscale() == "log"
 
 
+def test_a_long_row_is_cut_into_equal_parts_that_a_phone_puts_below_each_other():
+    x = images(16, 3, 8, 8)
+    _, found, _ = shown(plots.rows({"a": x, "b": x[:10]}, "x", scale=1))
+    assert [alt for alt, _ in found] == ["a", "a", "b"]
+    assert [pixels.shape[1] for _, pixels in found] == [8 * (8 + embed.GAP) - embed.GAP] * 2 + [98]
+    assert np.array_equal(found[1][1][:, -8:, :3], enlarged(x[15], 1))
+
+
+def test_a_title_that_is_longer_than_its_rows_is_shown_whole():
+    picture = plots.rows({"a": images(1, 1, 8, 8)}, "x", "A title that goes on and on", scale=1)
+    (title,) = (text for text in picture.figure.findobj(Text) if text.get_text().startswith("A title"))
+    assert title.get_window_extent().x1 <= picture.figure.bbox.x1
+
+
+# --- stored
+
+
+@pytest.mark.parametrize(("side", "title"), [(5, None), (64, "A title")])
+def test_rows_are_found_again_in_the_file_that_was_saved(side, title, tmp_path):
+    given = {"é, one": images(3, 3, side, side + 2), "<two>": images(2, 1, side, side + 2)}
+    drawn = plots.rows(given, "Rows.", title)
+    drawn.save(tmp_path / "a.webp")
+    again = plots.stored(tmp_path / "a.webp", "The same rows.")
+    assert again.layout == drawn.layout
+    assert again.alt == "The same rows."
+    for (alt, pixels), (label, x) in zip(shown(again)[1], given.items(), strict=True):
+        assert alt == label
+        for j, image in enumerate(x):
+            left = j * (side + 2 + embed.GAP)
+            assert np.array_equal(pixels[:, left : left + side + 2, :3], enlarged(image, 1))
+
+
+def test_a_file_that_does_not_say_what_is_in_it_is_refused(tmp_path):
+    note = Image.Exif()
+    note[270] = "OLYMPUS DIGITAL CAMERA"
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.webp", exif=note)
+    plots.Picture(plots.figure(2, 2)[0], "Nothing.").save(tmp_path / "b.webp")
+    for name in ("a.webp", "b.webp"):
+        with pytest.raises(ColdlabError, match="does not say which rows"):
+            plots.stored(tmp_path / name, "Rows.")
+
+
 # --- gif
 
 
 def test_either_offers_two_drawings_and_says_one_alt():
     wide, narrow = (plots.Picture(plots.figure(width, 2)[0], "A <line>.") for width in (6, 3))
     page = plots.either(wide, narrow)._repr_mimebundle_()["text/html"]
-    small, large = re.findall(r"data:image/png;base64,([\w+/=]+)", page)
+    small, large = re.findall(r"data:image/(?:png|webp);base64,([\w+/=]+)", page)
     sizes = [Image.open(io.BytesIO(base64.b64decode(source))).size for source in (large, small)]
     assert sizes == [(6 * plots.DPI, 2 * plots.DPI), (3 * plots.DPI, 2 * plots.DPI)]
     assert f'media="(max-width: {plots.NARROW}px)" srcset="data:' in page

@@ -63,7 +63,7 @@ def test_a_result_holds_the_run_and_what_the_published_weights_do(tiny, tmp_path
     right = metrics.predict(metrics.classifier("digits"), rows["original"]).argmax(1) == labels
     assert manifest["read_as_their_class"]["original"]["share"] == pytest.approx(right.double().mean().item())
     assert len(manifest["read_as_their_class"]["direct"]["by_class"]) == 10
-    drawn = {"tiny.png", "tiny-progress.png", "tiny-steps.png"}
+    drawn = {"tiny.webp", "tiny-progress.webp", "tiny-steps.webp"}
     assert {p.name for p in (tmp_path / "results").iterdir()} == {"tiny.json"} | drawn
 
 
@@ -86,7 +86,7 @@ def test_shipped_weights_are_judged_again_without_their_run(monkeypatch, tmp_pat
     assert new["config"] == json.loads(json.dumps(dataclasses.asdict(R.config)))
     rows = evaluation.restored(R, R.D, data.load("digits", "test")[0])
     assert new["metrics"]["direct"]["rmse"] == pytest.approx(evaluation.table(rows)[0]["direct"]["rmse"], rel=1e-5)
-    assert {p.name for p in tmp_path.iterdir()} == {"digits-blur.json", "digits-blur.png", "digits-blur-steps.png"}
+    assert {p.name for p in tmp_path.iterdir()} == {"digits-blur.json", "digits-blur.webp", "digits-blur-steps.webp"}
     assert main(["reproduce", "mnist-blur-1000", *arguments]) == 2  # measured, but it does not ship
     assert "shipped network" in capsys.readouterr().err
 
@@ -165,7 +165,7 @@ def test_a_budget_is_full_or_minutes(budget):
 def test_the_inverse_alone_is_measured_too(tiny, tmp_path, capsys):
     assert main(["reproduce", "inverse", "--results", str(tmp_path)]) == 0
     assert "float32" in capsys.readouterr().out
-    assert (tmp_path / "inverse.png").exists()
+    assert (tmp_path / "inverse.webp").exists()
     found = json.loads((tmp_path / "inverse.json").read_text(encoding="utf-8"))["experiments"]
     assert list(found) == ["digits-blur"]
     D, x0 = presets.preset("digits-blur").build(), data.to_float(data.load("digits", "test", 32)[0])

@@ -3,8 +3,10 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from coldlab import embed, plots
 from coldlab.checkpoints import pretrained
 from coldlab.errors import ColdlabError
 from coldlab.lab import results
@@ -24,11 +26,34 @@ def test_an_unknown_name_is_told_with_the_nearest():
         results.load("mnist-blurr")
 
 
-def test_pictures_lie_beside_their_manifests():
-    path = Path(results.picture("generation-mnist"))
-    assert path.read_bytes()[:4] == b"\x89PNG"
+def test_pictures_lie_beside_their_manifests_and_show_themselves():
+    shown = results.picture("generation-mnist", "Rows of <digits>.")._repr_mimebundle_()
+    assert shown["text/plain"] == "Figure: Rows of <digits>."
+    assert 'aria-label="Rows of &lt;digits&gt;."' in shown["text/html"]
+    assert "<div>nine numbers</div>" in shown["text/html"]
     with pytest.raises(ColdlabError, match="generation-mnist"):
-        results.picture("generation-mnis")
+        results.picture("generation-mnis", "Rows of digits.")
+    with pytest.raises(ColdlabError, match="alt is ''"):
+        results.picture("generation-mnist", "")
+
+
+@pytest.mark.parametrize("path", sorted(results.FOLDER.glob("*.webp")), ids=lambda path: path.stem)
+def test_pictures_are_exact_and_say_what_is_in_them(path):
+    """In a lossy file a restoration would be judged by what the format makes of it."""
+    assert b"VP8L" in path.read_bytes()[:64]
+    pixels, layout = embed.read(path)
+    assert layout["top"] + len(layout["rows"]) * (layout["size"][0] * layout["dots"] + plots.SPACE) == len(pixels) + 8
+    plots.stored(path, "Rows.")
+
+
+@pytest.mark.parametrize("name", ["digits-blur", "celeba-64-blur", "generation-celeba-64", "classes"])
+def test_a_picture_that_is_read_is_the_one_that_was_drawn(name, tmp_path):
+    results.picture(name, "Rows.").save(tmp_path / "again.webp")
+    (before, layout), (after, again) = map(embed.read, (results.FOLDER / f"{name}.webp", tmp_path / "again.webp"))
+    assert list(again["rows"]) == list(layout["rows"])
+    images = [x[of["top"] :, of["left"] :] for x, of in ((before, layout), (after, again))]  # letters differ by machine
+    assert np.array_equal(*(x[..., 3] for x in images))
+    assert np.array_equal(*(x[x[..., 3] > 0] for x in images))
 
 
 def test_no_name_leads_out_of_the_folder():

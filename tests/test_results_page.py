@@ -68,7 +68,7 @@ def test_each_run_stands_there_with_its_command_or_is_listed_as_not_run():
             run = results.load(name)
             assert f"reproduce {name}`" in text
             assert f"{run['images_seen']:,}" in text
-            assert (ROOT / f"results/{name}.png").exists()
+            assert (ROOT / f"results/{name}.webp").exists()
         elif name not in results.names():
             assert f"- {what(name).title}: `python -m coldlab reproduce {name}`" in text
 

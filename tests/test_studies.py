@@ -41,7 +41,7 @@ def test_a_study_trains_its_networks_and_writes_what_came_of_each_attempt(tiny, 
     path = reproduce.reproduce("study", "full", "cpu", tmp_path / "runs", tmp_path / "results")
     manifest = json.loads(path.read_text(encoding="utf-8"))
     assert path == tmp_path / "results/study.json"
-    assert path.with_suffix(".png").exists()
+    assert path.with_suffix(".webp").exists()
     assert manifest["command"] == "python -m coldlab reproduce study"
     assert {role: net["steps"] for role, net in manifest["networks"].items()} == {"cold": 4, "other": 5}
     assert list(manifest["real"]) == ["training images", "restored directly", "restored by Algorithm 2"]
@@ -65,7 +65,7 @@ def test_a_study_trains_its_networks_and_writes_what_came_of_each_attempt(tiny, 
         assert set(found["copies"]) == {"pixels", "features"}
     assert manifest["real"]["training images"]["copies"]["pixels"] == 1  # a generator that only copies
     assert manifest["copies"]["taken_for_copies"]["copies moved by a pixel"]["pixels"] == 1
-    assert path.with_name("study-nearest.png").exists()
+    assert path.with_name("study-nearest.webp").exists()
     R = reproduce.checkpoints.load_weights(tmp_path / "runs/one/model.safetensors")
     images, _ = data.load("digits", "train", 32)
     x = generation.generate(R, generation.fit(R.D, images, keep=1, components=1), 8, sigma=0.5)

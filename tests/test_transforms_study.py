@@ -87,7 +87,8 @@ def test_the_study_trains_judges_and_draws_every_transform(tiny, tmp_path, capsy
         rows = evaluation.restored(R, R.D, data.load("digits", "test", 32)[0][:12], severities=of["severities"])
         rmse = metrics.rmse(rows["Algorithm 2"], rows["original"]).item()
         assert of["metrics"]["Algorithm 2"]["rmse"] == pytest.approx(rmse, rel=1e-4)
-    assert {p.name for p in (tmp_path / "r").iterdir()} == {"transforms.json", "transforms.png", "transforms-morph.png"}
+    written = {p.name for p in (tmp_path / "r").iterdir()}
+    assert written == {"transforms.json", "transforms.webp", "transforms-morph.webp"}
     before = (tmp_path / "runs/transforms-blur/model.safetensors").stat().st_mtime_ns
     assert main(["reproduce", "transforms", *out]) == 0  # runs that are there are only judged again
     assert (tmp_path / "runs/transforms-blur/model.safetensors").stat().st_mtime_ns == before

@@ -81,10 +81,12 @@ def made(run):
     )
 
 
-def figure(name, alt, width="100%", kind="dark-light"):
-    yield from (f"```{{image}} ../results/{name}.png", f":alt: {alt}", f":width: {width}", f":class: {kind}", "```")
+def drawn(name, alt):
+    """Rows of images that a run or a study drew."""
+    yield from (f"```{{rows}} ../results/{name}.webp", f":alt: {alt}", "```")
 
 
 def chart(name, alt):
     """A figure of CHART inches: on a phone it shrinks a little, and its letters stay above 11 pixels."""
-    yield from figure(name, alt, f"{100 * CHART:.0f}px", "dark-light fits")
+    settings = (f":alt: {alt}", f":width: {100 * CHART:.0f}px", ":class: dark-light fits")
+    yield from (f"```{{image}} ../results/{name}.png", *settings, "```")

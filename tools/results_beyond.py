@@ -1,6 +1,6 @@
 """The sections of the page of results on what chapters 8 to 10 measure: transforms, blur or noise, walks, classes."""
 
-from cells import NARROW, figure, within
+from cells import NARROW, drawn, within
 from claims import apart
 from verdict import listed
 
@@ -57,7 +57,7 @@ def transforms(found, runs, paper):
         )
     columns = "degraded, direct, Algorithm 1, Algorithm 2, averaged, original"
     alt = f"Nine transforms of a cat and a ship, a row each: {columns}."
-    yield from ("", *figure("transforms", alt))
+    yield from ("", *drawn("transforms", alt))
 
 
 def blur_or_noise(found, runs, paper):
@@ -93,7 +93,7 @@ def blur_or_noise(found, runs, paper):
         "said of a degradation, and is a property of a level, a precision, a network, its training and a sampler.",
     )
     alt = "Eight digits at the last level, ruined and restored, two rows for each degradation; last the originals."
-    yield from ("", *figure("blur-or-noise", alt, "640px"))
+    yield from ("", *drawn("blur-or-noise", alt))
     yield from ("", *new_by_both(arms))
 
 
@@ -185,7 +185,7 @@ def classes(found, runs, paper):
             f"{share:.1%} | {row['least']:.1%} | {row['frechet']:.2f} | {row['precision']:.2f} | {row['recall']:.2f}"
         )
         yield f"| {start} | {told} | {numbers} |"
-    yield from ("", *figure("classes", "Ten rows of ten generated digits, one row for each class that was asked for."))
+    yield from ("", *drawn("classes", "Ten rows of ten generated digits, one row for each class that was asked for."))
 
 
 PARTS = (transforms, blur_or_noise, walks, classes)

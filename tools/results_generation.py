@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import comparison
-from cells import CHART, chart, figure, spanned
+from cells import CHART, chart, drawn, spanned
 
 from coldlab import plots
 from coldlab.lab import studies
@@ -74,7 +74,7 @@ def generation(found, runs, paper):
     yield from chart("generation-mnist-spread", spread_alt(run))
     yield from (
         "",
-        *figure(
+        *drawn(
             "generation-mnist",
             "Rows of generated digits, one attempt each: blots and bars from the mean alone, whole digits of all "
             "kinds where nine numbers are drawn or noise is undone; last, real ones.",
@@ -109,7 +109,7 @@ def faces(found, runs, paper):
     yield from ("", *lacking(run))
     yield from again(run)
     yield ""
-    yield from figure(
+    yield from drawn(
         "generation-celeba-64",
         "Rows of faces: one in many colours; with noise dark shapes; different ones, striped or soft; real.",
     )
@@ -186,5 +186,5 @@ def memory(run):
     for name, share in found["taken_for_copies"].items():
         yield f"| {name} | {share['pixels']:.1%} | {share['features']:.1%} |"
     image = f"{run['name']}-nearest"
-    if (RESULTS / f"{image}.png").exists():
-        yield from ("", *figure(image, "Generated images, and below each the training image that it resembles most."))
+    if (RESULTS / f"{image}.webp").exists():
+        yield from ("", *drawn(image, "Generated images, and below each the training image that it resembles most."))

@@ -16,7 +16,7 @@ import results_beyond
 import results_calls
 import results_generation
 import verdict
-from cells import RMSE, SSIM, chart, distance_of, figure, labelled, made, of, paper_cell, sampled, signed, what, within
+from cells import RMSE, SSIM, chart, distance_of, drawn, labelled, made, of, paper_cell, sampled, signed, what, within
 from claims import order
 from results_calls import calls
 from results_recipes import recipes
@@ -108,7 +108,7 @@ def each_run(found, runs, paper):
             continue
         beside_it = paper.get(what(name).preset, {})
         yield from ("", f"## {labelled(name, run)}", "")
-        yield from figure(name, f"{what(name).title}: {what(name).seen}")
+        yield from drawn(name, f"{what(name).title}: {what(name).seen}")
         rows = {row[0]: row for row in comparison.compared(run, beside_it)}.values()  # the best may be Algorithm 2
         shown = (f"{row} {ours['rmse']:.3f} / {ours['ssim']:.3f}" for row, ours, *_ in rows)
         yield from ("", f"RMSE / SSIM: degraded {of(run, 'degraded', RMSE, SSIM)}, {', '.join(shown)}.", "")
@@ -203,7 +203,7 @@ def inverse(found, runs, paper):
             cells.append(" / ".join(paper_cell(theirs[m], ".3f") for m in ("rmse", "ssim")) if theirs else "")
             yield "| " + " | ".join([what(name).title, *cells]) + " |"
     rows = "degraded, the inverse in float32, in 8 bits, original"
-    yield from ("", *figure("inverse", f"Eight test images of CIFAR-10: {rows}."))
+    yield from ("", *drawn("inverse", f"Eight test images of CIFAR-10: {rows}."))
 
 
 def progress(found, runs, paper):
@@ -223,7 +223,7 @@ def progress(found, runs, paper):
         if what(name).keep:
             steps = ", ".join(f"{step:,}" for step in what(name).keep)
             alt = f"The same digits restored by Algorithm 2 with the weights of steps {steps} and the last."
-            yield from ("", *figure(f"{name}-progress", alt))
+            yield from ("", *drawn(f"{name}-progress", alt))
             yield from ("", "Eight test digits by Algorithm 2, with the weights that one run had after so many steps.")
 
 
@@ -253,7 +253,7 @@ def steps(found, runs, paper):
     for name in runs:
         if what(name).states:
             yield from ("", f"{what(name).title}:", "")
-            yield from figure(f"{name}-steps", f"{what(name).title}, Algorithm 2 from x_T to x_0: {what(name).states}")
+            yield from drawn(f"{name}-steps", f"{what(name).title}, Algorithm 2 from x_T to x_0: {what(name).states}")
 
 
 def by_class(found, runs, paper):

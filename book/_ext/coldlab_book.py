@@ -1,5 +1,5 @@
 """What this book adds to Sphinx: alt text for notebook figures, names for folded cells, a badge of its own,
-plain docstrings, link previews, files for the images that notebooks carry inside their HTML, names for a theme's nameless controls, and the live lab (coldlab_lab).
+plain docstrings, link previews, files for the images that notebooks carry inside their HTML, names for a theme's nameless controls, measured pictures (coldlab_rows), and the live lab (coldlab_lab).
 
 An image without alt text is a warning, and the book is built with warnings as errors.
 """
@@ -156,6 +156,7 @@ def setup(app):
     NbElementRenderer.render_image = with_alt(NbElementRenderer.render_image)
     app.setup_extension("sphinx.ext.autodoc")
     app.setup_extension("coldlab_lab")
+    app.setup_extension("coldlab_rows")
     app.add_transform(Images)
     app.add_transform(Folds)
     app.connect("autodoc-process-docstring", read_plainly)

@@ -101,7 +101,7 @@ def classes(runs, path, command, device=None):
         if by_prior and guidance == 1:
             asked = {str(k): x[:PICTURED] * 2 - 1 for k, x in drawn.items()}
             plots.rows(asked, "Ten rows of generated digits, one for each class that was asked for.").save(
-                path.with_suffix(".png")
+                path.with_suffix(".webp")
             )
     return results.save(path, command, {"classes": report, "seconds": time.perf_counter() - began}, device)
 

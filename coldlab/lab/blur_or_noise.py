@@ -305,10 +305,10 @@ def draw(path, out, kinds):
     }
     rows["original"] = 2 * kept["noise"]["original"] - 1
     plots.rows(rows, "Test digits, degraded in five ways that leave equally much, and restored.").save(
-        path.with_suffix(".png")
+        path.with_suffix(".webp")
     )
     new = {SIDES[name]: (2 * kept[name]["new"] - 1) for name in SIDES}
-    plots.rows(new, "New digits from noise and from blur.").save(path.with_name(f"{path.stem}-new.png"))
+    plots.rows(new, "New digits from noise and from blur.").save(path.with_name(f"{path.stem}-new.webp"))
 
 
 def lines(manifest):

@@ -81,4 +81,4 @@ def reproduce(
         raise ColdlabError(f"{name} is not judged by samplers; leave --sampler and --weight out.")
     path = measured.reproduce(name, budget, device, out, results, samplers, judge)
     print("\n".join(measured.lines(json.loads(path.read_text(encoding="utf-8")))))
-    print(f"{path}; {path.with_suffix('.png')}")
+    print(f"{path}; {path.with_suffix('.webp')}")

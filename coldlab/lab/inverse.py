@@ -39,7 +39,7 @@ def measure(runs, path, command, device=None):
         if name == "cifar10-blur" or drawn is None:
             drawn = plots.rows({row: x[:PICTURED] * 2 - 1 for row, x in rows.items()}, f"{name}: the inverse alone.")
     results.save(path, command, {"seconds": time.perf_counter() - began, "experiments": found})
-    drawn.save(path.with_suffix(".png"))
+    drawn.save(path.with_suffix(".webp"))
     return path
 
 

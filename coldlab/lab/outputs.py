@@ -102,7 +102,7 @@ def of_run(out):
 
 def of_result(folders, name):
     """What `reproduce` may write into the folders of its results and its run."""
-    ends = (".json", ".png", "-steps.png", "-progress.png", "-nearest.png", "-morph.png", ".safetensors")
+    ends = (".json", ".webp", "-steps.webp", "-progress.webp", "-nearest.webp", "-morph.webp", ".safetensors")
     return [Path(folder) / f"{name}{end}" for folder in folders for end in ends]
 
 

@@ -38,7 +38,7 @@ def reproduce(name, budget="full", device=None, out=None, folder=None, samplers=
     name: an experiment, judged on the test images; a study of generation or another of `measurements`, whose networks,
     if they need any, are trained one by one.
     budget: "full", or the time to train each network as 2m or 30m; the name gets it as a suffix. out: the run's folder,
-    runs/NAME by default, for a study the folder of its networks' runs, runs. folder: where NAME.json and NAME.png go;
+    runs/NAME by default, for a study the folder of its networks' runs, runs. folder: where NAME.json and NAME.webp go;
     by default the results of this checkout, else ./results. samplers: {name: sampler} that an experiment is judged
     with, by default those of `sampling.COURSE`. A finished run is only judged again. judge_only: so are the weights
     that ship, without a run (`rejudge`).
@@ -92,7 +92,7 @@ TRAINING = ("machine", "seconds", "training_images", "images_seen", "final_train
 
 
 def judge(name, out, folder, device=None, command=None, samplers=None):
-    """Write OUT/NAME.safetensors in half precision, and what it does on the test set: FOLDER/NAME.json and NAME.png."""
+    """Write OUT/NAME.safetensors in half precision, and FOLDER/NAME.json and .webp: what it does on the test set."""
     R, weights = checkpoints.load_weights(out / "model.safetensors"), out / f"{name}.safetensors"
     checkpoints.save_weights(weights, R, R.config, half=True)
     R = checkpoints.load_weights(weights, pick_device(device))  # what is published is what is measured
@@ -106,7 +106,7 @@ def judge(name, out, folder, device=None, command=None, samplers=None):
     path = judged(R, training, folder / f"{name}.json", command, device, samplers)
     if kept := sorted(out.glob("weights-*.safetensors")):
         images, _ = data.load(R.config.dataset, "test", R.config.size, R.config.zoom)
-        draw_progress(folder / f"{name}-progress.png", [*kept, weights], images[:PICTURED], pick_device(device))
+        draw_progress(folder / f"{name}-progress.webp", [*kept, weights], images[:PICTURED], pick_device(device))
     return path
 
 
@@ -164,9 +164,9 @@ def judged(R, training, path, command, device=None, samplers=None):
         manifest["holes"] = holes(R, images[:FEW], rounded, samplers)
     manifest["evaluation"] = machine(device) | {"seconds": round(time.perf_counter() - began, 1)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    draw(path.with_suffix(".png"), rows)
+    draw(path.with_suffix(".webp"), rows)
     if R.D.T >= 20:
-        draw_steps(path.with_name(f"{path.stem}-steps.png"), R, images[:PICTURED])
+        draw_steps(path.with_name(f"{path.stem}-steps.webp"), R, images[:PICTURED])
     return results.save(path, f"python -m coldlab {command}", manifest, device)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from .. import storage
+from .. import plots, storage
 from ..errors import unknown
 from .machine import machine
 
@@ -41,9 +41,12 @@ def save(path, command, content, device="cpu"):
     return path
 
 
-def picture(name):
-    """The path of the picture that was drawn with the manifest `name`; raises ColdlabError where there is none."""
-    drawn = sorted(path.stem for path in FOLDER.glob("*.png"))
+def picture(name, alt):
+    """The rows of images that were drawn with the manifest `name`, as a Picture (see `plots.stored`).
+
+    alt: what it shows, for readers who do not see it. Raises ColdlabError where it is empty or there is none.
+    """
+    drawn = sorted(path.stem for path in FOLDER.glob("*.webp"))
     if name not in drawn:
         raise unknown("picture", name, drawn)
-    return str(FOLDER / f"{name}.png")
+    return plots.stored(FOLDER / f"{name}.webp", alt)

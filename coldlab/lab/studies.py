@@ -143,10 +143,10 @@ STUDIES = {
 
 
 def measure(study, folders, path, command, device=None):
-    """Generate every attempt of a study, judge it, and write `path`, a JSON manifest, with a .png beside it.
+    """Generate every attempt of a study, judge it, and write `path`, a JSON manifest, with a .webp beside it.
 
     folders: role -> folder of the finished run. command: what makes it again, for the manifest. Returns `path`.
-    A second picture, NAME-nearest.png, shows images of one attempt and the training images nearest to them.
+    A second picture, NAME-nearest.webp, shows images of one attempt and the training images nearest to them.
     """
     from .. import plots  # matplotlib takes a second to load
 
@@ -181,10 +181,10 @@ def measure(study, folders, path, command, device=None):
     report["seconds"] = time.time() - began
     results.save(path, f"python -m coldlab {command}", report, device)
     rows = {label: drawn[name][:PICTURED] for label, name in study.shown.items()} | {"real": judge.test[:PICTURED]}
-    plots.rows(rows, "Rows of generated images, one attempt each, and real ones.").save(path.with_suffix(".png"))
+    plots.rows(rows, "Rows of generated images, one attempt each, and real ones.").save(path.with_suffix(".webp"))
     rows = judge.suspects(drawn[study.paired], images)
     told = "Generated images that lie suspiciously near to a training image, each above that training image."
-    plots.rows(rows, told).save(path.with_name(f"{path.stem}-nearest.png"))
+    plots.rows(rows, told).save(path.with_name(f"{path.stem}-nearest.webp"))
     return path
 
 

@@ -26,10 +26,10 @@ UNTOLD = "Algorithm 2, z not told"
 
 
 def measure(folders, path, command, device=None):
-    """Judge a network for each transform and write `path`, a JSON manifest, with the gallery beside it as .png.
+    """Judge a network for each transform and write `path`, a JSON manifest, with the gallery beside it as .webp.
 
     folders: name of an experiment in TRANSFORMS -> folder of its finished run. command: what makes it again, for the
-    manifest. A second picture, NAME-morph.png, shows faces that become digits and the way back. Returns `path`.
+    manifest. A second picture, NAME-morph.webp, shows faces that become digits and the way back. Returns `path`.
     """
     from .. import plots  # matplotlib takes a second to load
 
@@ -62,9 +62,9 @@ def measure(folders, path, command, device=None):
             gallery[name] = torch.cat([rows[row][[i]] for i in range(PICTURED) for row in shown]) * 2 - 1
     content = {"damage": DAMAGE, "calls": CALLS, "test_images": len(images), "transforms": found}
     results.save(path, command, content | {"seconds": time.time() - began}, device)
-    morph.save(path.with_name(f"{path.stem}-morph.png"))
+    morph.save(path.with_name(f"{path.stem}-morph.webp"))
     told = f"One row for each transform; of two test images each: {', '.join(shown)}."
-    plots.rows(gallery, told).save(path.with_suffix(".png"))
+    plots.rows(gallery, told, f"Twice: {', '.join(shown)}").save(path.with_suffix(".webp"))
     return path
 
 
