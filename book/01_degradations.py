@@ -6,7 +6,7 @@
 # **After this chapter you can** write a degradation D of your own, see what each severity of it destroys, and measure
 # what is left: singular values, RMSE and SSIM against the severity.
 #
-# **You need** Python, a little PyTorch (tensors, shapes), and matrix products. Nothing of diffusion models.
+# **You need** Python, a little PyTorch (tensors, shapes), and matrix products; singular values, if you have met them, help. Nothing of diffusion models.
 #
 # **It takes** 40 minutes to read; the cells run in about 10 s on one core of a recent CPU, measured. No
 # GPU.
@@ -100,11 +100,11 @@ plots.rows(
     alt="Seven rows of the same eight digits, from t = 20 at the top to t = 1 at "
     "the bottom. The top row is flat dark grey, the rows at 10, 7 and 5 show "
     "pale blobs, the rows at 3 and 2 blobs with hints of strokes, and in the "
-    "last row most digits can be guessed.",
+    "last row many digits can be guessed.",
 )
 
 # %% [markdown]
-# At t = 1 most digits can be guessed. At t = 3 their strokes have run together, at t = 10 there is a grey smudge, and
+# At t = 1 many digits can be guessed. At t = 3 their strokes have run together, at t = 10 there is a grey smudge, and
 # at t = 20 not even that.
 #
 # Now the classifier. We ask it in two ways. *Clean gallery*: the blurred test digit is compared with sharp training
@@ -496,8 +496,8 @@ for name, size, width, T in [("digits", 32, 11, 20), ("faces", 128, 15, 200)]:
 # ### Singular values
 #
 # A matrix has its own directions. Along each of them it does one thing: it multiplies by a number, the **singular
-# value**, which we call the **gain** $g$. (In full: $A_t = U\,\mathrm{diag}(g)\,V^\top$; columns of $V$ in, columns of
-# $U$ out.) Gain 1 means kept, gain 0 means gone, and $10^{-3}$ means that this pattern is still in the image, a
+# value**, which we call the **gain** $g$. (In full: $A_t = U\,\mathrm{diag}(g)\,V^\top$. Give $A_t$ the $i$-th column of
+# $V$, and it returns the $i$-th column of $U$ times $g_i$.) Gain 1 means kept, gain 0 means gone, and $10^{-3}$ means that this pattern is still in the image, a
 # thousand times paler.
 #
 # For a circular blur the directions are waves. Their gains are the Fourier transform of one row of $A_t$.
@@ -555,7 +555,8 @@ assert torch.allclose(g[1] ** 2, g[2], atol=1e-12)
 # %% [markdown]
 # The two differ in kind. **Pixelate deletes.** Each gain is 1 or 0; half of them go at each step, and the rest stays
 # in full strength. **Blur whispers.** Each gain of $A_t$ is a gain of one step to the power $t$: it sinks and sinks,
-# and is never zero. In exact arithmetic a blur destroys nothing at all, and could be undone.
+# and is never zero, because none of this kernel's gains is. In exact arithmetic *this* blur destroys nothing at all, and
+# could be undone. (A box of 8 pixels would: it averages a wave of 8 pixels to exactly zero.)
 #
 # ### What the digits of a float can hold
 #
@@ -564,7 +565,8 @@ assert torch.allclose(g[1] ** 2, g[2], atol=1e-12)
 # float64. A pattern whose gain lies below $\varepsilon$ drowns in that error. A pattern above it can be had back:
 # divide by the gain.
 #
-# In two dimensions a pattern has a direction in each axis, and its gain is $g_i g_j$. So we can count: of 1,024
+# In two dimensions a pattern is one direction down the image times one across. $A_t$ from the left multiplies it by
+# $g_i$, $A_t^\top$ from the right by $g_j$: its gain is $g_i g_j$. So we can count: of 1,024
 # numbers in a digit, how many are left?
 
 # %%
@@ -596,8 +598,9 @@ plots.curves(
 # %% [markdown]
 # By this count an 8-bit file holds 5 numbers of the digit at $t = 20$, float32 holds 9, float64 holds 21. The same D,
 # the same digit. **What a severity destroys depends on the digits that you keep.** The count belongs to our
-# $\varepsilon$, which includes the errors of the arithmetic, and it is cautious: over all digits a straight line from
-# the pattern in $x_T$ explains nine tenths of 5, 9 and 25 of the 1,024 (*Check*).
+# $\varepsilon$, which includes the errors of the arithmetic. It can be tested: predict the strength of each of the 1,024
+# patterns in $x_0$ from its strength in $x_T$ by a straight line, over all training digits. For 5, 9 and 25 of them the
+# line explains nine tenths of the variance (*Check*). So the count is right, or a little cautious.
 
 # %% tags=["hide-cell", "check"]
 U, _, Vt = torch.linalg.svd(A[20])
@@ -618,8 +621,8 @@ if DATASET == "digits":
     assert [counts[20] for counts in left.values()] == [5, 9, 21]
 
 # %% [markdown]
-# One number comes three times: 21, for 8 bits at $t = 5$, for float32 at $t = 10$, for float64 at $t = 20$. These 21
-# can be had back, and the picture should be the same three times. `D.inverse` does the division. It multiplies each
+# One number comes three times: 21, for 8 bits at $t = 5$, for float32 at $t = 10$, for float64 at $t = 20$. They are the
+# same 21 patterns, those with the largest gains. These can be had back, and the picture should be the same three times. `D.inverse` does the division. It multiplies each
 # pattern by $g / (g^2 + \varepsilon^2)$. Where the gain is far above $\varepsilon$, that is $1 / g$. Where it is far
 # below, it is nearly 0: such a pattern is not left as it is, it is set to zero. Last, the pixels are clamped to
 # $[-3, 3]$. By hand, by the library, and then the three:
@@ -808,7 +811,7 @@ if DATASET == "digits":
 # - Whoever generates new images from blur has only a handful of numbers to draw. With noise there is one for each
 #   pixel.
 #
-# `D.inverse` exists where D is linear in the image and its $z$ is none, or can be read off the degraded image: where a
+# `D.inverse` exists where D is linear in the image, or linear and a shift (*affine*), and its $z$ is none, or can be read off the degraded image: where a
 # hole lies, to which colour a picture fades (`D.infer`). For the others it says so with `None`.
 
 # %%
@@ -1146,9 +1149,9 @@ plots.strip(
 )
 
 # %% [markdown]
-# > **Exercise 2.** In the puzzle the classifier named half of the digits at $t = 20$. Its pixels were dominated by the
-# > mean, the only pattern in full strength. Apply `D.inverse` to gallery and queries before comparing, in float32, in
-# > 8 bits, and in float64. Predict the three shares first; the counts 9, 5 and 21 should help.
+# > **Exercise 2.** In the puzzle the classifier named half of the digits at $t = 20$. Its distances were dominated by
+# > the mean, the only pattern in full strength; the others had to be heard through it. Apply `D.inverse` to gallery and
+# > queries before comparing, in float32, in 8 bits, and in float64. Predict the three shares first; the counts 9, 5 and 21 should help.
 
 
 # %% tags=["hide-cell", "solution", "nbval-ignore-output"]

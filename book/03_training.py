@@ -63,10 +63,10 @@ BRIEF = LOOKS[-1] // 5  # 60 steps for each of the small trainings
 # ## A puzzle first
 #
 # R will be trained to return the clean image from any severity, and its mistake is measured by the mean absolute difference of the pixels, in $[-1, 1]$.
-# Before it has learned anything it should at least beat an answer that needs no network: *always give the same picture*.
+# Before we believe that it has learned anything, it should at least beat an answer that needs no network: *always give the same picture*.
 #
 # Which one picture has the smallest mean absolute difference to all training images: all black, the mean image, or the median of each pixel?
-# And how many steps, of 64 images each, will R need to beat it: 10, 100 or 1,000? Write down both guesses.
+# And how many steps, of 64 images each, will R need to beat it: 10, 50 or 1,000? Write down both guesses.
 
 # %%
 config = training.Config(dataset=DATASET, size=SIZE, steps=LOOKS[-1])
@@ -263,7 +263,7 @@ if DATASET == "digits":
 #
 # The habits:
 #
-# 1. **Everything random is a function of (seed, rank, step)**, so that a run can be stopped and repeated to the bit.
+# 1. **Everything random is a function of (seed, rank, step)** (the *rank* is the number of the process, 0 if there is only one), so that a run can be stopped and repeated to the bit.
 # 2. **The learning rate rises, then falls to zero**: `learning_rate`.
 # 3. **A gradient longer than 1 is shortened**: `clip_grad_norm_`.
 # 4. **The weights are averaged** as they change, and the average is what is kept: `_foreach_lerp_`.
@@ -421,7 +421,7 @@ plots.strip(
 )
 
 # %% [markdown]
-# Four lines deserve a word.
+# Three of these lines deserve a word, and one that stands inside `training.predicted`.
 #
 # - `torch.autocast(..., enabled=bfloat16_pays(device))` stands around R alone. R bears coarse rounding and runs in bfloat16 where that is faster;
 #   D does not, and stays in float32 (chapter 1 shows what happens otherwise).
@@ -531,7 +531,7 @@ plots.curves(
 # How to read such a curve:
 #
 # - The first steps unlearn the random start. They say nothing about the task.
-# - From the crossing of the dotted baseline on, R must be *using* its input: here after some sixty steps. If your run stays above it, something is broken: the learning rate, the data, or D.
+# - From the crossing of the dotted baseline on, R must be *using* its input: here after some sixty steps, the answer to the puzzle. (The simple loop needed about half as many, of half as many images: it starts at its full learning rate, this one spends its first fifty steps rising to it.) If your run stays above it, something is broken: the learning rate, the data, or D.
 # - The jitter comes from the batches: other images, other severities. Judge the smooth line.
 # - The end flattens for two reasons: what is left is hard, and the learning rate falls to zero on purpose. The next cell shows it. A run that is cut before that looks
 #   worse than the same run that was *planned* to be that short.
@@ -637,7 +637,7 @@ if DATASET == "digits":
     assert 0.25 < gain[10] < 0.33 and 0.03 < gain[297] < 0.08
 
 # %% [markdown]
-# On the first ten it is more than a quarter, on all of them about a twentieth. Nothing is wrong with the ten; they are few. Look at pictures to see *what* a network does, and at many images to say *how well*. So after three hundred steps progress is slow.
+# On the first ten it is more than a quarter, on all of them about a twentieth. Nothing is wrong with the ten; they are few. Look at pictures to see *what* a network does, and at many images to say *how well*. So what *Algorithm 2* makes of $x_T$ hardly improves after three hundred steps. R itself still does, as the next figure shows. Where its gain goes, chapter 4 says.
 #
 # **Which severities are hard?** The loss averages over t. Split it:
 
@@ -718,7 +718,7 @@ assert same
 # ## Training images and held-out images
 #
 # More steps are not always better. A network that has seen each of its images hundreds of times begins to know them by heart: its training
-# loss goes on falling while it gets no better, or worse, on images that it has not seen. Has ours begun to? And would one that is given 32 digits and no more? Predict both; then we train that one, too, with the simple loop.
+# loss goes on falling while it gets hardly better, or worse, on images that it has not seen. Has ours begun to? And would one that is given 32 digits and no more? Predict both; then we train that one, too, with the simple loop.
 
 # %%
 few = images[:32]
@@ -750,7 +750,7 @@ plots.curves(
 # %% tags=["hide-cell", "check", "nbval-ignore-output"]
 if DATASET == "digits":
     last = {name: list(told.values())[-1] for name, told in by_heart.items()}
-    assert last["held"] > 1.2 * last["few"]
+    assert 1.4 * last["few"] < last["held"] < 1.8 * last["few"]
     seen, unseen = (
         list(asked[name].values()) for name in ("training images", "average")
     )
@@ -759,7 +759,7 @@ if DATASET == "digits":
     assert 0.02 < gap[0] < 0.055 and gap[0] < gap[-1] < 0.1
 
 # %% [markdown]
-# After 300 steps our network has seen each of its 1,350 images fourteen times, and its gap to those that it has not seen is small, and grows: about 4 % at step 50, 6.5 % at step 300. The other one knows its digits by heart within a hundred steps. Its training loss looks fine. Only the images it was not given tell.
+# After 300 steps our network has seen each of its 1,350 images fourteen times, and its gap to those that it has not seen is small, and grows: about 4 % at step 50, 6.5 % at step 300. The other one, after a hundred steps, is half as far again from digits that it has not seen as from its 32: what it still learns is mostly about those 32. Its training loss looks fine. Only the images it was not given tell. (That it starts ahead is the loop's doing, which has no warm-up.)
 #
 # So some have to be set aside. The test images may not decide when to stop, or their numbers would be too good to be true. The command below does what we did at the top of this page: it sets a tenth of the *training* images aside, every tenth, looks at their loss at each checkpoint, and keeps the averaged weights that did best.
 # (We once measured this on images that the network had been trained on. The number looked much the same, and meant nothing.)
@@ -825,10 +825,10 @@ assert score["base"] - score["small batch"] < 0.003
 assert sharp["small batch"] > sharp["base"] + 0.01
 
 # %% [markdown]
-# The trial without it is the worst, and that is the largest difference of all: **show the network what survives.** Without $D$'s inverse beside $x_t$ it has to find differences of one 8-bit level by itself, and ends far behind for the same work.
+# *No inverse* is the worst, and that is the largest difference of all: **show the network what survives.** Without $D$'s inverse beside $x_t$ it has to find differences of one 8-bit level by itself, and ends far behind for the same work.
 #
 # The next is less spectacular: **make an image cheap, so that more of them can be seen.** Nine numbers survive the blur of MNIST (chapter 6 counts them); all else the network must have learnt from other digits. Folding 4 x 4 pixels into channels
-# in place of 2 x 2 lets it see 3.6 times as many images for the same work, and that outweighs what it loses in resolution. For the same reason a wider network comes out behind. Smaller batches mean more steps. One trial is one seed: differences of 0.002 may be luck.
+# in place of 2 x 2 lets it see 3.6 times as many images for the same work, and that outweighs what it loses in resolution. For the same reason a wider network comes out behind. Smaller batches mean more steps. *Later* in place of *base* makes no difference that one would bet on: one trial is one seed, and differences of 0.002 may be luck.
 # `python -m coldlab reproduce recipe` trains them all again; they are told, with five more, in `results/recipe.md`.
 #
 # ## And on real data, trained for long?
@@ -843,7 +843,7 @@ paper = {
     row: {measure: reported[row][measure][0] for measure in ("rmse", "ssim")}
     for row in reported
 }
-called = {"degraded": "degraded", "direct": "direct", "Algorithm 2": "sampled"}
+called = {"degraded": "degraded", "direct": "direct"}
 print("RMSE / SSIM    ours            the paper's")
 for row, its in called.items():
     both = f"{ours[row]['rmse']:.3f} / {ours[row]['ssim']:.3f}"
@@ -863,8 +863,6 @@ assert ours["degraded"]["ssim"] < 0.02  # and the paper's slip
 assert paper["degraded"]["ssim"] == paper["degraded"]["rmse"]
 assert ours["direct"]["rmse"] < paper["direct"]["rmse"] - 0.005  # ahead in both
 assert ours["direct"]["ssim"] > paper["direct"]["ssim"] + 0.003
-assert ours["Algorithm 2"]["rmse"] > paper["sampled"]["rmse"] + 0.01
-assert ours["Algorithm 2"]["ssim"] < paper["sampled"]["ssim"] - 0.05
 assert 700_000 * 64 == 35 * made["images_seen"] and made["parameters"] < 1.2e6
 assert made["machine"]["threads"] == 1 and made["config"]["timestep_bias"] == 2
 assert score["no inverse"] > score["small batch"] + 0.02
@@ -873,8 +871,7 @@ assert bias["A"] < bias["J"] < bias["D"]  # late severities cost Algorithm 2
 
 # %% [markdown]
 # The degraded rows say that the task is the same: the same RMSE to the third digit. (The paper's SSIM of that row is a slip of its table, [chapter 2](02_unet.ipynb).) With one call our small network, which is shown $D$'s inverse, is closer to the originals than the paper's
-# large one, which is not, by both measures. With Algorithm 2 the paper is well ahead. One reason is a setting of ours. The run favours late severities (`--timestep-bias 2`: $t$ is the larger of two draws), which helps a single call at $T$, and costs
-# Algorithm 2, which visits all severities ([the trials](https://github.com/OWNER/coldlab/blob/main/results/recipe.md) have both numbers). (It also moves half of its digits by a pixel or two, enlarges or slants them, so that it restores digits that do not stand where MNIST's do. That costs it 4 percent here.)
+# large one, which is not, by both measures. The run favours late severities (`--timestep-bias 2`: $t$ is the larger of two draws), which helps a single call at $T$. What it costs, [chapter 4](04_sampling.ipynb) shows. (It also moves half of its digits by a pixel or two, enlarges or slants them, so that it restores digits that do not stand where MNIST's do. That costs it 4 percent here.)
 #
 # What do more steps buy? One network, one degradation: 1,000 steps of 32 images with $t$ uniform, and the 20,000 steps of 64 above. The second saw forty times as many images. Guess its error before you look, as a share of the first one's:
 

@@ -388,8 +388,8 @@ for (name, u, sampler), walk in walks.items():
 # >
 # > **Proof.** Algorithm 2 subtracts $\Delta_s(p_s)$ in each step, so it ends at $x_T - \sum_s \Delta_s(p_s)$. The
 # > increments of $x_0$ itself add up to everything between $0$ and $T$:
-# > $\sum_s \Delta_s(x_0) = D_T(x_0) - D_0(x_0) = D_T(x_0) - x_0$, since each $D_r$ is added by one step and subtracted
-# > by the next. Put $x_T = x_0 + \sum_s \Delta_s(x_0) + n$ into the first sentence. The last step of Algorithm 1 goes
+# > $\sum_s \Delta_s(x_0) = D_T(x_0) - D_0(x_0) = D_T(x_0) - x_0$, since each $D_r$ between is subtracted by one step and
+# > added by the next. Put $x_T = x_0 + \sum_s \Delta_s(x_0) + n$ into the first sentence. The last step of Algorithm 1 goes
 # > to $r = 0$ and gives $D_0(p_s) = p_s$. ∎
 #
 # The middle sentence of the proof is a telescoping sum, and all else is bookkeeping. That is short enough for a proof
@@ -579,8 +579,8 @@ assert (
 # | snow | none: it clips to $[-1, 1]$ | none | neither |
 #
 # There is the surprise of the puzzle. Falling snow adds light that does not depend on the picture. Up to the clip it
-# *is* the paper's formula, with a $c_s$ that grows unevenly. Only where a flake meets a pixel that is too bright to
-# take it does R matter at all. (That is the package's default. With `fix_brightness=False` the day is greyed first,
+# *is* the paper's formula, with a $c_s$ that grows unevenly. R matters only where the light does not fit beside the
+# true value *or beside the predicted one*. (That is the package's default. With `fix_brightness=False` the day is greyed first,
 # which is not linear either.) The cell checks the classes:
 
 # %%
@@ -735,8 +735,8 @@ assert abs((end - x0).norm() / (away.max() * wave.expand_as(x0).norm()) - 1) < 1
 
 # %% [markdown]
 # Never more than it allows. Under noise the end comes near to it, since there the increment stretches all images alike.
-# Under the blur it is less than half of it, under the mask an eighth, and in the snow a hundredth, because nearly all of
-# the steps are harmless there. With a single call, and an error of that one wave which $I - B_T$ stretches most, the
+# Under the blur it is less than half of it, under the mask an eighth, and in the snow a hundredth: two pixels' increments
+# differ by no more than the light that falls in this step, which is little beside R's error. With a single call, and an error of that one wave which $I - B_T$ stretches most, the
 # bound is reached; so none that is smaller holds on every path.
 #
 # Now bend the theorem until it breaks. Mix the two degradations of the puzzle,
@@ -1146,7 +1146,8 @@ assert 0.85 < lines["blur of CelebA"][1][-1] < 1
 #
 # And a trained network? The states of neighbouring steps are nearly the same image, and so are R's mistakes: above,
 # their correlation is almost 1. A deterministic network is near the "always alike" end, and smaller steps alone average
-# little of its mistakes away.
+# little of its mistakes away. (That is one network, and a blur of which even white errors leave nearly everything. For
+# one on a gentler blur it was not measured.)
 #
 # That is no law of nature, though. Mistakes that lie farther apart are less alike, and the early ones are smaller
 # (chapter 4: R's errors grow on the way). The averaged sampler of chapter 4 uses that: it moves by the running mean of
@@ -1471,7 +1472,7 @@ plots.rows(
 # The last two rows fit together: the pixels of the puzzle, those that come back exactly, are the safe ones, all of them
 # and no others. That a safe pixel is exact is a theorem. The converse is not: errors of two steps can cancel. Those of
 # the random R never do; the noisy one, whose guesses were cut at black and so repeat themselves, was lucky in a pixel.
-# In snow a network earns its keep only where the light is too much.
+# In snow R's error enters only where the light fits beside one of the two, the truth or the guess, and not the other.
 #
 # The other clip that one meets is the image file. Noise goes beyond $[-1, 1]$; a file does not. Two cases, with
 # different answers. If only $x_T$ was clipped, D is still affine: the clip is an $n$ like any other, and the law is
@@ -1656,7 +1657,7 @@ for name, (D, z) in lines.items():
 # *Equal steps are not an equal purpose.* Flow matching does not restore an image, it moves a *distribution*: its field
 # is the mean velocity of all paths through a state, and who follows it from states spread like true $x_T$ ends at
 # points spread like true images. Does Algorithm 2 follow such a field, once R is perfect of its kind, the mean of all
-# images that fit the state (what the L2 loss asks for)? Let D be affine in $x_0$. The velocity of a path is
+# images that fit the state (what the L2 loss asks for)? Let D be affine in $x_0$, with one $B_s$ for all $z$. The velocity of a path is
 # $B_s'\,x_0 + c_s'(z)$, the dash for $\partial_s$. Its mean, given the state, is
 # $B_s'\,R(x, s) + \mathrm{E}[c_s'(z) \mid x_s = x]$. The first term is Algorithm 2's. The second depends on what it
 # does about $z$:
@@ -1667,9 +1668,11 @@ for name, (D, z) in lines.items():
 # - *Kept, and R sees the state alone:* R is a mean over all $z$ that fit, and the step uses one of them. **This is
 #   another field**, though the formula looks the same.
 #
-# And one more premise: through each point there must be a *single* solution. At $s = T$ that fails wherever different
-# images have the same $x_T$, as under pixelate or the discrete blur (given $z$, where there is one). A sampler without
-# dice that starts at one point ends at one point: **one $x_T$, one image**.
+# And one more premise: through each point there must be a *single* solution. Where the state tells all that is to be
+# told of $z$, that fails at $T$ if different images have the same $x_T$, as under pixelate or the discrete blur: several
+# solutions leave one point. A sampler without dice that starts there ends at one image: **one $x_T$, one image**. (An
+# *estimated* latent makes the field a mean over latents, which is smooth there: that all images share the start does no
+# harm.)
 #
 # All of this can be seen in a world of one pixel, which is $-1$ or $1$, equally often. With $z$ normal and D the
 # straight line to it, the mean of what fits is known: $R(x, s) = \tanh\big((1-u)\,x / u^2\big)$. We take 2,000 steps,
@@ -1734,8 +1737,8 @@ for name in ("z kept, R sees x and z", "no z, D = (1 - s/T) x"):
 # %% [markdown]
 # With $z$ estimated every pixel ends at $-1$ or $1$. With $z$ kept out of R's sight the standard deviation is 0.62 and
 # not one pixel ends near either: each is a mixture, though R is perfect of its kind and the steps are fine. That is the
-# table's last row. The other two break at $T$ only: there $-1$ and $1$ have the same state (the same for each
-# $z$, where there is one), and what starts there cannot end at both. It ends at 0, between the two. One severity lower
+# table's last row. The other two break at $T$ only: there $-1$ and $1$ have the same state, for the same $z$ where
+# R sees it, and what starts there cannot end at both. It ends at 0, between the two. One severity lower
 # each state belongs to one image, and all is exact. But then R has nothing to guess.
 #
 # With the paper's L1 loss R is a median, pixel by pixel, and none of this is promised.

@@ -767,6 +767,9 @@ def promises(D, x):
         ),
         "float64 stays": lambda: D(x.double(), D.T, z).dtype == torch.float64,
         "x0 is left as it was": lambda: torch.equal(x, before),
+        "z is read off the picture, if D is blind": lambda: (
+            not D.blind or D.infer(D(x, D.T, z), None, D.T).shape == z.shape
+        ),
     }
     broken = {}
     for promise, kept in checks.items():
@@ -859,6 +862,7 @@ class Stripe(Degradation):
     size: int | tuple[int, int]
     T: int = 10
     needs_z = True
+    blind = True  # `infer` needs no guess of x0
 
     def __post_init__(self):
         super().__post_init__()
@@ -922,35 +926,43 @@ if DATASET == "digits":
 
 # %% [markdown]
 # > **Exercise 3, the main one: write your own transform**, in thirty lines, from an idea to a restored picture. It needs
-# > the first cell and those of `learn`, `promises` and `Stripe`; the eight trainings, in the cell below `learn`, can be
-# > left out.
+# > the cell of imports and those of `learn`, `promises` and `Stripe`; the eight trainings, in the cell below `learn`, can
+# > be left out.
 # >
 # > 1. *An idea in one sentence*: "ink bleeds into the paper", "rain on a window". What is there at $T$? What is random,
-# >    and is it one thing per image? That is $z$.
+# >    and is it one thing per image? That is $z$. (What you can undo with a pencil, such as a mirrored picture, needs no
+# >    network.)
 # > 2. *The class.* Copy `Stripe` from exercise 1 and change its name, the table, `draw` and `degrade`. Leave `infer`
-# >    out. Without anything random, leave out `needs_z` and `draw`, too. Count rows and columns by `self.shape`, (height,
+# >    and `blind` out. Without anything random, leave out `needs_z` and `draw`, too. Count rows and columns by `self.shape`, (height,
 # >    width): a photograph is no square. Mind the range: black is $-1$, grey is 0.
 # >    Write what changes as a difference, $x_0 - (1 - a_t)(x_0 + 1)$ rather than $a_t (x_0 + 1) - 1$: then $D_0$ is
-# >    exact. If you move pixels (`grid_sample`), take $x_0$ itself where $t$ is 0, with `torch.where`. For one $t$
-# >    `self.at` gives a number; `.expand(len(x0), 1, 1, 1)` makes one per image of it.
-# > 3. *Look, then test*: `widgets.explore(make("yours", 32), x0[:8])`, and `promises(make("yours", 32), x0[:5])`, which
-# >    should be empty.
+# >    exact. If you move pixels (`grid_sample`), take $x_0$ itself where $t$ is 0, with `torch.where`. `self.at("a",
+# >    t, x0).expand(len(x0), 1, 1, 1)` is one number per image, whether $t$ is one or many.
+# > 3. *Look, then test*: `widgets.explore(make("yours", 32), x0[:8])` (in a script, `plots.rows({...}, "...").save(
+# >    "look.png")`), and `promises(make("yours", 32), x0[:5])`, which should be empty.
 # > 4. *Predict.* Let `D = make("yours", 32)`, choose a start $t$, such as `D.T`, and draw `z = evaluation.latents(D,
 # >    test_images)`. `transforms.deviation(D, x0, x0.roll(1, 0), t, z)` is $d$. Well below 1 Algorithm 2, which
-# >    is told $z$, gains about $1/d$; above 1 it loses. Write down which row will win: one call, Algorithm 1 or Algorithm 2?
+# >    is told $z$, gains about $1/d$; above 1 it loses, with any number of steps, and one call is the best. Write down which row will win: one call, Algorithm 1 or Algorithm 2?
 # > 5. *Train and look*: `R = learn("yours")`, `rows = transforms.restored(R, test_images, t)`. The rows are in $[0,
 # >    1]$: `plots.rows({name: x[:8] * 2 - 1 for name, x in rows.items()}, alt="...")` draws them, and
-# >    `metrics.rmse(rows["direct"], rows["original"])` measures. If the picture is hardly better than it was, train for
-# >    longer, `learn("yours", steps=600)`, or start lower.
+# >    `metrics.rmse(rows["direct"], rows["original"])` measures. If it is a little better than it was, train for
+# >    longer, `learn("yours", steps=600)`, or start lower. If *nothing* has changed, R has learnt to add nothing: where D
+# >    touches few pixels, "as it is" is right in most of them, and the mean *absolute* error is content with that. The
+# >    squared one is not: `learn("yours", loss="l2")`. For photographs, `learn("yours", images=...)` takes cuts of your
+# >    own, uint8 (N, 1, 32, 32).
 # > 6. *Say why.* `transforms.deviations(R, rows, test_images, t)` has the $d$ of R's own errors beside it. Was your
 # >    prediction off because R errs in just what D takes? $d$ is of one step. If the gain is still another, take fewer:
-# >    `sampling.improved(R, R.D, R.D(x0, t, z), z, sampling.evenly(t, 2))`. Where D *moves* pixels in place of fading
-# >    them, every call can make it worse.
+# >    `*_, (_, x, _) = sampling.improved(R, R.D, R.D(x0, t, z), z, sampling.evenly(t, 2))` walks in two, and
+# >    `metrics.rmse(to_unit(x), to_unit(x0))` measures. Where D *moves* pixels in place of fading them, every call can
+# >    make it worse.
 # > 7. *Keep it.* Put the class into a file `mine.py` and train for longer from the command line, by a file `run.py` with
 # >    two lines, `import mine` and `from coldlab.__main__ import main; raise SystemExit(main())`: `python run.py train
 # >    --degradation yours --dataset path/to/photographs --size 64 --rounded 0.2`, then `python run.py restore damaged.jpg
-# >    --whole --severity t --pretrained runs/...`. The command has to know $z$: with something random, write `infer`, or
-# >    try it on clean photographs by `--degrade`.
+# >    --whole --severity t --pretrained runs/...`, with `--sampler direct` where one call is the best. The command has to
+# >    know $z$: with something random, write `infer` (the command calls `infer(x, None, t)`, for there is no guess yet)
+# >    and set `blind = True`, or try it on clean photographs by `--degrade`. And `--whole` is for damage of a size in
+# >    *pixels*, a scratch of three, a ring of ten. What has the size of the picture, a vignette, is another damage on a
+# >    larger one: restore it without.
 # >
 # > Two ideas are worked out below. Try yours first.
 # >
@@ -1066,7 +1078,7 @@ d, off = tried(
 )
 # d is small: coffee leaves most of the picture alone. So Algorithm 2 gains, if it is
 # told where the cup stood. If nobody tells it, nothing is gained: write `infer`, as
-# in exercise 1.
+# in exercise 1, and set `blind`.
 assert d < 0.4 and off["Algorithm 2"] < 0.7 * off["direct"]
 assert off[transforms.UNTOLD] > off["direct"]
 

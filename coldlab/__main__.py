@@ -53,7 +53,7 @@ def train(
     out = runs.run(config, out, resume, device, options, named(asked))
     if distributed.reports():
         print(f"{out}/: model.safetensors, log.jsonl, loss.png, samples.png")
-        print(f"Next: python -m coldlab evaluate --pretrained {shlex.quote(str(out))}")
+        print(f"Next: {outputs.program()} evaluate --pretrained {shlex.quote(str(out))}")
 
 
 def restore(
@@ -80,7 +80,7 @@ def restore(
         whole: Restore each picture at its own size, in tiles where it is large, in place of making it as small as the
             images that the network was trained on.
         sampler: improved (Algorithm 2), naive (Algorithm 1) or averaged (Algorithm 2 on the mean of the predictions);
-            also polyak, heun, consistent (chapter 10).
+            also polyak, heun, consistent (chapter 10), or direct, one call of the network.
             By default improved; but one call for a degraded file of 8 bits whose like the network never saw.
         weight: Of averaged: the weight of the newest prediction, above 0 and up to 1; by default 0.1.
         out: Folder for the results.
@@ -89,7 +89,7 @@ def restore(
     if not images:
         raise ColdlabError("no image was given: python -m coldlab restore IMAGE...")
     images, pretrained = data.named(images), pretrained or ("cifar10-blur" if whole else "digits-blur")
-    chosen = sampling.sampler(sampler or "improved", weight)
+    chosen = sampling.sampler("improved" if sampler in (None, "direct") else sampler, weight)
     outputs.spare(
         [name for path in images for name in outputs.of_image(out, path)],
         [*(path for path, there in map(located, images) if there and path.is_file()), *outputs.network(pretrained)],
@@ -115,22 +115,20 @@ def restore(
             x, bits = D(x, severity, z), 24
             if evaluation.sees_files(R):
                 x, bits = data.eight_bits(x), 8
-        elif D.needs_z and not D.blind:
-            raise ColdlabError(
-                f"{R.config.degradation} is random and {path} does not say how it fell; only --degrade can be undone."
-            )
+        else:
+            looks.check_told(path, D, R.config.degradation)
         eps = max(FLOAT32, EIGHT_BITS * 2.0 ** (8 - bits))
         z = D.infer(x, None, severity) if D.blind else z
         looks.warn_of_rounding(path, x, bits, severity)
         if not looks.warn_of_detail(path, x, D, severity, eps, z):
             looks.tell_where(path, x, D, severity, z)
         states, degraded = [(severity, pictures.small(x))], x
-        walks = degrade or sampler or looks.bears_a_walk(path, R, x, bits)
+        walks = sampler != "direct" and (degrade or sampler or looks.bears_a_walk(path, R, x, bits))
         walk, severities = (chosen, range(severity, -1, -1)) if walks else (sampling.naive, (severity, 0))  # one call
         steps = walk(told(R, eps=eps, z=z), D, x, z, severities)
         for r, x, _ in tqdm(steps, path.name, severity, leave=False, disable=None):
             states.append((r, pictures.small(x)))
-        pictures.write_restored(out, path, x, states, sampler or "improved")
+        pictures.write_restored(out, path, x, states, (sampler or "improved") if walks else "direct")
         if degrade:
             pictures.tell_error(path, x0, {"degraded": degraded, "restored": x})
 
@@ -286,7 +284,7 @@ def degradations():
     """Print every degradation by name: what it does, its settings and their defaults."""
     for name, cls in sorted(REGISTRY.items()):
         settings = ", ".join(f"{key}={value!r}" for key, value in settings_of(cls).items())
-        print(f"{name:12s} {(inspect.getdoc(cls) or '').partition(chr(10))[0]}")
+        print(f"{name:12s} {' '.join((inspect.getdoc(cls) or '').partition(chr(10) * 2)[0].split())}")
         print(f"{'':12s} {settings or 'two or more of the others, joined by a plus: blur+mask, with blur.T=40'}")
 
 

@@ -106,6 +106,8 @@ def test_wrong_images_are_refused():
         metrics.Originals(training, shift=8)
     with pytest.raises(ColdlabError, match="that of the training images"):
         metrics.Originals(training)(images(2, 3))
+    with pytest.raises(ColdlabError, match=r"searched in \[0, 1\]: use coldlab.data.to_unit"):
+        metrics.Originals(training)(2 * images(2, 1) - 1)
 
 
 def test_an_image_without_any_contrast_has_a_ratio_too():

@@ -27,8 +27,9 @@ from coldlab.degradations import (
     Pixelate,
     Snow,
     make,
+    register,
 )
-from coldlab.degradations.base import full_precision, register
+from coldlab.degradations.base import full_precision
 
 BITS = {torch.float64: torch.int64, torch.float32: torch.int32, torch.float16: torch.int16, torch.bfloat16: torch.int16}
 every_case = pytest.mark.parametrize("name", CASES)
@@ -323,8 +324,6 @@ def test_it_works_where_the_newer_switch_for_tf32_was_used():
 
 
 def test_a_new_class_is_found_by_its_name():
-    from coldlab.degradations.base import register
-
     @register("halve")
     @dataclass(eq=False)
     class Halve(Degradation):
@@ -805,6 +804,61 @@ def test_a_name_that_cannot_be_asked_for_or_is_the_package_s_own_is_refused():
     with pytest.raises(ColdlabError, match="'blur' is the package's Blur"):
         register("blur")(type("Mine", (Degradation,), {}))
     assert REGISTRY["blur"] is Blur
+
+
+def test_slips_in_a_class_of_one_s_own_get_one_sentence():
+    class Plain(Degradation):
+        T = 4
+
+    @dataclass
+    class Compared(Degradation):
+        T: int = 4
+
+    for kind in (Plain, Compared):
+        with pytest.raises(ColdlabError, match=rf"{kind.__name__} has to be a dataclass: write @dataclass\(eq=False\)"):
+            register("slip")(kind)
+    assert "slip" not in REGISTRY
+
+    @dataclass(eq=False)
+    class Early(Degradation):
+        T: int = 4
+
+        def __post_init__(self):
+            self.table("a", torch.ones(5))
+
+    @dataclass(eq=False)
+    class Short(Degradation):
+        T: int = 4
+
+        def __post_init__(self):
+            super().__post_init__()
+            self.table("a", torch.ones(self.T))
+
+    with pytest.raises(ColdlabError, match=r"Early has to call super\(\).__post_init__\(\)"):
+        Early()
+    with pytest.raises(ColdlabError, match="Short's table 'a' has 4 entries; it needs 5, one for each t from 0 to T"):
+        Short()
+
+
+def test_restore_says_what_a_random_class_of_one_s_own_lacks():
+    from coldlab.lab import looks
+
+    class Silent(Degradation):
+        needs_z = True
+
+    class Reading(Silent):
+        def infer(self, x, x0_hat, t): ...
+
+    class Blind(Reading):
+        blind = True
+
+    for kind, words in ((Silent, r"mine is random and a.png .*\(`infer`, chapter 8\)"), (Reading, "set blind = True")):
+        with pytest.raises(ColdlabError, match=words):
+            looks.check_told("a.png", kind, "mine")
+    for told in (Blind, Mask(16), Blur(16)):
+        looks.check_told("a.png", told, "mine")
+    with pytest.raises(ColdlabError, match="only --degrade can be undone"):
+        looks.check_told("a.png", make("noise", 16), "noise")
 
 
 def test_a_degradation_of_one_s_own_is_known_once_it_is_imported(tmp_path):

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import coldlab
 from coldlab import checkpoints, degradations, sampling
-from coldlab.degradations.base import REGISTRY
+from coldlab.degradations import REGISTRY
 from coldlab.lab import results
 
 PAGE = chapters.ROOT / "book" / "others.md"

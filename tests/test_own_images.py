@@ -20,8 +20,7 @@ import torch
 from PIL import Image
 from traitlets.config import Config as Settings
 
-from coldlab import ColdlabError, checkpoints, data, plots, training
-from coldlab.degradations import base
+from coldlab import ColdlabError, checkpoints, data, degradations, plots, training
 from coldlab.lab import matched, runs
 
 SOURCES = chapters.sources()
@@ -97,12 +96,12 @@ def shell(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # a shell puts its own there
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     monkeypatch.setattr(plots, "DPI", 50)  # nobody looks at them
-    known, random = dict(base.REGISTRY), torch.get_rng_state()
+    known, random = dict(degradations.REGISTRY), torch.get_rng_state()
     settings = Settings()
     settings.HistoryManager.enabled = False
     yield Shell.instance(config=settings)
     Shell.clear_instance()
-    base.REGISTRY.clear(), base.REGISTRY.update(known)  # a chapter's own degradations go with it
+    degradations.REGISTRY.clear(), degradations.REGISTRY.update(known)  # a chapter's own degradations go with it
     torch.set_rng_state(random)
 
 
@@ -112,7 +111,7 @@ def briefly(train):
 
 
 @dataclass(eq=False)
-class Halve(base.Degradation):
+class Halve(degradations.Degradation):
     """A degradation that a user has added: not linear, with no z, of one size."""
 
     size: int

@@ -68,6 +68,23 @@ def test_restore_takes_a_new_sampler(tmp_path):
     assert CALLED == ["mine"]
 
 
+def test_restore_takes_one_call_when_told(tmp_path, monkeypatch):
+    from PIL import Image
+
+    from coldlab.unet import Preconditioned
+
+    calls, forward = [], Preconditioned.forward
+    monkeypatch.setattr(
+        Preconditioned, "forward", lambda R, x, t, *a, **k: calls.append(t) or forward(R, x, t, *a, **k)
+    )
+    Image.fromarray(data.load("digits", "test")[0][0, 0].numpy()).save(tmp_path / "digit.png")
+    arguments = ["--degrade", "--severity", "3", "--device", "cpu", "--out", str(tmp_path / "out")]
+    assert main(["restore", str(tmp_path / "digit.png"), *arguments, "--sampler", "direct"]) == 0
+    assert len(calls) == 1
+    assert main(["restore", str(tmp_path / "digit.png"), *arguments]) == 0
+    assert len(calls) == 4
+
+
 @pytest.mark.usefixtures("added")
 def test_reproduce_takes_a_new_sampler(tmp_path, monkeypatch):
     quick = presets.Preset("digits", 16, "blur", dict(T=3))

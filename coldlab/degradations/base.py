@@ -15,27 +15,6 @@ from ..errors import ColdlabError
 
 FLOAT32, EIGHT_BITS = 2e-6, 4e-3  # the eps of `Degradation.inverse`: how wrong the pixels of x_t may be, relatively
 
-REGISTRY = {}  # name -> class; `register` fills it, and the tests, the command line and the widgets read it
-
-
-def register(name):
-    """Class decorator: list a degradation under `name`, a name that the package does not use, without a plus.
-
-    Run again, in a notebook, it lists the newer class; a name of the package's own raises ColdlabError.
-    """
-    if "+" in name or not name:
-        raise ColdlabError(f"{name!r} is no name for a degradation: a plus joins two of them, such as blur+mask.")
-
-    def add(cls):
-        package = __name__.rpartition(".")[0]
-        old = REGISTRY.get(name, cls)
-        if old.__module__.startswith(package) and not cls.__module__.startswith(package):
-            raise ColdlabError(f"{name!r} is the package's {old.__name__}; give yours another name.")
-        REGISTRY[name] = cls
-        return cls
-
-    return add
-
 
 class Degradation(nn.Module):
     """D(x0, t, z): images (B, C, H, W), any float, in [-1, 1]; t an int or (B,) long in 0..T; returns the same shape.
@@ -130,6 +109,11 @@ class Degradation(nn.Module):
 
     def table(self, name, values):
         """Keep a float64 table of T + 1 entries: as a float32 buffer that moves with the module, and as it is."""
+        if "_buffers" not in vars(self):
+            raise ColdlabError(f"{type(self).__name__} has to call super().__post_init__() before it fills its tables.")
+        if len(values) not in (1, self.T + 1):
+            found = f"{type(self).__name__}'s table {name!r} has {len(values)} entries"
+            raise ColdlabError(f"{found}; it needs {self.T + 1}, one for each t from 0 to T.")
         self.register_buffer(name, values.float(), persistent=False)
         self.__dict__.setdefault("exact", {})[name] = values
 

@@ -13,8 +13,9 @@ from torch import nn
 
 from ..data import load, to_float
 from ..errors import ColdlabError, unknown
-from .base import REGISTRY, Degradation, Separable, register, regularised
+from .base import Degradation, Separable, regularised
 from .kernels import LARGE, WAVES, convolution_matrix, gaussian_taps
+from .registry import REGISTRY, register
 
 
 def make(name, size, **options):
@@ -33,7 +34,8 @@ def make(name, size, **options):
         raise ColdlabError("compose needs its parts: name them with a plus, such as blur+mask.")
     if name not in REGISTRY:
         found = unknown("degradation", name, REGISTRY)
-        raise ColdlabError(f"{found} One of your own is known once the module that registers it was imported.")
+        own = "One of your own is known once its module was imported, by a file that starts coldlab (chapter 8)."
+        raise ColdlabError(f"{found} {own}")
     types = get_type_hints(REGISTRY[name])  # also where annotations are strings, or such as tuple[int, ...]
     kinds = {f.name: get_origin(types[f.name]) or types[f.name] for f in fields(REGISTRY[name]) if f.name != "size"}
     for option, value in options.items():

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 
 from ..errors import ColdlabError, unknown
-from .base import EIGHT_BITS, Degradation, register, regularised
+from .base import EIGHT_BITS, Degradation, regularised
 from .likelihood import among_neighbours, likeliest
+from .registry import register
 
 
 def hole(distance2, std):

@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import ColdlabError, unknown
-from .base import Degradation, register
+from .base import Degradation
 from .kernels import convolution_matrix, gaussian_taps
+from .registry import register
 
 
 @dataclass(frozen=True)

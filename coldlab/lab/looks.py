@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import data
 from .. import whole as photographs
-from ..degradations import Mask
+from ..degradations import Animorph, Compose, Mask, Noise
 from ..errors import ColdlabError
 
 SURE = 0.95  # share of the probability that must lie within a pixel
@@ -63,6 +63,17 @@ def warn_of_rounding(path, x, bits, severity):
             "cannot carry what is left. Give it as .npy or 16-bit, or at a lower severity.",
             stacklevel=2,
         )
+
+
+def check_told(path, D, name):
+    """Raise ColdlabError where D is random and nothing says how it fell on the file."""
+    if not D.needs_z or D.blind:
+        return
+    if hasattr(D, "infer") and not isinstance(D, Noise | Animorph | Compose):  # noise has one, which needs a guess
+        found = f"{name} has an `infer`, and does not say that it needs no guess of the clean image"
+        raise ColdlabError(f"{found}: set blind = True beside needs_z, if it reads z off the degraded one alone.")
+    found = f"{name} is random and {path} does not say how it fell; only --degrade can be undone"
+    raise ColdlabError(f"{found}, unless the class reads z off the picture (`infer`, chapter 8).")
 
 
 def bears_a_walk(path, R, x, bits):

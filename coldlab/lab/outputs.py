@@ -5,6 +5,8 @@ through links, through hard links, in other letters where a file system takes th
 """
 
 import os
+import shlex
+import sys
 from pathlib import Path
 
 from .. import checkpoints, data
@@ -114,3 +116,10 @@ def of_image(out, path):
 def of_samples(out):
     """The two files that `sample` writes: the images and a film strip."""
     return [out / "samples.png", out / "trajectory.png"]
+
+
+def program():
+    """What to type to start this program again: `python -m coldlab`, or a reader's own file that imports a class."""
+    started = Path(sys.argv[0])
+    own = started.suffix == ".py" and started.name != "__main__.py"
+    return f"python {shlex.quote(str(started))}" if own else "python -m coldlab"
