@@ -30,6 +30,13 @@ export const NETWORKS = {
   "cifar10-pixelate": { ...CIFAR, title: "Photographs: in coarse pixels (32 pixels wide)", T: 3 },
   "cifar10-mask": { ...CIFAR, title: "Photographs: with a hole (32 pixels wide)" },
   "celeba-64-blur": { title: "Faces: blurred (64 pixels wide)", kind: "photograph", size: 64, channels: 3, T: 110 },
+  "celeba-64-pixelate": {
+    title: "Faces: in coarse pixels (64 pixels wide)",
+    kind: "photograph",
+    size: 64,
+    channels: 3,
+    T: 3,
+  },
 };
 
 export const hasHole = (name) => name.endsWith("-mask");
