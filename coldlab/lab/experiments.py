@@ -114,10 +114,17 @@ EXPERIMENTS = {
         seen="clouds of colour become photographs, soft by every way, by Algorithm 1 with glaring colours and grain; "
         "last the originals.",
     ),
+    "cifar10-mask-first": Experiment("cifar10-mask", 20_000, COLOUR | FILES | HOLES, brief=True),
+    "cifar10-mask-second": Experiment(
+        "cifar10-mask",
+        6000,
+        COLOUR | FILES | HOLES | dict(timestep_bias=0.6, rollout_calls=8, lr=1.5e-3, pretrained="cifar10-mask-first"),
+        brief=True,
+    ),
     "cifar10-mask": Experiment(
         "cifar10-mask",
-        20_000,
-        COLOUR | FILES | HOLES,
+        2500,
+        COLOUR | FILES | HOLES | dict(timestep_bias=1.3, rollout_calls=8, lr=1e-3, pretrained="cifar10-mask-second"),
         seen="grey discs hide a part of each photograph; direct fills them softly, Algorithm 1 with black rings, "
         "Algorithm 2 with discs of strong colour and a dark dot, the averaged sampler softly again.",
         states="the discs over the photographs shrink step by step to discs of strong colour with a dot.",
