@@ -126,8 +126,8 @@ EXPERIMENTS = {
         2500,
         COLOUR | FILES | HOLES | dict(timestep_bias=1.3, rollout_calls=8, lr=1e-3, pretrained="cifar10-mask-second"),
         seen="grey discs hide a part of each photograph; direct fills them softly, Algorithm 1 with black rings, "
-        "Algorithm 2 with discs of strong colour and a dark dot, the averaged sampler softly again.",
-        states="the discs over the photographs shrink step by step to discs of strong colour with a dot.",
+        "Algorithm 2 with faint stains and a small dark dot, the averaged sampler softly again.",
+        states="the discs over the photographs shrink step by step to faint stains with a small dark dot.",
     ),
     "cifar10-snow": Experiment("cifar10-snow", 3000, COLOUR),
     "cifar10-desaturate": Experiment("cifar10-desaturate", 3000, COLOUR),
