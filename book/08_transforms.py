@@ -305,7 +305,7 @@ if DATASET == "digits":
 # %% tags=["hide-input", "plot", "nbval-ignore-output"]
 def scatter(predicted, found, alt):
     """Predicted and measured gain, a point for each transform, both logarithmic."""
-    fig, ax = plots.figure(4.8, 4.2)
+    fig, ax = plots.figure(3.5, 4.2)  # it fits a phone
     labels = {}  # points that lie together share one
     for name in sorted(predicted, key=predicted.get):
         at = predicted[name], found[name]

@@ -228,6 +228,7 @@ window = (..., slice(88, 152), slice(20, 180))
 plots.rows(
     {"a hole": lost["a hole"][window], "filled": back["filled"][window]}
     | {"original": temple[window]},
+    scale=2,
     alt="A part of the temple, three times. With a grey disc over a gallery; with "
     "half of the disc gone and a dark red blot left in its middle; the original.",
 )
