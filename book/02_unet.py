@@ -350,8 +350,8 @@ assert not any(isinstance(part, LinearAttention) for part in original.last.modul
 
 # %%
 def show(what, h):
-    """One line: what, and the shape of h."""
-    print(f"{what:36} {' x '.join(map(str, h.shape))}")
+    """One line: the shape of h, and what it is."""
+    print(f"{' x '.join(map(str, h.shape)):16} {what}")
 
 
 torch.manual_seed(0)

@@ -86,7 +86,7 @@ plots.rows(
 #
 # Two things made that possible, and neither is in the weights.
 #
-# **The network has no size.** It consists of convolutions: small windows that are moved over whatever is there, 8 patches wide in training, 80 here. (Attention would look at all patches at once, and how many there are would matter. Ours has none.)
+# **The network has no size.** It consists of convolutions: small windows that are moved over whatever is there: 8 x 8 patches of 4 x 4 pixels in training, 80 across here. (Attention would look at all patches at once, and how many there are would matter. Ours has none.)
 #
 # **D can be made for any size.** `Blur(32)` has one $32 \times 32$ matrix per severity. For a photograph it has one for its rows and one for its columns, $x_t = A_t\, x_0\, B_t^\top$. Beyond 256 pixels that would be many large matrices. But all blurs with the same border have the same waves: cosines, if the border is a mirror. One table of waves and $T + 1$ gains per wave do instead, and the inverse costs nothing more.
 #
@@ -197,7 +197,7 @@ for name in ("cifar10-blur", "cifar10-mask"):
 #
 # ### In coarse pixels, and with a hole
 #
-# A blur kept nearly everything, in seven digits. Coarse pixels and holes do not: the mean of 8 x 8 pixels has forgotten them at any precision, and behind a hole nothing is left to divide by. What comes back is guessed. The same temple, cut to whole blocks, and two more networks of thumbnails, `cifar10-pixelate` and `cifar10-mask`, one call each. A photo program enlarges the coarse pixels by bicubic interpolation, without any network. **Will the network beat it? And what will stand in the hole?**
+# A blur kept much, in seven digits. Coarse pixels and holes do not: the mean of 8 x 8 pixels has forgotten them at any precision, and behind a hole nothing is left to divide by. What comes back is guessed. The same temple, cut to whole blocks, and two more networks of thumbnails, `cifar10-pixelate` and `cifar10-mask`, one call each. A photo program enlarges the coarse pixels by bicubic interpolation, without any network. **Will the network beat it? And what will stand in the hole?**
 
 # %% tags=["nbval-ignore-output"]
 coarse = whole.resized(coldlab.load_pretrained("cifar10-pixelate"), 208, 320)
@@ -228,6 +228,7 @@ window = (..., slice(88, 152), slice(20, 180))
 plots.rows(
     {"a hole": lost["a hole"][window], "filled": back["filled"][window]}
     | {"original": temple[window]},
+    scale=2,
     alt="A part of the temple, three times. With a grey disc over a gallery; with "
     "half of the disc gone and a dark red blot left in its middle; the original.",
 )
@@ -247,7 +248,7 @@ assert wrong(back["filled"], middle) > 0.9 * wrong(lost["a hole"], middle)
 #
 # ## What you may expect, and what not
 #
-# Restoration, super-resolution, inpainting: the pictures of this course suggest that a network can bring back what was lost. It cannot. It brings back *something that fits*. Here are digits that a classifier reads with more than 90 % certainty, before the damage and after the restoration, and as two different digits. The blur between left, at a look, nothing.
+# Restoration, super-resolution, inpainting: the pictures of this course suggest that a network can bring back what was lost. It cannot. It brings back *something that nearly fits*. Here are digits that a classifier reads with more than 90 % certainty, before the damage and after the restoration, and as two different digits. The blur between left, at a look, nothing.
 
 # %% tags=["nbval-ignore-output"]
 every = data.to_float(test)
@@ -276,9 +277,11 @@ plots.rows(
 # %% tags=["hide-cell", "check"]
 if DATASET == "digits":
     assert 3 <= int(false.sum()) <= 60
+    rest = (D(back, D.T) - D(every, D.T)).square().mean((1, 2, 3)).sqrt()
+    assert rest[~false].median() < rest[false].median() < 2 / 255 / 10
 
 # %% [markdown]
-# Most of them are good digits, and of a good one nothing says that it is the wrong one; no second look will. A blurred number plate, a tumour in a coarse scan, a face behind a mask: the same network would answer as readily. Whoever needs to know *what was there* needs the set of all answers that fit, with their probabilities, or a sharper picture. A single plausible one is worse than the blur, which at least looks like ignorance.
+# Most of them are good digits, and the eye finds nothing wrong with them. (Blur the answer again and compare: a false one fits a little worse, by far less than a level of a file.) A blurred number plate, a tumour in a coarse scan, a face behind a mask: the same network would answer as readily. Whoever needs to know *what was there* needs the set of all answers that fit, with their probabilities, or a sharper picture. A single plausible one is worse than the blur, which at least looks like ignorance.
 #
 # ## A digit that one asks for
 #
@@ -313,7 +316,7 @@ assert by[False, 3.0]["frechet"] > by[False, 1.0]["frechet"]
 assert by[True, 2.0]["frechet"] < by[True, 1.0]["frechet"] < by[True, 0.0]["frechet"]
 
 # %% [markdown]
-# The start matters more, and neither is enough. A start drawn from sevens, given to a network that knows nothing of it, is read as asked in 86 of 100 cases, and of the worst class in two of three. A network that is told "seven" and shown a square that says "four" believes the square about every other time; and what it makes then is no good digit of either kind, as the Fréchet distance shows. Told *and* shown the same, it is read as asked in 99 of 100 cases, of the worst class in 98. Exaggerating ($w = 2$) helps a little more, and costs a second call. Against a start that shows another digit ($w = 3$) it makes the crowd worse.
+# The start matters more, and neither is enough. A start drawn from sevens, given to a network that knows nothing of it, is read as asked in 86 of 100 cases, and of the worst class in two of three. A network that is told "seven" and shown a square that says "four" follows what it is told in about half of the cases; and as a crowd what it makes is far from real digits, as the Fréchet distance shows. Told *and* shown the same, it is read as asked in 99 of 100 cases, of the worst class in 98. Exaggerating ($w = 2$) helps a little more, and costs a second call. Against a start that shows another digit ($w = 3$) it makes the crowd worse.
 #
 # To try it: `python -m coldlab sample --pretrained mnist-blur-classes --label 7`. Or here: ask for a digit, then leave the start to chance and tell the network alone. What does it make of a start that shows another digit? *Restore* and *Break it* lead to the other networks of the course, and to pictures of your own.
 #
@@ -448,12 +451,12 @@ assert min(faces_w) == 0.05 and max(faces_w) == 0.5
 # %% [markdown]
 # - **Algorithm 2 likes few calls.** With five it beats one call on CIFAR-10's holes, with three on faces. With one call per severity, as the paper takes them, it is worse than one call on all three sets.
 # - **Averaging loses least.** With ten calls the running mean beats one call *and* Algorithm 2 on every set: by half a percent on the digits, by 8 on the holes, by 1 on the faces. With twenty calls it loses to one on the digits, by as little. (Its weight was chosen on training images for each number of calls: 0.05 for the digits, 0.1 or 0.5 for the holes, 0.05 to 0.5 for the faces. Five were tried, from 0.05 to 0.5, so where an end of that was chosen a wider choice may do better.) Polyak's mean, with nothing to choose, wins on two of the three.
-# - **Heun's step is the better step and no better restoration.** With equally many *calls* it is ahead of Algorithm 2 in seven cases of nine, since it takes half as many steps. With equally many *steps* it is behind in six of seven. Following the equation exactly is no virtue where R is wrong.
-# - **Consistency depends on what was observed, and on how often it is asked for.** It is the best of all on faces with three calls, 0.0961, and loses to one call there from ten on. On the digits, as exact a blur, it loses always. On the holes it harms at every number of calls: there $x_T$ is a file of 8 bits, and where hardly anything is left, the rounding is what the guess is made consistent with.
+# - **Heun's step is of higher order, and no better restoration.** With equally many *calls* it is ahead of Algorithm 2 in seven cases of nine, since it takes half as many steps. With equally many *steps* it is behind in six of seven. Following the equation exactly is no virtue where R is wrong.
+# - **Consistency depends on what was observed, and on how often it is asked for.** It is the best of all on faces with three calls, 0.0961, and loses to one call there from ten on. On MNIST, as exact a blur, it loses at each number of calls. On the holes it harms at every number of calls: there $x_T$ is a file of 8 bits, and where hardly anything is left, the rounding is what the guess is made consistent with.
 #
 # ### Which severities?
 #
-# With three calls, which three? The samplers above take them evenly. Chapter 5 gives a better answer, if R's errors are *white*, independent from pixel to pixel and from step to step: then Algorithm 2 keeps $\sum_s \lVert B_{r} - B_s \rVert^2$ of them, a sum in which each step has its own price, whatever the others are. The cheapest way from $T$ to 0 is a shortest path, found in an instant. Guess first: does it take its steps early, while all is grey, or late?
+# With three calls, which three? The samplers above take them evenly. Chapter 5 gives a better answer, if R's errors are *white*, independent from pixel to pixel and from step to step: then Algorithm 2 multiplies their mean square by $\frac1N\sum_s \lVert B_{r} - B_s \rVert_F^2$ ($B_s$ is the matrix of $D_s$, $N$ the number of pixels; printed is the root), a sum in which each step has its own price, whatever the others are. The cheapest way from $T$ to 0 is a shortest path, found in an instant. Guess first: does it take its steps early, while all is grey, or late?
 
 # %%
 for calls in (2, 3, 5, 10):
@@ -466,7 +469,7 @@ for calls in (2, 3, 5, 10):
 assert further.best_severities(D, 3) == [20, 5, 2, 0]
 
 # %% [markdown]
-# Late: one long leap through the grey, then small steps where there is something to see. But look at the second number. For this blur the best way keeps 99.4 % of white errors and the even one 99.8 %: the first step to be taken or left decides almost nothing. Does practice agree?
+# Late: one long leap through the grey, then small steps where there is something to see. But look at the second number. For this blur the best way keeps 99.4 % of white errors and the even one 99.8 %: which severities are taken decides almost nothing. Does practice agree?
 
 # %%
 for name, found in walks.items():
@@ -514,7 +517,7 @@ assert len(gains) == 6 and [k for k, gain in gains.items() if gain < 0] == [
 # | Warm diffusion [Hsueh et al. 2025](https://arxiv.org/abs/2511.16904) | blur and noise together | grows with $t$; how much of it there is to how much blur is a number to be chosen | a Gaussian diffusion, deblurring and denoising estimated apart | chapter 9's two arms in one $D$ |
 # | Bridges, I²SB [Liu et al. 2023](https://arxiv.org/abs/2302.05872), DDB [Chung et al. 2023](https://arxiv.org/abs/2305.19809) | a way from the clean to the ruined image of each pair | most in the middle, none at the ends | a diffusion, or its mean, which is InDI's | $D(x_0, t, z)$ with $z$ the ruined image and noise |
 # | Flow matching [Lipman et al. 2023](https://arxiv.org/abs/2210.02747), rectified flow [Liu et al. 2023](https://arxiv.org/abs/2209.03003) | a straight line from noise to the images; with rectified flow, between *any* two sets | none in the walk | an equation for the velocity | Euler's step is Algorithm 2 with $z$ *estimated* (`D.infer`) and R trained by squares, so that it is a mean |
-# | DDRM [Kawar et al. 2022](https://arxiv.org/abs/2201.11793), DPS [Chung et al. 2023](https://arxiv.org/abs/2209.14687) | noise, to restore from any $D$ that is known afterwards | it is the ruin | a walk of denoising, drawn towards what was observed | one network for every $D$: its prior is the images', not the damage's |
+# | DDRM [Kawar et al. 2022](https://arxiv.org/abs/2201.11793), DPS [Chung et al. 2023](https://arxiv.org/abs/2209.14687) | noise, to restore from a linear $D$ (DDRM), or one that has a derivative (DPS), known afterwards | it is the ruin | a walk of denoising, drawn towards what was observed | one network for every $D$: its prior is the images', not the damage's |
 # | DDNM [Wang et al. 2023](https://arxiv.org/abs/2212.00490) | noise, to restore from any linear $D$ | it is the ruin | DDIM with every guess made consistent | `consistent`, with a network for noise |
 #
 # **What cold diffusion got right.** The noise is not needed for the *walk*. Later work on straight lines between sets says the same with more theory, and with better pictures. And its Algorithm 2 is a good idea under several names: the momentum sampler, DDIM, Euler's step of an equation.
@@ -583,7 +586,7 @@ if DATASET == "digits":
 del sampling.SAMPLERS["pairs"]
 
 # %% [markdown]
-# > **Exercise 2.** A blurred photograph in a file has 256 levels. At which severity does `cifar10-blur` still restore from it something nearer to the original than the file itself? Try every tenth severity. And who does the work, the network or the inverse?
+# > **Exercise 2.** A blurred photograph in a file has 256 levels. At which of the severities 10, 20, ... 50 is what `cifar10-blur` makes of it nearer to the original than the file itself? One is an exception. And who does the work, the network or the inverse, and whose is the exception?
 
 # %% tags=["hide-cell", "solution", "nbval-ignore-output"]
 gain = {}
@@ -597,7 +600,8 @@ for t in range(10, large.D.T + 1, 10):
     gain[t] = before - after
     print(f"t = {t}: file {before:.4f}, inverse {plain:.4f}, network {after:.4f}")
     assert abs(plain - after) < 0.004  # at every severity it is the inverse's work
-assert sum(won > 0 for won in gain.values()) >= 4 and gain[10] > 0
+# All but 20, and there the inverse is further off, too
+assert [t for t, won in gain.items() if won < 0] == [20]
 
 # %% [markdown]
 # > **Exercise 3.** Further up the network found a hole by itself. Make one elsewhere in the photograph, and ask `hole.infer` for its place. Is it found to the pixel? Then let the averaged sampler fill it.
@@ -623,7 +627,7 @@ assert off(filled) < off(holed)
 # ## Recap
 #
 # - A network of convolutions can be run on pictures of any size; `whole.resized` makes $D$ for them, and tiles with a margin as wide as the network looks leave no seam. On our photograph the inverse did the work.
-# - What works on a tensor need not work on a file: 8 bits take most of what a blur leaves, and a walk then does harm.
+# - What works on a tensor need not work on a file: 8 bits take half of what a blur leaves, and more, and a walk then does harm.
 # - A plausible restoration may be false, and cannot say so.
 # - To ask for a class, the start and the network can both be told.
 # - For these networks more calls soon make Algorithm 2 worse; averaging its guesses loses least; where the steps lie matters little for this blur.

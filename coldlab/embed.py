@@ -69,9 +69,14 @@ def choice(small, large, alt, dpi, narrow):
 
     A page up to `narrow` pixels across shows the small one; where nothing chooses, the large one is shown.
     """
-    source = f'<source media="(max-width: {narrow}px)" srcset="{drawing(small)}">'
+
+    def size(pixels):  # so that the page keeps their place before they come
+        height, width = (side * 100 // dpi for side in pixels.shape[:2])
+        return f'width="{width}" height="{height}"'
+
+    source = f'<source media="(max-width: {narrow}px)" srcset="{drawing(small)}" {size(small)}>'
     style = f"width:100%;max-width:{large.shape[1] * 100 // dpi}px;height:auto"
-    image = f'<img src="{drawing(large)}" alt="{html.escape(alt)}" style="{style}">'
+    image = f'<img src="{drawing(large)}" alt="{html.escape(alt)}" {size(large)} style="{style}">'
     return f"<picture>{source}{image}</picture>"
 
 
@@ -81,7 +86,7 @@ def line(batch, alt, dots):
     parts = [batch[k : k + n] for k in range(0, len(batch), n)]
     if len(parts) == 1:
         return row(batch, alt, dots)
-    cells = (f'<span style="flex:{len(p)} 1 {LEAST * len(p)}px">{row(p, alt, dots)}</span>' for p in parts)
+    cells = (f'<span style="flex:{len(p)} 1 {LEAST * len(p)}px">{row(p, alt, 2 * dots)}</span>' for p in parts)
     return f'<span style="display:flex;flex-wrap:wrap;gap:{GAP}px">{"".join(cells)}</span>'
 
 

@@ -20,21 +20,27 @@ EXTENSIONS = chapters.ROOT / "book" / "_ext"
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGD4DwABBAEAX+XDSwAAAABJRU5ErkJggg=="
 
 
-@pytest.mark.parametrize("alt", ["Two squares, one sharp.", ""])
-def test_an_image_without_alt_text_fails_the_build(tmp_path, alt):
-    """A notebook figure takes its alt text from its output; without one the book does not build."""
+def build(folder, extension):
+    """Sphinx's run over the one page in `folder` with an extension of the book's; a warning is an error."""
     settings = f"""
 import sys
 sys.path.insert(0, {str(EXTENSIONS)!r})
-extensions = ["myst_nb", "coldlab_book"]
+extensions = ["myst_nb", {extension!r}]
+myst_enable_extensions = ["dollarmath"]
 nb_execution_mode = "off"
 """
-    (tmp_path / "conf.py").write_text(settings, encoding="utf-8")
+    (folder / "conf.py").write_text(settings, encoding="utf-8")
+    command = [sys.executable, "-m", "sphinx", "-W", "-b", "html", str(folder), str(folder / "html")]
+    return subprocess.run(command, capture_output=True, text=True, errors="replace")
+
+
+@pytest.mark.parametrize("alt", ["Two squares, one sharp.", ""])
+def test_an_image_without_alt_text_fails_the_build(tmp_path, alt):
+    """A notebook figure takes its alt text from its output; without one the book does not build."""
     output = nbformat.v4.new_output("display_data", {"image/png": PIXEL}, metadata={"image/png": {"alt": alt}})
     cells = [nbformat.v4.new_markdown_cell("# One"), nbformat.v4.new_code_cell("1", outputs=[output])]
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=chapters.METADATA), tmp_path / "index.ipynb")
-    command = [sys.executable, "-m", "sphinx", "-W", "-b", "html", str(tmp_path), str(tmp_path / "html")]
-    built = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    built = build(tmp_path, "coldlab_book")
     if alt:
         assert built.returncode == 0, built.stdout + built.stderr
         assert f'alt="{alt}"' in (tmp_path / "html" / "index.html").read_text(encoding="utf-8")
@@ -45,17 +51,9 @@ nb_execution_mode = "off"
 
 @pytest.mark.parametrize("alt", ["Black squares.", ""])
 def test_measured_pictures_stand_in_the_page_with_their_words(tmp_path, alt):
-    settings = f"""
-import sys
-sys.path.insert(0, {str(EXTENSIONS)!r})
-extensions = ["myst_nb", "coldlab_book"]
-nb_execution_mode = "off"
-"""
-    (tmp_path / "conf.py").write_text(settings, encoding="utf-8")
     plots.rows({"first": torch.rand(3, 3, 64, 64)}, "x").save(tmp_path / "a.webp")
     (tmp_path / "index.md").write_text(f"# One\n\n```{{rows}} a.webp\n:alt: {alt}\n```\n", encoding="utf-8")
-    command = [sys.executable, "-m", "sphinx", "-W", "-b", "html", str(tmp_path), str(tmp_path / "html")]
-    built = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    built = build(tmp_path, "coldlab_book")
     assert built.returncode == (0 if alt else 2), built.stdout + built.stderr
     if alt:
         page = (tmp_path / "html" / "index.html").read_text(encoding="utf-8")
@@ -69,16 +67,8 @@ nb_execution_mode = "off"
     ("formula", "fault"), [("\\frac{1}{2}", ""), ("\\frac{1", "expected '}'"), ("\\nosuch", "nosuch")]
 )
 def test_a_formula_that_cannot_be_drawn_fails_the_build(tmp_path, formula, fault):
-    settings = f"""
-import sys
-sys.path.insert(0, {str(EXTENSIONS)!r})
-extensions = ["myst_nb", "coldlab_formulas"]
-myst_enable_extensions = ["dollarmath"]
-"""
-    (tmp_path / "conf.py").write_text(settings, encoding="utf-8")
     (tmp_path / "index.md").write_text(f"# One\n\nA half is ${formula}$.\n", encoding="utf-8")
-    command = [sys.executable, "-m", "sphinx", "-W", "-b", "html", str(tmp_path), str(tmp_path / "html")]
-    built = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    built = build(tmp_path, "coldlab_formulas")
     assert built.returncode == (2 if fault else 0), built.stdout + built.stderr
     if fault:
         assert fault in built.stderr

@@ -61,7 +61,7 @@ INSPECT = r"""() => {
         for (; e && e.tagName !== "MAIN"; e = e.parentElement) {
             const style = getComputedStyle(e);
             const cue = style.backgroundImage + style.maskImage; // a shadow, or an end that fades
-            if (style.overflowX === "auto" && cue.includes("gradient") &&
+            if (style.overflowX === "auto" && cue.includes("gradient") && e.scrollWidth > e.clientWidth &&
                 e.getBoundingClientRect().right <= edge) return true;
         }
         return false;

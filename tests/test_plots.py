@@ -395,6 +395,7 @@ def test_either_offers_two_drawings_and_says_one_alt():
     assert sizes == [(6 * plots.DPI, 2 * plots.DPI), (3 * plots.DPI, 2 * plots.DPI)]
     assert f'media="(max-width: {plots.NARROW}px)" srcset="data:' in page
     assert "max-width:600px;" in page
+    assert re.findall(r'width="(\d+)" height="(\d+)"', page) == [("300", "200"), ("600", "200")]
     assert page.count("<img ") == 1
     assert 'alt="A &lt;line&gt;."' in page
     assert plots.either(wide, narrow).figure is wide.figure  # what is saved, and shown where HTML is not

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from ..errors import ColdlabError
 from .diversity import nearest
+from .pixels import span
 
 PARTS = 10
 WAVES = 8  # per direction: the thumbnails of the coarse search are the 8 x 8 lowest frequencies of each channel
@@ -50,8 +51,8 @@ class Originals:
         """
         if x.shape[1:] != (self.inner.shape[1], *(side + 2 * self.shift for side in self.size)):
             raise ColdlabError(f"images have shape {tuple(x.shape)}; they must have that of the training images.")
-        if x.numel() and not (x.min() >= -1e-4 and x.max() <= 1 + 1e-4):  # `not` catches NaN
-            found = f"from {x.min():.6g} to {x.max():.6g}"
+        found, inside = span(x) if len(x) else ("none", True)
+        if not inside:
             raise ColdlabError(f"images are {found}; copies are searched in [0, 1]: use coldlab.data.to_unit.")
         found = [self.search(part) for part in progress(x.split(batch), "copies")]
         return told(*(torch.cat(column) for column in zip(*found, strict=True)))

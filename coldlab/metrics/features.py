@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from ..errors import ColdlabError, unknown
 from ..storage import WEIGHTS, read, refused, sealed, unsealed, write
+from .pixels import span
 
 INCEPTION = "6726825d"  # the SHA-256 of the published weights begins so
 
@@ -135,9 +136,8 @@ def _batches(net, images, batch):
     if images.ndim != 4 or images.shape[1] not in (1, 3) or len(images) == 0:
         raise ColdlabError(f"images have shape {tuple(images.shape)}; features are made of (N, C, H, W) with C 1 or 3.")
     if images.is_floating_point():
-        low, high = images.min().item(), images.max().item()
-        if not (low >= -1e-4 and high <= 1 + 1e-4):  # `not` catches NaN
-            found = f"from {low:.6g} to {high:.6g}"
+        found, inside = span(images)
+        if not inside:
             raise ColdlabError(f"images are {found}; features take [0, 1]: use coldlab.data.to_unit.")
     elif images.dtype != torch.uint8:
         raise ColdlabError(f"images are {images.dtype}; features take uint8, or floats in [0, 1].")

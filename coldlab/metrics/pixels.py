@@ -98,6 +98,12 @@ def _structure(x, y):
     return (luminance * structure).reshape(len(x), -1).mean(1)
 
 
+def span(images):
+    """("from 0 to 1", True): the values of images, and whether they lie in [0, 1]; NaN does not."""
+    low, high = images.min().item(), images.max().item()
+    return f"from {low:.6g} to {high:.6g}", low >= -1e-4 and high <= 1 + 1e-4
+
+
 def _squared_error(x, y):
     return (x - y).square().flatten(1).mean(1)
 
@@ -108,9 +114,9 @@ def _chunked(metric, x, y):
         shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
         raise ColdlabError(f"images have shapes {shapes}; a metric compares two batches of one shape (N, C, H, W).")
     for images in (x, y):
-        low, high = images.min().item(), images.max().item()
-        if not images.is_floating_point() or not (low >= -1e-4 and high <= 1 + 1e-4):  # `not` catches NaN
-            found = f"{images.dtype} from {low:.6g} to {high:.6g}"
+        found, inside = span(images)
+        if not images.is_floating_point() or not inside:
+            found = f"{images.dtype} {found}"
             raise ColdlabError(f"images are {found}; metrics take floats in [0, 1]: use coldlab.data.to_unit.")
     if x.device.type == "mps":  # which has no float64
         x, y = x.cpu(), y.cpu()
