@@ -75,6 +75,11 @@ def test_the_table_of_masks_shows_what_its_trials_measured():
     assert form.format(**trials[0]["metrics"]["degraded"]) in part
     first = trials[0]["metrics"]
     assert first["Algorithm 2"]["rmse"] > 2 * first["direct"]["rmse"]  # what the text says of it
+    before, _, _, second, ships = trials[4:]
+    now = ships["metrics"]
+    assert now["Algorithm 2"]["rmse"] < now["direct"]["rmse"] < second["metrics"]["direct"]["rmse"]
+    dots = ships["dot"]["Algorithm 2"], before["dot"]["Algorithm 2"], before["dot"]["original"]
+    assert "by {:.2f} under\nAlgorithm 2 ({:.2f} in the network of 20,000 steps, {:.2f} in".format(*dots) in part
 
 
 def test_the_table_of_moved_digits_shows_what_its_trials_measured():
