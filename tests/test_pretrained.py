@@ -95,11 +95,12 @@ def test_such_a_run_goes_on_without_the_network(first, tmp_path):
     assert main(["train", *SHORT, *map(str, short), "--out", str(tmp_path / "late")]) == 2  # nobody has it any more
 
 
-def test_an_experiment_that_goes_on_trains_the_first_and_tells_of_both(tmp_path, monkeypatch):
+def test_an_experiment_that_goes_on_trains_the_first_and_tells_of_all(tmp_path, monkeypatch):
     recipe = dict(width=8, mults=(1,), batch=8)
     known = {
         "one": experiments.Experiment("digits-blur", 6, recipe),
         "two": experiments.Experiment("digits-blur", 3, recipe | dict(pretrained="one", lr=1e-3)),
+        "three": experiments.Experiment("digits-blur", 2, recipe | dict(pretrained="two", lr=1e-4)),
     }
     monkeypatch.setattr(experiments, "EXPERIMENTS", known)
     monkeypatch.setattr(reproduce, "RESAMPLES", 20)
@@ -111,6 +112,12 @@ def test_an_experiment_that_goes_on_trains_the_first_and_tells_of_both(tmp_path,
     assert began["seconds"] == json.loads(log[-1])["seconds"] < manifest["seconds"]
     assert manifest["config"]["pretrained"] == "one"
     assert experiments.trained("two", device="cpu", out=tmp_path / "runs/two") == tmp_path / "runs/two"  # not again
+    path = reproduce.reproduce("three", out=tmp_path / "runs/three", folder=tmp_path / "results", device="cpu")
+    third = json.loads(path.read_text(encoding="utf-8"))
+    two = third["began_with"]
+    assert (two["name"], two["images_seen"], third["images_seen"]) == ("two", 9 * 8, 11 * 8)
+    assert two["seconds"] == manifest["seconds"] < third["seconds"]
+    assert two["began_with"] == began
 
 
 def test_every_experiment_that_goes_on_names_another():

@@ -17,10 +17,15 @@ def siblings(name):
     return [n for n, other in experiments.EXPERIMENTS.items() if other.preset == what(name).preset]
 
 
+def parts(name):
+    """The experiments that a run went on from, the last first: they are parts of it, not other runs."""
+    first = what(name).recipe.get("pretrained")
+    return [first, *parts(first)] if first else []
+
+
 def labelled(name, run):
     """The title with what tells runs of one task apart."""
-    first = what(name).recipe.get("pretrained")  # a part of this run, no other one
-    if len(set(siblings(name)) - {first}) == 1:
+    if len(set(siblings(name)) - set(parts(name))) == 1:
         return what(name).title
     seed = f", seed {run['config']['seed']}" if run["config"]["seed"] else ""
     return f"{what(name).title}, {run['config']['steps']:,} steps{seed}"
@@ -73,7 +78,8 @@ def signed(difference):
 def made(run):
     """How a run came about, in one sentence."""
     config, machine = run["config"], run["machine"]
-    before = f" after those of `{run['began_with']['name']}`" if "began_with" in run else ""
+    names = " and ".join(f"`{name}`" for name in reversed(parts(run["name"])))
+    before = f" after those of {names}" if names else ""
     return (
         f"{config['steps']:,} steps of {config['batch']} images{before}, {run['images_seen']:,} images seen, "
         f"{run['parameters'] / 1e6:.1f} million weights, {run['seconds'] / 60:.0f} minutes on {cores(machine)}, "

@@ -16,7 +16,22 @@ import results_beyond
 import results_calls
 import results_generation
 import verdict
-from cells import RMSE, SSIM, chart, distance_of, drawn, labelled, made, of, paper_cell, sampled, signed, what, within
+from cells import (
+    RMSE,
+    SSIM,
+    chart,
+    distance_of,
+    drawn,
+    labelled,
+    made,
+    of,
+    paper_cell,
+    parts,
+    sampled,
+    signed,
+    what,
+    within,
+)
 from claims import order
 from results_calls import calls
 from results_recipes import recipes
@@ -277,7 +292,9 @@ def by_class(found, runs, paper):
 
 
 def missing(found, runs, paper):
-    rest = {n: what(n).title for n in experiments.EXPERIMENTS if "intervals" not in found.get(n, {})}
+    run = {n for n in experiments.EXPERIMENTS if "intervals" in found.get(n, {})}
+    run |= {part for n in run for part in parts(n)}
+    rest = {n: what(n).title for n in experiments.EXPERIMENTS if n not in run}
     rest |= {n: "Generation" for n in STUDIES if n not in found}
     rest |= {n: measurement.told for n, measurement in MEASUREMENTS.items() if n not in found}
     if rest:

@@ -88,7 +88,8 @@ def rejudge(name, folder=None, device=None, samplers=None):
     return judged(R, training, path, f"reproduce {name}", device, samplers)
 
 
-TRAINING = ("machine", "seconds", "training_images", "images_seen", "final_training_loss", "curve", "began_with")
+PARTS = ("machine", "seconds", "images_seen", "began_with")
+TRAINING = ("training_images", "final_training_loss", "curve", *PARTS)
 
 
 def judge(name, out, folder, device=None, command=None, samplers=None):
@@ -96,14 +97,7 @@ def judge(name, out, folder, device=None, command=None, samplers=None):
     R, weights = checkpoints.load_weights(out / "model.safetensors"), out / f"{name}.safetensors"
     checkpoints.save_weights(weights, R, R.config, half=True)
     R = checkpoints.load_weights(weights, pick_device(device))  # what is published is what is measured
-    training = training_of(out)
-    if first := R.config.pretrained:
-        beside = out.with_name(first)
-        before = training_of(beside) if (beside / "log.jsonl").exists() else results.load(first)
-        parts = {key: before[key] for key in ("machine", "seconds", "images_seen")}
-        training |= {key: parts[key] + training[key] for key in ("seconds", "images_seen")}
-        training["began_with"] = {"name": first} | parts
-    path = judged(R, training, folder / f"{name}.json", command, device, samplers)
+    path = judged(R, training_of(out), folder / f"{name}.json", command, device, samplers)
     if kept := sorted(out.glob("weights-*.safetensors")):
         images, _ = data.load(R.config.dataset, "test", R.config.size, R.config.zoom)
         draw_progress(folder / f"{name}-progress.webp", [*kept, weights], images[:PICTURED], pick_device(device))
@@ -111,10 +105,13 @@ def judge(name, out, folder, device=None, command=None, samplers=None):
 
 
 def training_of(out):
-    """What a manifest says of the training in the run's folder `out`."""
+    """What a manifest says of the training in the run's folder `out`, and of the runs beside it that it went on from.
+
+    seconds and images_seen count theirs, too; began_with holds what they were before, in turn.
+    """
     last = json.loads((out / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     made = json.loads((out / "config.json").read_text(encoding="utf-8"))
-    return {
+    training = {
         "machine": made["machine"],
         "seconds": last["seconds"],
         "training_images": made["images"]["training"],
@@ -122,6 +119,13 @@ def training_of(out):
         "final_training_loss": last["loss"],
         "curve": curve(out),
     }
+    if first := made["config"].get("pretrained"):
+        beside = out.with_name(first)
+        before = training_of(beside) if (beside / "log.jsonl").exists() else results.load(first)
+        parts = {key: before[key] for key in PARTS if key in before}
+        training |= {key: parts[key] + training[key] for key in ("seconds", "images_seen")}
+        training["began_with"] = {"name": first} | parts
+    return training
 
 
 def judged(R, training, path, command, device=None, samplers=None):
