@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from .. import checkpoints, data, evaluation, further, generation, metrics, sampling
 from ..degradations import EIGHT_BITS, Separable
-from . import results
+from . import results, studies
 from .machine import pick_device
 
 NETWORKS = {"mnist-blur": 1000, "cifar10-mask": 1000, "celeba-64-blur": 300}  # shipped; how many test images
@@ -71,35 +71,39 @@ def walked(R, count):
 def classes(runs, path, command, device=None):
     """Write `path`: digits of a class that is asked for, and who sees to it, the prior or the network that is told.
 
-    runs: {TELLER: the run's folder}. Every row has PER_CLASS digits of each class, three calls, the same seeds; the
-    classifier reads them. "prior": whether the starts are drawn from the class's own mixture.
+    runs: none are needed, TELLER ships. Every row has PER_CLASS digits of each class, three calls, the same seeds; the
+    classifier reads them, and they are judged as in chapter 6. "prior": whether the starts are drawn from the class's
+    own mixture.
     """
     from .. import plots
 
     began, device = time.perf_counter(), pick_device(device)
-    R = checkpoints.load_weights(runs[TELLER] / "model.safetensors", device)
+    R = checkpoints.load_pretrained(TELLER, device)
     c, D = R.config, R.D
     images, labels = data.load(c.dataset, "train", c.size, c.zoom)
-    test, _ = data.load(c.dataset, "test", c.size, c.zoom)
-    net = metrics.classifier(metrics.classifier_for(c.dataset), device)
-    real = metrics.extract(net, data.to_unit(data.to_float(test)))
+    judge = studies.Judge(c, images, studies.STUDIES["generation-mnist"], device)
+    known, unseen = judge.real(R)
     few = sampling.evenly(D.T, 3)
     everything = generation.prior_of(D, images, components=80)
     own = {k: generation.prior_of(D, images[labels == k], components=24) for k in range(c.classes)}
-    report = {"per_class": PER_CLASS, "calls": 3, "temperature": 0.75, "classifier": net.name, "rows": []}
+    report = {"per_class": PER_CLASS, "calls": 3, "temperature": 0.75, "classifier": judge.net.name, "rows": []}
+    report |= {"memory": judge.memory(unseen), "real": judge(known["training images"])}
     for by_prior, guidance in ((False, 0.0), (True, 0.0), (False, 1.0), (True, 1.0), (True, 2.0), (False, 3.0)):
         drawn = {}
         for k in tqdm(range(c.classes), f"prior {by_prior}, guidance {guidance}", leave=False):
             law = own[k] if by_prior else everything
             how = dict(seed=k, temperature=0.75, severities=few)
-            drawn[k] = data.to_unit(generation.generate(further.asked(R, k, guidance), law, PER_CLASS, **how))
-        right = [(metrics.predict(net, x).argmax(1).cpu() == k).double().mean().item() for k, x in drawn.items()]
-        made = torch.cat(list(drawn.values()))
-        seen, _ = evaluation.crowd(net, made, real, len(made), reads=False)
+            drawn[k] = generation.generate(further.asked(R, k, guidance), law, PER_CLASS, **how)
+        read = {k: metrics.predict(judge.net, data.to_unit(x)).argmax(1).cpu() for k, x in drawn.items()}
+        right = [(classes == k).double().mean().item() for k, classes in read.items()]
         row = {"prior": by_prior, "guidance": guidance, "read_as_asked": right, "least": min(right)}
-        report["rows"].append(row | seen)
+        row |= judge(torch.cat(list(drawn.values())))
+        every = sum(right) / len(right)
+        row["intervals"] |= {"least": studies.binomial(min(right), PER_CLASS)}
+        row["intervals"] |= {"asked": studies.binomial(every, len(right) * PER_CLASS)}
+        report["rows"].append(row)
         if by_prior and guidance == 1:
-            asked = {str(k): x[:PICTURED] * 2 - 1 for k, x in drawn.items()}
+            asked = {str(k): x[:PICTURED] for k, x in drawn.items()}
             plots.rows(asked, "Ten rows of generated digits, one for each class that was asked for.").save(
                 path.with_suffix(".webp")
             )

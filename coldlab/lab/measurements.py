@@ -38,7 +38,5 @@ MEASUREMENTS = {
         "how the default recipe was found", recipe.measure, recipe.lines, lambda: list(experiments.RECIPES)
     ),
     "walks": Measurement("samplers by the number of their calls, with networks that ship", beyond.walks, beyond.lines),
-    "classes": Measurement(
-        "digits of a class that is asked for", beyond.classes, beyond.lines, lambda: [beyond.TELLER]
-    ),
+    "classes": Measurement("digits of a class that is asked for", beyond.classes, beyond.lines),
 }
