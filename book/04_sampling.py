@@ -887,17 +887,14 @@ except coldlab.ColdlabError as message:
 
 # %% tags=["nbval-ignore-output"]
 rows = {}
-for t, eps in (
-    (D.T, training.FLOAT32),
-    (D.T, training.EIGHT_BITS),
-    (5, training.FLOAT32),
-    (5, training.EIGHT_BITS),
-):
-    told = lambda x, s, eps=eps: R(x, s, eps=eps)
-    *_, (_, x, _) = sampling.improved(
-        told, D, data.eight_bits(D(x0[:10], t)), severities=range(t, -1, -1)
-    )
-    rows[f"8 bits, t = {t}, eps = {eps:.0e}"] = x
+precisions = {"float32": training.FLOAT32, "8 bits": training.EIGHT_BITS}
+for t in (D.T, 5):
+    for said, eps in precisions.items():
+        told = lambda x, s, eps=eps: R(x, s, eps=eps)
+        *_, (_, x, _) = sampling.improved(
+            told, D, data.eight_bits(D(x0[:10], t)), severities=range(t, -1, -1)
+        )
+        rows[f"t = {t}, told {said}"] = x
 wrong, at_T, _, right = [
     (x - x0[:10]).square().mean().sqrt().item() for x in rows.values()
 ]
@@ -905,8 +902,8 @@ wrong, at_T, _, right = [
 # %% tags=["hide-input", "plot", "nbval-ignore-output"]
 plots.rows(
     rows | {"original": x0[:10]},
-    alt="Restorations from 8-bit files. With the eps of float32: blots and noise, "
-    "from t = 20 and from t = 5. With the eps of 8 bits: from t = 20 clean "
+    alt="Restorations from 8-bit files. Told the eps of float32: blots and noise, "
+    "from t = 20 and from t = 5. Told the eps of 8 bits: from t = 20 clean "
     "digits, not in every stroke the originals; from t = 5 the digits of the "
     "last row, the originals.",
 )

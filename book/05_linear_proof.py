@@ -968,7 +968,7 @@ def panels(*shape):
             dots = dict(marker="o" if D.T <= 20 else "", markersize=3)
             ax.plot(range(1, D.T + 1), w[:, f], label=f"{f}", **dots)
         ax.set(title=name, xlabel="prediction made at severity s", ylabel="weight")
-    axes.flat[1].legend(title="waves across", fontsize=9, title_fontsize=9)
+    axes.flat[0].legend(title="waves across", fontsize=9, title_fontsize=9)
     return plots.Picture(
         fig,
         "Two panels: the weight of each prediction in the result against the "

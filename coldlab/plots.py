@@ -86,6 +86,8 @@ def figure(width, height, rows=1, cols=1):
     from matplotlib.figure import Figure
 
     fig = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="none")
+    if rows > 1:  # else one panel's label is read as the next one's title
+        fig.get_layout_engine().set(h_pad=0.12)
     axes = fig.subplots(rows, cols)
     for ax in fig.axes:
         ax.set_prop_cycle(cycler(color=COLOURS.values()) + cycler(linestyle=DASHES))

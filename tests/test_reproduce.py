@@ -27,6 +27,25 @@ def tiny(monkeypatch):
     return experiment
 
 
+@pytest.mark.parametrize("name", ["tiny", *reproduce.MEASUREMENTS, *reproduce.STUDIES])
+def test_the_folder_of_results_is_made_before_anything_is_measured(name, tiny, tmp_path, monkeypatch):
+    class Begun(Exception):
+        pass
+
+    def begin(*_):
+        assert (tmp_path / "new/results").is_dir()
+        raise Begun
+
+    known = {n: dataclasses.replace(m, measure=begin) for n, m in reproduce.MEASUREMENTS.items()}
+    monkeypatch.setattr(reproduce, "MEASUREMENTS", known)
+    monkeypatch.setattr(reproduce, "trained", begin)
+    (tmp_path / "file").touch()
+    with pytest.raises(ColdlabError, match=r"file cannot be written .*; choose another --results\.$"):
+        reproduce.reproduce(name, folder=tmp_path / "file")
+    with pytest.raises(Begun):
+        reproduce.reproduce(name, folder=tmp_path / "new/results")
+
+
 def test_a_result_holds_the_run_and_what_the_published_weights_do(tiny, tmp_path):
     path = reproduce.reproduce("tiny", out=tmp_path / "run", folder=tmp_path / "results", device="cpu")
     manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -112,7 +131,7 @@ def test_an_interrupted_result_goes_on_and_a_finished_one_is_only_judged(tiny, t
     monkeypatch.setattr(runs, "train", stopping)
     with pytest.raises(runs.Stopped):
         reproduce.reproduce("tiny", out=tmp_path / "run", folder=tmp_path / "b", device="cpu")
-    assert not (tmp_path / "b").exists()
+    assert not list((tmp_path / "b").iterdir())
     monkeypatch.setattr(runs, "train", train)
     path = reproduce.reproduce("tiny", out=tmp_path / "run", folder=tmp_path / "b", device="cpu")
     one, two = json.loads(whole.read_text(encoding="utf-8")), json.loads(path.read_text(encoding="utf-8"))

@@ -6,6 +6,7 @@ paper's protocol and writes the manifest; the results page and the model cards a
 
 import dataclasses
 import json
+import tempfile
 import time
 from pathlib import Path
 
@@ -47,12 +48,15 @@ def reproduce(name, budget="full", device=None, out=None, folder=None, samplers=
     if name not in known:
         raise unknown("result", name, known)
     folder = place(folder)
-    if judge_only:
-        if budget != "full" or out:
-            raise ColdlabError("--judge judges the weights that ship and trains nothing; leave --budget and --out out.")
-        return rejudge(name, folder, device, samplers)
+    if judge_only and (budget != "full" or out):
+        raise ColdlabError("--judge judges the weights that ship and trains nothing; leave --budget and --out out.")
+    if judge_only and name not in checkpoints.pretrained():
+        raise unknown("shipped network", name, checkpoints.pretrained())
     if budget != "full" and name in MEASUREMENTS and not (MEASUREMENTS[name].networks or tuple)():
         raise ColdlabError(f"{name} has no networks that could train for {budget}; leave --budget out.")
+    ready(folder)
+    if judge_only:
+        return rejudge(name, folder, device, samplers)
     command = f"reproduce {name}" + ("" if budget == "full" else f" --budget {budget}")
     called = suffixed(name, budget)
     if name in experiments.EXPERIMENTS:
@@ -72,15 +76,22 @@ def place(folder=None):
     return Path(folder or (results.FOLDER if results.FOLDER != results.INSTALLED else "results"))
 
 
-def rejudge(name, folder=None, device=None, samplers=None):
+def ready(folder):
+    """Make the folder of manifests before hours of work, not after. Raises ColdlabError where none can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ColdlabError(f"{folder} cannot be written ({error.strerror}); choose another --results.") from None
+
+
+def rejudge(name, folder, device=None, samplers=None):
     """Judge a shipped network again, by the code of today, and write its manifest; no run's folder is needed.
 
     What the manifest in FOLDER says of the training (machine, time, curve) is kept, the judgement is new, and its
-    pictures too, but for that of the training's progress. Raises ColdlabError where no such network ships.
+    pictures too, but for that of the training's progress.
     """
-    if name not in checkpoints.pretrained():
-        raise unknown("shipped network", name, checkpoints.pretrained())
-    folder = place(folder)
     path = folder / f"{name}.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else results.load(name)
     R = checkpoints.load_pretrained(name, pick_device(device))
