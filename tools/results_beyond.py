@@ -1,6 +1,6 @@
 """The sections of the page of results on what chapters 8 to 10 measure: transforms, blur or noise, walks, classes."""
 
-from cells import NARROW, drawn, within
+from cells import NARROW, drawn, spanned, within
 from claims import apart
 from verdict import listed
 
@@ -162,6 +162,11 @@ def walks(found, runs, paper):
         yield f"{mean} beats one call on {'; '.join(wins)}."
 
 
+def as_a_crowd(row):
+    """The cells of Fréchet distance, precision and recall."""
+    return [within(row[key], row["intervals"][key], ".2f") for key in ("frechet", "precision", "recall")]
+
+
 def classes(found, runs, paper):
     """Chapter 10: digits of a class that one asks for."""
     if (run := found.get("classes")) is None:
@@ -181,10 +186,9 @@ def classes(found, runs, paper):
             "of the class" if row["prior"] else "of any",
             f"$w = {row['guidance']:g}$" if row["guidance"] else "no",
         )
-        numbers = (
-            f"{share:.1%} | {row['least']:.1%} | {row['frechet']:.2f} | {row['precision']:.2f} | {row['recall']:.2f}"
-        )
-        yield f"| {start} | {told} | {numbers} |"
+        shares = (spanned(v, row["intervals"][k], ".1%") for k, v in (("asked", share), ("least", row["least"])))
+        yield "| " + " | ".join([start, told, *shares, *as_a_crowd(row)]) + " |"
+    yield "| " + " | ".join(["real training digits", "", "", "", *as_a_crowd(of["real"])]) + " |"
     yield from ("", *drawn("classes", "Ten rows of ten generated digits, one row for each class that was asked for."))
 
 
