@@ -115,17 +115,18 @@ def restore(
             x, bits = D(x, severity, z), 24
             if evaluation.sees_files(R):
                 x, bits = data.eight_bits(x), 8
-        else:
+        elif sampler != "direct":
             looks.check_told(path, D, R.config.degradation)
         eps = max(FLOAT32, EIGHT_BITS * 2.0 ** (8 - bits))
         z = D.infer(x, None, severity) if D.blind else z
+        known = z if degrade or D.blind else None
         looks.warn_of_rounding(path, x, bits, severity)
-        if not looks.warn_of_detail(path, x, D, severity, eps, z):
-            looks.tell_where(path, x, D, severity, z)
+        if not looks.warn_of_detail(path, x, D, severity, eps, known):
+            looks.tell_where(path, x, D, severity, known)
         states, degraded = [(severity, pictures.small(x))], x
         walks = sampler != "direct" and (degrade or sampler or looks.bears_a_walk(path, R, x, bits))
         walk, severities = (chosen, range(severity, -1, -1)) if walks else (sampling.naive, (severity, 0))  # one call
-        steps = walk(told(R, eps=eps, z=z), D, x, z, severities)
+        steps = walk(told(R, eps=eps, z=known), D, x, z, severities)
         for r, x, _ in tqdm(steps, path.name, severity, leave=False, disable=None):
             states.append((r, pictures.small(x)))
         pictures.write_restored(out, path, x, states, (sampler or "improved") if walks else "direct")

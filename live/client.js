@@ -19,7 +19,7 @@ export class Client {
     const id = ++this.last;
     const answer = new Promise((resolve, reject) => this.open.set(id, { resolve, reject, told }));
     this.worker.postMessage({ id, job, base: this.base, ...asked });
-    answer.cancel = () => this.worker.postMessage({ cancel: id });
+    answer.cancel = () => this.worker?.postMessage({ cancel: id });
     return answer;
   }
 
@@ -33,8 +33,9 @@ export class Client {
     };
     worker.onerror = () => {
       for (const { reject } of this.open.values())
-        reject(new ColdlabError("The lab could not start; load the page again."));
+        reject(new ColdlabError("The lab could not start; try again, or load the page again."));
       this.open.clear();
+      this.worker = null; // the next question starts another
     };
     return worker;
   }

@@ -185,7 +185,12 @@ class ColdLab extends HTMLElement {
     this.set("calls", { max: T, value: Math.min(T, CALLS) });
     this.pad.drawing = kind === "digit";
     this.x0 = this.z = null;
-    if (kind !== before && !this.pad.retake(kind === "digit")) this.pad.clear(false);
+    if (kind !== before) {
+      this.set("zoom", { value: 1 });
+      if (!this.pad.retake(kind === "digit")) this.pad.clear(false);
+    }
+    this.unseen("what is left of it"); // the other network's damage goes
+    this.making?.leave();
     this.notice();
     this.arrange();
     if (!this.pad.empty) this.renew();
@@ -244,11 +249,14 @@ class ColdLab extends HTMLElement {
         ? "Drawing area. Press a key from 0 to 9 to have that digit written."
         : "The picture. The arrow keys move the cut.",
     );
+    const { T } = settings;
+    const between = Math.ceil(0.6 * T); // so that too little and too much can both be told
     if (way === "severity" && this.came !== way) {
-      const { T } = settings; // so that too little and too much can both be told
-      if (parts.severity.valueAsNumber === T) this.set("severity", { value: Math.ceil(0.6 * T) });
+      if (parts.severity.valueAsNumber === T) this.set("severity", { value: between });
       this.set("wrong", {});
     }
+    if (this.came === "severity" && way !== "severity" && parts.severity.valueAsNumber === between)
+      this.set("severity", { value: T });
     this.came = way;
     parts["framed-row"].hidden = !digit || !this.has("framed");
     parts["zoom-row"].hidden = digit;
@@ -349,18 +357,20 @@ class ColdLab extends HTMLElement {
   again() {
     if (!this.x0) return;
     this.stale = true;
-    this.parts.damaged.classList.toggle("lab-unseen", !this.client.worker);
-    if (!this.client.worker) {
-      // nothing is loaded before the reader touches the lab
-      this.parts["damaged-told"].textContent = "what is left of it: you will see as soon as you do something";
-      return;
-    }
+    // Nothing is loaded before the reader touches the lab.
+    if (!this.client.worker) return this.unseen("what is left of it: you will see as soon as you do something");
     this.damaging ??= this.guarded(async () => {
       while (this.stale) {
         this.stale = false;
         await this.damage();
       }
     }).finally(() => (this.damaging = null));
+  }
+
+  /** The damaged picture is not there yet. */
+  unseen(words) {
+    this.parts.damaged.classList.add("lab-unseen");
+    this.parts["damaged-told"].textContent = words;
   }
 
   async damage() {
@@ -371,8 +381,9 @@ class ColdLab extends HTMLElement {
     const { x, z } = await this.client.ask("damage", { network: name, x0, t, z: this.z, drift: drifts });
     if (this.x0 !== x0 || this.name !== name) return;
     Object.assign(this, { x, z });
-    if (this.way === "eight") this.x = eightBits(x);
+    if (this.way === "eight" || (settings.files && !drifts)) this.x = eightBits(x);
     show(parts.damaged, this.x, settings.size);
+    parts.damaged.classList.remove("lab-unseen");
     const levels = contrast(this.x) * 127.5;
     const told = levels < 8 ? ` Its pixels differ by ${levels.toFixed(1)} of 255 levels at most.` : "";
     parts["damaged-told"].textContent = `what is left of it.${told}`;

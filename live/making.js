@@ -4,6 +4,7 @@
  * The idea that holds this file together: whatever moves the numbers (a draw, a picture, a slider) ends in `run`.
  */
 
+import { ColdlabError } from "./errors.js";
 import { show } from "./pictures.js";
 
 const KEPT = 18; // pictures in the gallery
@@ -15,7 +16,7 @@ export class Making {
     Object.assign(this, { lab, sliders: [], walk: null, network: null });
     const { parts } = lab;
     parts.new.onclick = () => this.run({});
-    parts.mine.onclick = () => this.run({ x0: lab.x0 });
+    parts.mine.onclick = () => this.run({ x0: lab.pad.empty ? null : lab.x0 });
     parts.zero.onclick = () => this.run({ numbers: this.sliders.map(() => 0) });
     lab.ranged(
       "new-calls",
@@ -30,6 +31,17 @@ export class Making {
     else if (this.sliders.length) this.run({ numbers: this.numbers() }, false);
   }
 
+  /** Another network: what the one before made goes, and what it is making. */
+  leave() {
+    const { parts } = this.lab;
+    this.sliders = [];
+    this.network = this.next = null;
+    this.walk?.cancel();
+    for (const part of ["numbers", "gallery"]) parts[part].replaceChildren();
+    parts.pair.hidden = true;
+    parts["new-status"].textContent = "";
+  }
+
   numbers() {
     return this.sliders.map(({ valueAsNumber }) => valueAsNumber);
   }
@@ -40,6 +52,7 @@ export class Making {
     if (this.network === name) return;
     this.network = name;
     const patterns = await client.ask("patterns", { network: name, size: settings.size });
+    if (this.network !== name) return; // the reader has chosen another
     parts.numbers.replaceChildren();
     this.sliders = patterns.map((pattern, k) => {
       const label = document.createElement("label");
@@ -76,11 +89,14 @@ export class Making {
 
   async make(asked, keep, moved) {
     const { lab } = this;
-    const { parts, settings, client } = lab;
+    const { parts, settings, client, name, asking } = lab;
+    if (asked.x0 === null) throw new ColdlabError("Draw or pick a picture first, under “Restore”.");
     await lab.load();
+    if (lab.name !== name) return;
     await this.prepare();
-    const { asking } = lab;
-    const start = await client.ask("start", { network: lab.name, size: settings.size, label: asking.own, ...asked });
+    if (this.network !== name) return;
+    const start = await client.ask("start", { network: name, size: settings.size, label: asking.own, ...asked });
+    if (lab.name !== name) return;
     start.numbers.forEach((value, k) => {
       if (this.sliders[k] !== moved) this.sliders[k].value = value; // one that is moved stays under the finger
       this.tell(k, value);
@@ -89,19 +105,22 @@ export class Making {
     show(parts.start, visible(start.x), settings.size);
     let last = null;
     const run = { sampler: "averaged", weight: 0.1, calls: parts["new-calls"].valueAsNumber };
-    await client.ask(
+    this.walk = client.ask(
       "walk",
-      { network: lab.name, x: start.x, t: start.t, z: null, runs: [run], ...asking.told },
+      { network: name, x: start.x, t: start.t, z: null, runs: [run], ...asking.told },
       ({ x }) => (last = x),
     );
+    await this.walk;
+    if (lab.name !== name) return;
     show(parts.made, last, settings.size);
+    if (keep) this.keep(last);
     const [reading] = await client.ask("read", { network: `${settings.eyes}-classifier`, images: [last] });
+    if (lab.name !== name) return;
     const best = reading.indexOf(Math.max(...reading));
     const sure = Math.round(100 * reading[best]);
     parts["new-status"].textContent =
       `Another network, which tells digits apart, reads ${best} (${sure} % sure).${asking.words}`;
     parts.made.setAttribute("aria-label", `what the network makes of it; it reads as ${best}`);
-    if (keep) this.keep(last);
   }
 
   tell(k, value) {

@@ -6,7 +6,8 @@
  *
  * kind: "digit" (drawn) or "photograph" (cut from a picture). box: the longer side, in pixels, of the digits that the
  * network knows. eyes: the classifier that reads what comes back. classes: what it knows, where these are not 0 to 9.
- * asks: how many classes the network can be asked for. made: whether there is a mixture to draw new ones from.
+ * asks: how many classes the network can be asked for. made: whether there is a mixture to draw new ones from. files:
+ * whether it has met none but pictures of 8 bits, so that it is given and told of such.
  */
 
 const THINGS = ["aeroplane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "lorry"];
@@ -17,7 +18,7 @@ export const NETWORKS = {
   "mnist-blur": { ...MNIST, title: "Digits: blurred", T: 20, made: true },
   "mnist-blur-classes": { ...MNIST, title: "Digits: blurred, and you may say which", T: 20, made: true, asks: 10 },
   "mnist-pixelate": { ...MNIST, title: "Digits: in coarse pixels", T: 3 },
-  "mnist-mask": { ...MNIST, title: "Digits: with a hole", T: 50 },
+  "mnist-mask": { ...MNIST, title: "Digits: with a hole", T: 50, files: true },
   "digits-blur": {
     ...MNIST,
     title: "Digits: blurred, the small network of the chapters",
@@ -28,7 +29,7 @@ export const NETWORKS = {
   },
   "cifar10-blur": { ...CIFAR, title: "Photographs: blurred (32 pixels wide)" },
   "cifar10-pixelate": { ...CIFAR, title: "Photographs: in coarse pixels (32 pixels wide)", T: 3 },
-  "cifar10-mask": { ...CIFAR, title: "Photographs: with a hole (32 pixels wide)" },
+  "cifar10-mask": { ...CIFAR, title: "Photographs: with a hole (32 pixels wide)", files: true },
   "celeba-64-blur": { title: "Faces: blurred (64 pixels wide)", kind: "photograph", size: 64, channels: 3, T: 110 },
   "celeba-64-pixelate": {
     title: "Faces: in coarse pixels (64 pixels wide)",

@@ -65,12 +65,18 @@ export const LEGEND = (film, chart) =>
   (film ? "<b>Rows:</b> states above guesses, from the first calls to the last. " : "") +
   `<b>${chart ? "The curve" : "The error"}:</b> how far the state is from your picture (root mean squared error; black to white is 1).`;
 
-/** What was broken, in words; blurred: whether the damage is a blur. */
-export const answer = (way, blurred) => (blurred ? ANSWERS : { ...ANSWERS, ...ELSE })[way];
+/** What was broken, in words; blurred: whether the damage is a blur. files: the network has met only pictures of 8 bits. */
+export const answer = (way, blurred, files) =>
+  (blurred ? ANSWERS : { ...ANSWERS, ...ELSE, ...(files ? FILES : {}) })[way];
+
+const FILES = {
+  eight:
+    "This network has met none but rounded pictures: under <i>Restore</i>, too, it is given one, and told. Nobody told it now. Where a hole has left hardly anything, it takes the steps of rounding for the picture, and enlarges them. Tick the box, and compare.",
+};
 
 const ELSE = {
   eight:
-    "A hole or coarse pixels leave large differences, which rounding hardly touches: these networks have met rounded pictures, or need nothing finer. Break a blurred picture in the same way, and see the difference.",
+    "Coarse pixels leave large differences, which rounding hardly touches. Break a blurred picture in the same way, and see the difference.",
   severity:
     "The network and the sampler both go by the severity that they are told. With a wrong one they take damage away that was never done, or leave some of it.",
 };

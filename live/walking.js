@@ -70,7 +70,7 @@ export class Walking {
     const runs = this.runs(t);
     this.begin(runs, t);
     const says = way !== "nonsense" ? null : parts.says.value === "noise" ? "noise" : this.other();
-    const rounded = way === "eight" && parts.told.checked;
+    const rounded = way === "eight" ? parts.told.checked : Boolean(lab.settings.files);
     const asked = {
       network: lab.name,
       x: lab.x,
@@ -99,7 +99,8 @@ export class Walking {
       show(parts[`truth-${run}`], lab.x0, settings.size);
     }
     parts.reading.textContent = "";
-    parts.words.innerHTML = answer(lab.way, lab.name.includes("-blur")) ?? LEGEND(lab.has("film"), lab.has("chart"));
+    parts.words.innerHTML =
+      answer(lab.way, lab.name.includes("-blur"), settings.files) ?? LEGEND(lab.has("film"), lab.has("chart"));
     parts.status.textContent = "On the way back …"; // the steps themselves would be too much to hear
     parts.results.hidden = false;
     const most = Math.max(...runs.map((run) => run.calls));
@@ -180,8 +181,13 @@ export class Walking {
     parts.status.textContent = told.join(" ");
     this.going = false; // for the reader, who may go on while it is read
     lab.press();
-    if (!settings.eyes) return;
-    const { turn } = this;
+    if (settings.eyes) await lab.guarded(() => this.read(ends), "reading");
+  }
+
+  /** What another network reads in your picture and in the ends. */
+  async read(ends) {
+    const { lab, names, turn } = this;
+    const { parts, settings } = lab;
     const images = [lab.x0, ...ends];
     const readings = await lab.client.ask("read", { network: `${settings.eyes}-classifier`, images });
     if (turn !== this.turn) return;

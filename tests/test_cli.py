@@ -21,7 +21,7 @@ import coldlab
 from coldlab import ColdlabError, checkpoints, data, degradations, generation, load_pretrained, metrics, sampling
 from coldlab import __main__ as cli
 from coldlab.__main__ import main
-from coldlab.lab import results, runs
+from coldlab.lab import looks, results, runs
 from coldlab.presets import PRESETS
 
 TINY = ["train", "--steps", "6", "--save-every", "2", "--batch", "8", "--options", "T=3", "--device", "cpu"]
@@ -839,6 +839,27 @@ def test_a_hole_is_found_in_a_file_and_said(tmp_path, capsys):
     assert "the hole is found" not in said.out  # none is named where there is none
 
 
+def test_no_hole_is_named_in_a_picture_without_one_and_each_in_one_with(recwarn):
+    """Where no hole is, the likeliest place is where it would hide least: a corner that is half outside."""
+    from sklearn.datasets import load_sample_images
+
+    whole = [torch.from_numpy(image.copy()).permute(2, 0, 1) for image in load_sample_images().images]
+    cuts = [
+        image[:, i : i + 64 : 2, j : j + 64 : 2] for image in whole for i in range(0, 360, 60) for j in (9, 300, 570)
+    ]
+    x0 = data.to_float(torch.stack(cuts))
+    D = checkpoints.load_pretrained("cifar10-mask").D
+    hole = data.eight_bits(D(x0, D.T, D.draw(x0, seeded(0))))
+    smaller = data.eight_bits(D(x0, 10, D.draw(x0, seeded(0))))
+    for share, pictures in ((0, hole), (1, x0), (1, smaller)):
+        found = [D.infer(x[None], None, D.T) for x in pictures]
+        said = [
+            looks.warn_of_detail("a", x[None], D, D.T, degradations.EIGHT_BITS, z)
+            for x, z in zip(pictures, found, strict=True)
+        ]
+        assert abs(sum(said) / len(said) - share) <= 0.06
+
+
 def seeded(seed):
     return torch.Generator().manual_seed(seed)
 
@@ -850,6 +871,12 @@ def test_a_random_degradation_can_only_be_undone_where_it_was_done(tmp_path, cap
     capsys.readouterr()
     assert "only --degrade" in told(capsys, 2, "restore", path, *use)
     assert main(["restore", str(path), *use, "--degrade"]) == 0
+    assert main(["restore", str(path), *use, "--sampler", "direct"]) == 0  # one call needs no z
+    R, (x, _) = checkpoints.load_pretrained(out), data.read_image(path, 1, 32)
+    with torch.no_grad():
+        expected = R(x, R.D.T).clamp(-1, 1)
+    restored, _ = data.read_image(next((tmp_path / "out").glob("*-restored.png")), 1)
+    assert (restored - expected).abs().max() <= 1.01 / 255
     start = ["sample", "--pretrained", str(out), "--count", "2", "--out", str(tmp_path / "s"), "--start"]
     assert main([*start, "test"]) == 0
     capsys.readouterr()

@@ -852,7 +852,7 @@ def test_restore_says_what_a_random_class_of_one_s_own_lacks():
     class Blind(Reading):
         blind = True
 
-    for kind, words in ((Silent, r"mine is random and a.png .*\(`infer`, chapter 8\)"), (Reading, "set blind = True")):
+    for kind, words in ((Silent, "mine is random and a.png .*--sampler direct"), (Reading, "set blind = True")):
         with pytest.raises(ColdlabError, match=words):
             looks.check_told("a.png", kind, "mine")
     for told in (Blind, Mask(16), Blur(16)):

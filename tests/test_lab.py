@@ -4,6 +4,7 @@ Skipped, saying so, without a browser. With COLDLAB_SCREENSHOTS=FOLDER the visit
 """
 
 import importlib.util
+import io
 import os
 import re
 import shutil
@@ -417,6 +418,92 @@ def test_the_network_is_changed_for_new_ones_only_as_long_as_needed_and_said_so(
     part(page, "network").select_option("digits-blur")  # which the reader chose, and keeps
     page.get_by_text("Restore", exact=True).click()
     assert part(page, "network").input_value() == "digits-blur"
+
+
+def test_a_network_of_files_is_given_a_file_and_told(visit):
+    """It has met no others; given floats it draws a black disc where the hole was."""
+    page = visit("lab")
+    part(page, "network").select_option("cifar10-mask")
+    page.wait_for_function("document.querySelector('cold-lab').name === 'cifar10-mask'")
+    said = restored(page)
+    _, sampled, damaged = (float(word) for word in re.findall(r" (0\.\d+)\b", said))
+    assert sampled < damaged / 2
+    page.get_by_text("Break it", exact=True).click()
+    worse = float(re.findall(r" (0\.\d+)\b", restored(page))[1])
+    assert worse > 1.5 * sampled
+    assert "met none but rounded pictures" in part(page, "words").inner_text()
+    part(page, "told").check()
+    again = float(re.findall(r" (0\.\d+)\b", restored(page))[1])
+    assert abs(again - sampled) < 0.002
+
+
+def test_what_the_former_network_made_goes_with_it(visit):
+    page = visit("lab")
+    restored(page)
+    page.get_by_text("Make new ones").click()
+    read = "document.querySelector('[data-part=new-status]').textContent.includes('reads')"
+    part(page, "new").click()
+    page.wait_for_function(read)
+    part(page, "network").select_option("digits-blur")
+    assert not part(page, "pair").is_visible()
+    assert page.locator("[data-part='gallery'] canvas, [data-part='numbers'] input").count() == 0
+    assert part(page, "new-status").inner_text() == ""
+    part(page, "new").click()  # and is left at once
+    part(page, "network").select_option("mnist-blur")
+    page.wait_for_timeout(800)
+    assert not part(page, "pair").is_visible()
+    part(page, "new").click()
+    page.wait_for_function(read)
+    assert page.locator("[data-part='gallery'] canvas").count() == 1
+
+
+def test_a_severity_that_was_chosen_for_the_reader_is_taken_back(visit):
+    page = visit("lab")
+    page.get_by_text("Break it", exact=True).click()
+    page.get_by_text("What is told: a wrong severity").click()
+    assert part(page, "severity").input_value() == "12"
+    page.get_by_text("The network: nonsense for R").click()
+    assert part(page, "severity").input_value() == "20"
+
+
+def test_the_closeness_told_is_that_of_the_picture(visit):
+    page = visit("lab")
+    photograph = Image.fromarray(load_sample_images().images[0]).resize((200, 130))
+    content = io.BytesIO()
+    photograph.save(content, "PNG")
+    part(page, "network").select_option("cifar10-blur")
+    part(page, "file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": content.getvalue()})
+    page.wait_for_function("document.querySelector('cold-lab').pad.given")
+    part(page, "zoom").fill("4")
+    for name in ("mnist-blur", "cifar10-blur"):
+        part(page, "network").select_option(name)
+    assert page.evaluate("document.querySelector('cold-lab').pad.place.zoom") == 1
+    assert part(page, "zoom").input_value() == "1"
+    assert part(page, "zoom-told").inner_text() == "1.0 ×"
+
+
+def test_a_lab_whose_worker_did_not_come_starts_another(visit):
+    page = visit("lab")
+    page.faults.clear()
+    page.context.route("**/worker.js", lambda route: route.abort())
+    part(page, "go").click()
+    page.wait_for_function("document.querySelector('[data-part=status]').textContent.includes('could not start')")
+    page.context.unroute("**/worker.js")
+    assert restored(page)
+    page.faults.clear()  # the refused file is one
+
+
+def test_a_classifier_that_does_not_come_takes_nothing_from_the_result(visit):
+    page = visit("lab")
+    page.context.route("**/mnist-classifier.safetensors", lambda route: route.abort())
+    said = restored(page)
+    page.wait_for_function("document.querySelector('[data-part=reading]').textContent.includes('could not be loaded')")
+    assert part(page, "status").inner_text() == said
+    page.get_by_text("Make new ones").click()
+    part(page, "new").click()
+    page.wait_for_function("document.querySelector('[data-part=new-status]').textContent.includes('could not be')")
+    assert page.locator("[data-part='gallery'] canvas").count() == 1
+    page.faults.clear()
 
 
 def test_a_drawing_is_there_again_after_the_next_page(visit):

@@ -13,7 +13,7 @@ import torch
 from sklearn.datasets import load_sample_images
 
 import coldlab
-from coldlab import checkpoints, data, further, generation, sampling, storage
+from coldlab import checkpoints, data, evaluation, further, generation, sampling, storage
 from coldlab.degradations import EIGHT_BITS, Mask, make
 from coldlab.live import portable, portable_classes
 from coldlab.metrics import features
@@ -336,6 +336,7 @@ def test_nothing_that_was_made_beforehand_is_stale(page):
         assert (row["size"], row["channels"], row["T"]) == (R.config.size, R.config.channels, R.D.T)
         assert row.get("eyes") in (None, R.config.dataset)
         assert row.get("asks", 0) == R.config.classes
+        assert row.get("files", False) == evaluation.sees_files(R)
     for hashes in json.loads((LIVE / "made.json").read_text(encoding="utf-8")).values():
         for name, digest in hashes.items():
             content = (storage.WEIGHTS / f"{name}.safetensors").read_bytes()

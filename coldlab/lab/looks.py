@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import data
 from .. import whole as photographs
-from ..degradations import Animorph, Compose, Mask, Noise
+from ..degradations import EIGHT_BITS, Animorph, Compose, Mask, Noise
 from ..errors import ColdlabError
 
 SURE = 0.95  # share of the probability that must lie within a pixel
@@ -66,14 +66,16 @@ def warn_of_rounding(path, x, bits, severity):
 
 
 def check_told(path, D, name):
-    """Raise ColdlabError where D is random and nothing says how it fell on the file."""
+    """Raise ColdlabError where D is random and nothing says how it fell on the file, which every sampler asks."""
     if not D.needs_z or D.blind:
         return
     if hasattr(D, "infer") and not isinstance(D, Noise | Animorph | Compose):  # noise has one, which needs a guess
         found = f"{name} has an `infer`, and does not say that it needs no guess of the clean image"
         raise ColdlabError(f"{found}: set blind = True beside needs_z, if it reads z off the degraded one alone.")
-    found = f"{name} is random and {path} does not say how it fell; only --degrade can be undone"
-    raise ColdlabError(f"{found}, unless the class reads z off the picture (`infer`, chapter 8).")
+    found = f"{name} is random and {path} does not say how it fell; only --degrade can be undone step by step"
+    raise ColdlabError(
+        f"{found}. Give --sampler direct (one call needs no z), or a class that reads z off the picture."
+    )
 
 
 def bears_a_walk(path, R, x, bits):
@@ -92,12 +94,18 @@ def warn_of_detail(path, x, D, severity, eps, z=None):
     """Say so where x holds much that D at this severity leaves nothing of: it was degraded less, or not at all.
 
     What D can leave of x is D(inverse(x)), regularised by the file's precision eps; a D without an inverse cannot tell.
+    A hole leaves no pixel brighter or darker than its share F of white or black; what is beyond counts where F < 1/2.
     Returns whether it was said.
     """
     back = D.inverse(x, severity, eps, z)
     if back is None:
         return False
-    rest = (x - D(back, severity, z)).square().mean().sqrt().item()
+    rest = x - D(back, severity, z)
+    if isinstance(D, Mask):
+        F = D.left(x, severity, z).expand_as(x)
+        beyond = (x.abs() - F - EIGHT_BITS).clamp(min=0)
+        rest = beyond[F < 0.5] if (F < 0.5).any() else beyond
+    rest = rest.square().mean().sqrt().item()
     if rest > DETAIL:
         warnings.warn(
             f"{path} holds detail (rms {rest:.2f}) that severity {severity} would have taken away: where it is clean "
