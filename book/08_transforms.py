@@ -516,10 +516,10 @@ print(f"{there_too['exact']:.0%}, within a pixel {there_too['within_a_pixel']:.0
 print(f"RMSE with the place told {ways[0]:.4f}, read {ways[1]:.4f}")
 
 # %% tags=["hide-cell", "check"]
-assert 0 < ways[1] - ways[0] < 0.015 * ways[0]
+assert round(100 * (ways[1] / ways[0] - 1), 1) == 1.8
 
 # %% [markdown]
-# About one percent more for reading it. Nobody has to mark the hole.
+# Not two percent more for reading it: 1.8. Nobody has to mark the hole.
 
 # %% [markdown]
 # ## On photographs, measured
@@ -643,17 +643,19 @@ assert [round(v["ssim"], 3) for v in by_eye.values()] == [0.676, 0.719]
 
 
 # %%
-def cuts(count, left, right, seed, size=32):
-    """Grey cuts of the two photographs, (count, 1, size, size), in [-1, 1].
+def cuts(count, left, right, seed, size=32, files=None):
+    """Grey cuts of photographs, (count, 1, size, size), in [-1, 1].
 
     left, right: what part of each photograph they are from, as shares of its width.
+    files: the photographs; by default the two of scikit-learn.
     """
     dice, found = torch.Generator().manual_seed(seed), []
-    for file in sorted(load_sample_images().filenames):
+    files = files or sorted(load_sample_images().filenames)
+    for file in files:
         photo = data.read_image(file, channels=1)[0]
         photo = F.interpolate(photo, scale_factor=0.5, mode="area")[0]
         low, high = int(left * photo.shape[2]), int(right * photo.shape[2]) - size
-        for _ in range(count // 2):
+        for _ in range(count // len(files)):
             i = torch.randint(photo.shape[1] - size + 1, (1,), generator=dice).item()
             j = torch.randint(low, high + 1, (1,), generator=dice).item()
             found.append(photo[:, i : i + size, j : j + size])
@@ -740,7 +742,7 @@ results.picture(
 #
 # **A broken promise.** Chapter 1 names four: the shape stays, $D_0$ is the identity, one $t$ per image, the same $z$
 # the same picture. Samplers and trainers count on four more: a seed decides $z$, `needs_z` says whether there is one,
-# float64 comes out as float64, and $x_0$ is left as it was. Training runs with a broken one, too, and the loss falls. Then the sampler fails, and one looks for
+# float64 comes out as float64, and $x_0$ is left as it was. Training mostly runs with a broken one, too, and the loss falls. Then the sampler fails, and one looks for
 # the fault in the network. So test D first. Here is a test, and beginners' classes that fail it.
 
 
@@ -753,7 +755,10 @@ def promises(D, x):
     )
     of = lambda i: each(lambda v: v[i : i + 1], z)
     t = torch.linspace(0, D.T, len(x)).long()  # from 0 to T
-    z, before = draw(), x.clone()
+    try:
+        z, before = draw(), x.clone()
+    except Exception as error:
+        return {"same seed, same z": f"{type(error).__name__}: {error}"}
     checks = {
         "the shape stays": lambda: D(x, D.T, z).shape == x.shape,
         "D_0 is the identity": lambda: torch.equal(D(x, 0, z), x),
@@ -829,8 +834,9 @@ assert "x0 is left as it was" in promises(InPlace(), x0[:5].clone())
 assert all(promises(R.D, x0[:5]) == {} for R in networks.values())
 
 # %% [markdown]
-# The cure is the same for all: put what depends on $t$ into a table (`self.table`), look it up with `self.at`, which
-# gives a number for one $t$ and (B, 1, 1, 1) for many, draw in `draw`, and return a new tensor.
+# The cure: put what depends on $t$ into a table whose entry 0 is no damage (`self.table`), look it up with `self.at`, which
+# gives a number for one $t$ and (B, 1, 1, 1) for many, draw in `draw`, and return a new tensor. Five images of 32 columns are no
+# accident: with batches of 32, as `learn` takes them, a $t$ or $z$ of 32 numbers meets the 32 columns, and nothing complains.
 #
 # **Gains at different starts.** A gain belongs to a D *and a start*. Under the same snow, from light to heavy:
 
@@ -944,10 +950,10 @@ if DATASET == "digits":
 # >    exact. If you move pixels (`grid_sample`), take $x_0$ itself where $t$ is 0, with `torch.where`. `self.at("a",
 # >    t, x0).expand(len(x0), 1, 1, 1)` is one number per image, whether $t$ is one or many.
 # > 3. *Look, then test*: `widgets.explore(make("yours", 32), x0[:8])` (in a script, `plots.rows({...}, "...").save(
-# >    "look.png")`), and `promises(make("yours", 32), x0[:5])`, which should be empty.
+# >    "look.png")`), and `print(promises(make("yours", 32), x0[:5]))`, which should be `{}`.
 # > 4. *Predict.* Let `D = make("yours", 32)`, choose a start $t$, such as `D.T`, and draw `z = evaluation.latents(D,
 # >    test_images)`. `transforms.deviation(D, x0, x0.roll(1, 0), t, z)` is $d$. Well below 1 Algorithm 2, which
-# >    is told $z$, may gain up to about $1/d$ (most gains on this page are smaller). Above 1 a step enlarges errors of the
+# >    is told $z$, may gain, by $1/d$ at best and mostly by less: it is a bound to hope for, no forecast. Above 1 a step enlarges errors of the
 # >    kind that two images differ by: expect one call to win. Write down which row will win: one call, Algorithm 1 or Algorithm 2?
 # > 5. *Train and look*: `R = learn("yours")`, `rows = transforms.restored(R, test_images, t)`. The rows are in $[0,
 # >    1]$: `plots.rows({name: x[:8] * 2 - 1 for name, x in rows.items()}, alt="...")` draws them, and
@@ -955,18 +961,45 @@ if DATASET == "digits":
 # >    longer, `learn("yours", steps=600)`, or start lower. If *nothing* has changed, R has learnt to add nothing: where D
 # >    touches few pixels, "as it is" is right in most of them, and the mean *absolute* error is content with that. The
 # >    squared one is not: `learn("yours", loss="l2")`. For photographs, `learn("yours", images=...)` takes cuts of your
-# >    own, uint8 (N, 1, 32, 32).
+# >    own, uint8 (N, 1, 32, 32), such as `to_uint8(cuts(3000, 0, 0.7, seed=0, files=["mine.jpg"]))`; take others of them in
+# >    place of `test_images` in steps 4 to 6, then.
 # > 6. *Say why.* `transforms.deviations(R, rows, test_images, t)` has the $d$ of R's own errors beside it. Was your
 # >    prediction off because R errs in just what D takes? $d$ is of one step. If the gain is still another, take fewer:
 # >    `*_, (_, x, _) = sampling.improved(R, R.D, R.D(x0, t, z), z, sampling.evenly(t, 2))` walks in two, and
 # >    `metrics.rmse(to_unit(x), to_unit(x0))` measures. Where D *moves* pixels in place of fading them, every call can
 # >    make it worse.
-# > 7. *Keep it.* Put the class into a file `mine.py` and train for longer from the command line, by a file `run.py` with
-# >    two lines, `import mine` and `from coldlab.__main__ import main; raise SystemExit(main())`: `python run.py train
-# >    --degradation yours --dataset path/to/photographs --size 64 --rounded 0.2`, then `python run.py restore damaged.jpg
-# >    --whole --severity t --pretrained runs/...`, with `--sampler direct` where one call is the best. The command has to
-# >    know $z$: with something random, write `infer` (the command calls `infer(x, None, t)`, for there is no guess yet)
-# >    and set `blind = True`, or try it on clean photographs by `--degrade`. And `--whole` is for damage of a size in
+# > 7. *Keep it.* Put the class into a file `mine.py`, below its imports, and beside it a file `run.py` that knows it and is
+# >    the command line for the rest:
+# >
+# >    ```python
+# >    # mine.py
+# >    from dataclasses import dataclass
+# >
+# >    import torch
+# >    import torch.nn.functional as F
+# >
+# >    from coldlab.degradations import Degradation, register
+# >
+# >    # run.py
+# >    import mine
+# >    from coldlab.__main__ import main
+# >
+# >    raise SystemExit(main())
+# >    ```
+# >
+# >    Then, with the folder of your photographs, and the severity that your damaged one has:
+# >
+# >    ```bash
+# >    python run.py train --degradation yours --dataset photographs --size 64 \
+# >        --residual --rounded 0.2 --out runs/yours
+# >    python run.py restore damaged.jpg --whole --severity 10 --pretrained runs/yours
+# >    ```
+# >
+# >    `--residual` lets R *add* to the picture, as `learn` does (left out, R has to paint it anew, which takes longer); where
+# >    it learns to add nothing, `--loss l2`, as in step 5. `--rounded 0.2` shows it every fifth picture as a file has it, in 8 bits.
+# >    A sampler has to know $z$. With something random, write `infer` (the command calls `infer(x, None, t)`, for there is
+# >    no guess yet) and set `blind = True`: then $z$ is read everywhere, and in `restored`, too, Algorithm 2 has to do with what was read.
+# >    Or take one call, which needs none: `--sampler direct`. Or try it on clean photographs by `--degrade`. And `--whole` is for damage of a size in
 # >    *pixels*, a scratch of three, a ring of ten. What has the size of the picture, a vignette, is another damage on a
 # >    larger one: restore it without.
 # >
@@ -1034,8 +1067,7 @@ if DATASET == "digits":
 # %% [markdown]
 # > *Idea two: a cup of coffee on a photograph.* It leaves a dark ring and a brownish disc, anywhere: $z$ is its middle.
 # > Coffee takes a share of the light, so black stays black. For photographs here are grey cuts of the two of
-# > scikit-learn, from their left for training, from their right for the test. Put your own in their place:
-# > `data.read_image("mine.jpg", channels=1)`.
+# > scikit-learn, from their left for training, from their right for the test. Put your own in their place by `cuts(..., files=["mine.jpg"])`.
 
 
 # %% tags=["hide-cell", "solution", "nbval-ignore-output"]

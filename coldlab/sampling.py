@@ -126,6 +126,8 @@ def descending(D, severities):
 
 def evenly(T, steps):
     """steps + 1 severities from T down to 0, as even as integers allow: a sampler's budget of `steps` calls of R."""
+    if T != int(T):
+        raise ColdlabError(f"severity {T}; it has to be a whole number.")
     if not 1 <= steps <= T:
         raise ColdlabError(f"{steps} steps; a trajectory from T = {T} has 1..{T} of them.")
     return [round(T * (steps - k) / steps) for k in range(steps + 1)]

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import inspect
 import pickle
+import re
 from dataclasses import dataclass
 
 import chapters
@@ -30,6 +31,7 @@ from coldlab.degradations import (
     register,
 )
 from coldlab.degradations.base import full_precision
+from coldlab.sampling import evenly
 
 BITS = {torch.float64: torch.int64, torch.float32: torch.int32, torch.float16: torch.int16, torch.bfloat16: torch.int16}
 every_case = pytest.mark.parametrize("name", CASES)
@@ -838,6 +840,52 @@ def test_slips_in_a_class_of_one_s_own_get_one_sentence():
         Early()
     with pytest.raises(ColdlabError, match="Short's table 'a' has 4 entries; it needs 5, one for each t from 0 to T"):
         Short()
+
+
+def test_what_a_class_of_one_s_own_lacks_is_said_where_it_is_defined():
+    def degrade(self, x0, t, z):
+        return x0
+
+    lacks = {
+        "size: int": ({"T": 5}, {"T": int}, {"degrade": degrade}),
+        "degrade(self, x0, t, z)": ({}, {"size": int}, {}),
+        "draw(self, x0, generator=None)": ({}, {"size": int}, {"degrade": degrade, "needs_z": True}),
+        "infer(self, x, x0_hat, t)": ({}, {"size": int}, {"degrade": degrade, "blind": True}),
+    }
+    for words, (defaults, types, written) in lacks.items():
+        cls = dataclass(eq=False)(type("Own", (Degradation,), {"__annotations__": types} | defaults | written))
+        with pytest.raises(ColdlabError, match=r"^Own has .*" + re.escape(words)):
+            register("own")(cls)
+    assert "own" not in REGISTRY
+
+
+def test_slips_inside_a_class_of_one_s_own_are_named():
+    @dataclass(eq=False)
+    class Own(Degradation):
+        size: int
+        T: int = 4
+        wide = 3
+
+        def __post_init__(self):
+            super().__post_init__()
+            self.table("a", torch.ones(5))
+
+        def degrade(self, x0, t, z):
+            return x0 * self.at("b", t, x0) if z is None else x0[None]
+
+    x = torch.zeros(2, 1, 8, 8)
+    with pytest.raises(ColdlabError, match="unknown table of Own 'b'"):
+        Own(8)(x, 1)
+    with pytest.raises(ColdlabError, match=r"Own made of \(2, 1, 8, 8\) a degraded \(1, 2, 1, 8, 8\)"):
+        Own(8)(x, 1, torch.zeros(2))
+    with pytest.raises(ColdlabError, match=r"severity 2\.5; it has to be a whole number"):
+        evenly(2.5, 2)
+    try:
+        register("own")(Own)
+        with pytest.raises(ColdlabError, match=r"wide of own has no type, .* wide: int = \.\.\. there"):
+            make("own", 8, wide=4)
+    finally:
+        REGISTRY.pop("own")
 
 
 def test_restore_says_what_a_random_class_of_one_s_own_lacks():

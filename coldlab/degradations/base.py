@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch import nn
 
-from ..errors import ColdlabError
+from ..errors import ColdlabError, unknown
 
 FLOAT32, EIGHT_BITS = 2e-6, 4e-3  # the eps of `Degradation.inverse`: how wrong the pixels of x_t may be, relatively
 
@@ -69,7 +69,13 @@ class Degradation(nn.Module):
         t = self.check(x0, t, z)
         # Near t = T two neighbouring severities differ by 1e-3 and less; bfloat16 resolves 4e-3 near 1.
         with full_precision(x0.device.type):
-            return self.degrade(x0.to(torch.promote_types(x0.dtype, torch.float32)), t, z).to(x0.dtype)
+            x = self.degrade(x0.to(torch.promote_types(x0.dtype, torch.float32)), t, z).to(x0.dtype)
+        if x.shape != x0.shape:
+            shapes = f"{tuple(x0.shape)} a degraded {tuple(x.shape)}"
+            raise ColdlabError(
+                f"{type(self).__name__} made of {shapes}; it has to keep the shape: look at z and t in it."
+            )
+        return x
 
     def check(self, x0, t, z):
         """Raise ColdlabError for what D cannot take; returns t, a plain int if it is one number."""
@@ -119,6 +125,8 @@ class Degradation(nn.Module):
 
     def at(self, name, t, x):
         """Entry t of a table, shaped to multiply x (B, C, H, W), in the precision and on the device of x."""
+        if name not in self.__dict__.get("exact", {}):
+            raise unknown(f"table of {type(self).__name__}", name, self.__dict__.get("exact", {}))
         table = self.exact[name] if x.dtype == torch.float64 else self.rounded(name)
         if not torch.is_tensor(t):
             return table[t].to(x.device)  # the float64 tables stay on the host: only the entry that is used moves

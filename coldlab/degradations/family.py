@@ -39,6 +39,8 @@ def make(name, size, **options):
     types = get_type_hints(REGISTRY[name])  # also where annotations are strings, or such as tuple[int, ...]
     kinds = {f.name: get_origin(types[f.name]) or types[f.name] for f in fields(REGISTRY[name]) if f.name != "size"}
     for option, value in options.items():
+        if option not in kinds and hasattr(REGISTRY[name], option):
+            raise ColdlabError(f"{option} of {name} has no type, so it cannot be set: write {option}: int = ... there.")
         if option not in kinds:
             raise unknown(f"option of {name}", option, kinds)
         right = isinstance(value, (int, float) if kinds[option] is float else kinds[option])

@@ -5,6 +5,7 @@ command line and the widgets.
 """
 
 from ..errors import ColdlabError
+from .base import Degradation
 
 REGISTRY = {}  # name -> class
 
@@ -26,7 +27,22 @@ def register(name):
             raise ColdlabError(
                 f"{cls.__name__} has to be a dataclass: write @dataclass(eq=False) right above the class."
             )
+        if wrong := lacking(cls):
+            raise ColdlabError(f"{cls.__name__} {wrong}.")
         REGISTRY[name] = cls
         return cls
 
     return add
+
+
+def lacking(cls):
+    """What a class has yet to say or write, in words; None where it has all that is needed."""
+    if next(iter(cls.__dataclass_fields__), "size") not in ("size", "parts"):
+        return "has to take the size of its images first: size: int | tuple[int, int]"
+    if cls.degrade is Degradation.degrade:
+        return "has to write degrade(self, x0, t, z)"
+    if cls.needs_z and cls.draw is Degradation.draw:
+        return "has needs_z, so it has to write draw(self, x0, generator=None)"
+    if cls.blind and not hasattr(cls, "infer"):
+        return "has blind, so it has to write infer(self, x, x0_hat, t)"
+    return None
