@@ -148,8 +148,9 @@ EXPERIMENTS = {
     "celeba-64-mask-first": Experiment("celeba-64-mask", 1200, MASKED_FACES, brief=True),
     "celeba-64-mask": Experiment(
         "celeba-64-mask",
-        250,
-        MASKED_FACES | dict(timestep_bias=0.3, lr=1e-3, pretrained="celeba-64-mask-first"),
+        2500,
+        MASKED_FACES
+        | dict(timestep_bias=0.5, rollout=1.0, rollout_calls=8, lr=1.5e-3, pretrained="celeba-64-mask-first"),
         seen="grey discs hide the faces; direct draws soft ones, Algorithm 1 blotched and grainy ones, Algorithm 2 "
         "faces with more contrast, the averaged sampler soft ones again; last the originals.",
         states="the discs shrink step by step, and faces grow into them.",
