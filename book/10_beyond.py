@@ -428,9 +428,13 @@ for name in walks:
     assert table[name, 10, "averaged"]["rmse"] < table[name, 10, "improved"]["rmse"]
 whole_way = {"mnist-blur": 20, "cifar10-mask": 50, "celeba-64-blur": 110}
 for name, T in whole_way.items():
-    assert table[name, T, "improved"]["minus_direct"][0] > 0
+    loses = table[name, T, "improved"]["minus_direct"][0] > 0
+    assert loses is (name != "cifar10-mask")
     assert table[name, T, "heun"]["rmse"] > table[name, T, "improved"]["rmse"]
-assert beats("cifar10-mask", 5, "improved")
+assert all(beats("cifar10-mask", n, "improved") for n in (3, 5, 10, 50))
+holes = {n: table["cifar10-mask", n, "improved"]["rmse"] for n in (3, 5, 10, 50)}
+assert [f"{holes[n]:.4f}" for n in (10, 50)] == ["0.0585", "0.0616"]
+assert f"{walks['cifar10-mask']['direct']['rmse']:.4f}" == "0.0641"
 assert beats("celeba-64-blur", 3, "improved")
 assert beats("cifar10-mask", 10, "polyak")
 assert beats("celeba-64-blur", 10, "polyak")
@@ -439,7 +443,6 @@ three = ("celeba-64-blur", 3)
 faces = {s: row["rmse"] for (*of, s), row in table.items() if tuple(of) == three}
 assert min(faces, key=faces.get) == "consistent"
 assert f"{faces['consistent']:.4f}" == "0.0961"
-assert walks["cifar10-mask"]["weights"]["10"]["chosen"] == 0.5
 assert {w["chosen"] for w in walks["mnist-blur"]["weights"].values()} == {0.05}
 for calls in (3, 5, 10, 50):
     assert table["cifar10-mask", calls, "consistent"]["minus_direct"][0] > 0
@@ -450,22 +453,23 @@ for calls in (10, 110):
 few = [(name, calls) for name in walks for calls in (3, 5, 10)]
 rmse = lambda name, calls, sampler: table[name, calls, sampler]["rmse"]
 ahead = [rmse(*of, "heun") < rmse(*of, "improved") for of in few]
-assert sum(ahead) == 7 and len(few) == 9
+assert sum(ahead) == 6 and len(few) == 9
+assert not any(won for won, (name, _) in zip(ahead, few, strict=True) if "mask" in name)
 pairs = [(name, steps) for name in walks for steps in (3, 5)] + [("mnist-blur", 10)]
 heun_calls = {3: 5, 5: 10, 10: 20}  # two calls a step, one for the last
 behind = [rmse(n, heun_calls[k], "heun") > rmse(n, k, "improved") for n, k in pairs]
 assert sum(behind) == 6 and len(pairs) == 7
 won = [1 - rmse(n, 10, "averaged") / walks[n]["direct"]["rmse"] for n in walks]
-assert [round(100 * share, 1) for share in won] == [0.4, 8.0, 1.4]
+assert [round(100 * share, 1) for share in won] == [0.4, 9.2, 1.4]
 assert 0 < table["mnist-blur", 20, "averaged"]["minus_direct"][0]
-assert {w["chosen"] for w in walks["cifar10-mask"]["weights"].values()} == {0.1, 0.5}
+assert {w["chosen"] for w in walks["cifar10-mask"]["weights"].values()} == {0.2, 0.5}
 faces_w = [w["chosen"] for w in walks["celeba-64-blur"]["weights"].values()]
 assert min(faces_w) == 0.05 and max(faces_w) == 0.5
 
 # %% [markdown]
-# - **Algorithm 2 likes few calls.** With five it beats one call on CIFAR-10's holes, with three on faces. With one call per severity, as the paper takes them, it is worse than one call on all three sets.
-# - **Averaging loses least.** With ten calls the running mean beats one call *and* Algorithm 2 on every set: by half a percent on the digits, by 8 on the holes, by 1 on the faces. With twenty calls it loses to one on the digits, by as little. (Its weight was chosen on training images for each number of calls: 0.05 for the digits, 0.1 or 0.5 for the holes, 0.05 to 0.5 for the faces. Five were tried, from 0.05 to 0.5, so where an end of that was chosen a wider choice may do better.) Polyak's mean, with nothing to choose, wins on two of the three.
-# - **Heun's step is of higher order, and no better restoration.** With equally many *calls* it is ahead of Algorithm 2 in seven cases of nine, since it takes half as many steps. With equally many *steps* it is behind in six of seven. Following the equation exactly is no virtue where R is wrong.
+# - **Algorithm 2 likes few calls.** With three it beats one call on faces, with three, five, ten and fifty on CIFAR-10's holes, where nothing is left to see but what it has drawn itself. With one call per severity, as the paper takes them, it is worse than one call on both blurs; on the holes its 50 calls (0.0616) are better than one (0.0641), and ten are better than fifty (0.0585).
+# - **Averaging loses least.** With ten calls the running mean beats one call *and* Algorithm 2 on every set: by half a percent on the digits, by 9 on the holes, by 1 on the faces. With twenty calls it loses to one on the digits, by as little. (Its weight was chosen on training images for each number of calls: 0.05 for the digits, 0.2 or 0.5 for the holes, 0.05 to 0.5 for the faces. Five were tried, from 0.05 to 0.5, so where an end of that was chosen a wider choice may do better.) Polyak's mean, with nothing to choose, wins on two of the three.
+# - **Heun's step is of higher order, and no better restoration.** With equally many *calls* it is ahead of Algorithm 2 in six cases of nine, on both blurs, where half as many steps are no loss; on the holes, where steps pay, it is behind. With equally many *steps* it is behind in six of seven. Following the equation exactly is no virtue where R is wrong.
 # - **Consistency depends on what was observed, and on how often it is asked for.** It is the best of all on faces with three calls, 0.0961, and loses to one call there from ten on. On MNIST, as exact a blur, it loses at each number of calls. On the holes it harms at every number of calls: there $x_T$ is a file of 8 bits, and where hardly anything is left, the rounding is what the guess is made consistent with.
 #
 # ### Which severities?

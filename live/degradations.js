@@ -131,11 +131,15 @@ class Pixelate extends Separable {
   }
 }
 
-/** A hole that grows about z = [row, column]: x_t = x0 F_t, F_t a product of t Gaussian holes. */
+/**
+ * A hole that grows about z = [row, column], or, centred, about the middle: x_t = x0 F_t, F_t a product of t Gaussian
+ * holes.
+ */
 class Mask {
   constructor(size, { T = 50, kernel_std: std = 0.1, initial_mask: first = 11, centre = "random" }) {
-    if (centre !== "random") throw new ColdlabError("The page knows holes anywhere, not those in the middle alone.");
-    Object.assign(this, { size, T, std, first, blind: true, canvases: [new Float64Array(4 * size * size).fill(1)] });
+    Object.assign(this, { size, T, std, first, canvases: [new Float64Array(4 * size * size).fill(1)] });
+    this.blind = centre === "random";
+    this.middle = [size / 2 - 1, size / 2 - 1].map(Math.floor);
   }
 
   /** F_t on a canvas of twice the size, its hole at size - 1: any hole in the image is a window of it. */
@@ -153,16 +157,16 @@ class Mask {
     return this.canvases[t];
   }
 
-  /** A centre, row and column in -1..size-1; random() is in [0, 1). */
+  /** A centre, row and column in -1..size-1, or null where there is but one; random() is in [0, 1). */
   draw(random = Math.random) {
-    return [0, 1].map(() => Math.floor(random() * (this.size + 1)) - 1);
+    return this.blind ? [0, 1].map(() => Math.floor(random() * (this.size + 1)) - 1) : null;
   }
 
   /** How much is left of each pixel, (size, size). */
   left(t, z) {
-    const [n, canvas] = [this.size, this.canvas(t)];
+    const [n, canvas, middle] = [this.size, this.canvas(t), z ?? this.middle];
     return Float64Array.from({ length: n * n }, (_, at) => {
-      const [row, column] = [Math.floor(at / n) + n - 1 - z[0], (at % n) + n - 1 - z[1]];
+      const [row, column] = [Math.floor(at / n) + n - 1 - middle[0], (at % n) + n - 1 - middle[1]];
       return canvas[row * 2 * n + column];
     });
   }
@@ -179,6 +183,7 @@ class Mask {
 
   /** Where the hole most likely is; see `likelihood.js`. */
   infer(x, t) {
+    if (!this.blind) return null;
     return mostLikely(x, this.canvas(t), this.size, (z) => this.left(t, z));
   }
 }

@@ -15,7 +15,7 @@ import { pickable, pictures, styled } from "./beginning.js";
 import { Client } from "./client.js";
 import { ColdlabError } from "./errors.js";
 import { Making } from "./making.js";
-import { CALLS, NETWORKS, hasHole } from "./networks.js";
+import { CALLS, NETWORKS } from "./networks.js";
 import { Pad } from "./pad.js";
 import { eightBits, opened, show } from "./pictures.js";
 import { MEANING, QUESTIONS, SAMPLERS, template } from "./template.js";
@@ -319,7 +319,7 @@ class ColdLab extends HTMLElement {
     this.z = null;
     show(parts.clean, this.x0, settings.size);
     show(parts["own-picture"], this.x0, settings.size);
-    const hole = hasHole(this.name) ? " Tap it (or use the arrow keys) to put the hole elsewhere." : "";
+    const hole = settings.hole ? " Tap it (or use the arrow keys) to put the hole elsewhere." : "";
     parts["clean-told"].textContent = `your picture in ${settings.size} × ${settings.size} pixels.${hole}`;
     parts.clean.tabIndex = hole ? 0 : -1;
     this.harder();
@@ -392,7 +392,7 @@ class ColdLab extends HTMLElement {
 
   /** The hole goes where the reader taps, or a step by an arrow key. */
   place(event) {
-    if (!hasHole(this.name)) return;
+    if (!this.settings.hole) return;
     const box = this.parts.clean.getBoundingClientRect();
     const share = [(event.clientY - box.top) / box.height, (event.clientX - box.left) / box.width];
     this.z = share.map((value) =>

@@ -7,7 +7,6 @@
 
 import { Chart } from "./chart.js";
 import { ColdlabError } from "./errors.js";
-import { hasHole } from "./networks.js";
 import { Pad } from "./pad.js";
 import { rmse, show } from "./pictures.js";
 import { LEGEND, SAMPLERS, answer } from "./template.js";
@@ -172,7 +171,7 @@ export class Walking {
     );
     const lost = errors.every((error) => error > before);
     told.push(`The damaged picture was ${before.toFixed(3)} away${lost ? ": both have made it worse" : ""}.`);
-    if (hasHole(lab.name) && !lab.drifts) {
+    if (settings.hole && !lab.drifts) {
       const off = Math.hypot(...this.found.map((value, axis) => value - lab.z[axis]));
       told.push(
         off ? `The hole was found ${off.toFixed(1)} pixels from its place.` : "The hole was found exactly where it is.",

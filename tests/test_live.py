@@ -14,7 +14,7 @@ from sklearn.datasets import load_sample_images
 
 import coldlab
 from coldlab import checkpoints, data, evaluation, further, generation, sampling, storage
-from coldlab.degradations import EIGHT_BITS, Mask, make
+from coldlab.degradations import EIGHT_BITS, make
 from coldlab.live import portable, portable_classes
 from coldlab.metrics import features
 from coldlab.unet import told
@@ -163,7 +163,7 @@ def test_a_network_that_is_asked_for_a_class_answers_as_the_package_does(page, n
         assert difference(x0, right_x0) < 1e-4
 
 
-@pytest.mark.parametrize("name", [name for name in NETWORKS if "mask" in name])
+@pytest.mark.parametrize("name", [name for name in NETWORKS if coldlab.load_pretrained(name).D.blind])
 def test_holes_are_found_where_the_package_finds_them(page, name):
     """In clouds, whose brightness changes from place to place: there the likeliest centre is often one pixel off."""
     D, draw = coldlab.load_pretrained(name).D, torch.Generator().manual_seed(1)
@@ -197,11 +197,12 @@ def test_a_budget_of_calls_is_spread_as_the_package_spreads_it(page):
         ("pixelate", {"T": 3}),
         ("pixelate", {"T": 4, "mode": "bicubic"}),
         ("mask", {"T": 9, "kernel_std": 0.3, "initial_mask": 2}),
+        ("mask", {"T": 9, "kernel_std": 0.3, "initial_mask": 2, "centre": "centred"}),
     ],
 )
 def test_degradations_with_any_settings_are_those_of_the_package(page, name, options):
     D, x0 = make(name, 16, **options), torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)).double()
-    z = torch.tensor([[-1, 9]]) if isinstance(D, Mask) else None
+    z = torch.tensor([[-1, 9]]) if D.blind else None
     latent = None if z is None else z[0].tolist()
     found = page.evaluate(
         """async ({name, options, x, z, T}) => {
@@ -337,6 +338,7 @@ def test_nothing_that_was_made_beforehand_is_stale(page):
         assert row.get("eyes") in (None, R.config.dataset)
         assert row.get("asks", 0) == R.config.classes
         assert row.get("files", False) == evaluation.sees_files(R)
+        assert row.get("hole", False) == R.D.blind
     for hashes in json.loads((LIVE / "made.json").read_text(encoding="utf-8")).values():
         for name, digest in hashes.items():
             content = (storage.WEIGHTS / f"{name}.safetensors").read_bytes()

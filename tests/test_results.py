@@ -78,8 +78,11 @@ def test_the_table_of_masks_shows_what_its_trials_measured():
     before, _, _, second, ships = trials[4:]
     now = ships["metrics"]
     assert now["Algorithm 2"]["rmse"] < now["direct"]["rmse"] < second["metrics"]["direct"]["rmse"]
-    dots = ships["dot"]["Algorithm 2"], before["dot"]["Algorithm 2"], before["dot"]["original"]
-    assert "by {:.2f} under\nAlgorithm 2 ({:.2f} in the network of 20,000 steps, {:.2f} in".format(*dots) in part
+    dots = [trial["dot"]["Algorithm 2"] for trial in (ships, before, trials[7])]
+    told = (
+        "by {:.2f} under\nAlgorithm 2 ({:.2f} in the network of 20,000 steps, {:.2f} after the 6,000 steps of small t, "
+    )
+    assert told.format(*dots) + f"{ships['dot']['original']:.2f} in the originals" in part
 
 
 def test_the_table_of_moved_digits_shows_what_its_trials_measured():
@@ -126,11 +129,14 @@ def test_the_table_of_dots_shows_what_its_trials_measured():
         for t in trials
     ]
     assert shown == expected
-    first, second = (t["spots"] for t in trials)
+    first, second, third = (t["spots"] for t in trials)
     assert "{median:.3f}, {largest:.3f} at most".format(**second["original"]) in part
     assert 0.2 < second["Algorithm 2"]["median"] / first["Algorithm 2"]["median"] < 0.3  # a quarter
     assert second["averaged"]["median"] < second["original"]["median"]
     assert all(spot["largest"] < second["original"]["largest"] for row, spot in second.items() if row in rows)
+    assert all(third[row]["median"] < 1.2 * third["original"]["median"] for row in rows)
+    before, now = (t["metrics"] for t in trials[1:])
+    assert all(now[row]["rmse"] < before[row]["rmse"] for row in rows)
 
 
 def test_the_table_of_depthwise_steps_shows_what_was_measured():

@@ -16,6 +16,16 @@ from results_page import page
 from coldlab.lab import results
 
 
+def test_the_last_prediction_would_change_no_mark_of_the_first_table():
+    found, runs, paper = results_page.manifests()
+    for run in (run for name, run in runs.items() if "last prediction" in run["metrics"]):
+        if beside := paper.get(results_page.what(run["name"]).preset):
+            marks = {
+                comparison.verdict(run["metrics"][row], beside["sampled"]) for row in ("Algorithm 2", "last prediction")
+            }
+            assert len(marks) == 1, run["name"]
+
+
 def test_the_figures_are_of_these_manifests():
     from PIL import Image
 

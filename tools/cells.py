@@ -83,8 +83,17 @@ def made(run):
     return (
         f"{config['steps']:,} steps of {config['batch']} images{before}, {run['images_seen']:,} images seen, "
         f"{run['parameters'] / 1e6:.1f} million weights, {run['seconds'] / 60:.0f} minutes on {cores(machine)}, "
-        f"seed {config['seed']}, torch {machine['torch'].split('+')[0]}, commit `{machine['commit'][:10]}`"
+        f"seed {config['seed']}, torch {machine['torch'].split('+')[0]}, {commits(run)}"
     )
+
+
+def commits(run):
+    """The commits that a run and its parts were trained at, the first part's first."""
+    every = []
+    while run:
+        every, run = [run["machine"]["commit"][:10], *every], run.get("began_with")
+    every = [f"`{commit}`" for commit in dict.fromkeys(every)]
+    return f"commit {every[0]}" if len(every) == 1 else f"commits {', '.join(every[:-1])} and {every[-1]}"
 
 
 def drawn(name, alt):

@@ -83,17 +83,22 @@ def orders(chosen):
 
 def of_files(found, chosen, paper):
     """What is left of it when x_T is a file, and what the inverse does alone."""
-    pairs = []
+    pairs, same = [], []
     for name, run in chosen.items():
         if "eight_bits" in run:
             theirs = paper[what(name).preset]["direct"]["rmse"]
             after = run["eight_bits"]["told"]["direct"]["rmse"]
             beside = f"the paper: {theirs[0]:.3f}" + "†" * (theirs[1] == "R")
-            pairs.append(f"{named(name)} {run['metrics']['direct']['rmse']:.3f} to {after:.3f} ({beside})")
+            before = run["metrics"]["direct"]["rmse"]
+            if f"{before:.3f}" == f"{after:.3f}":
+                same.append(named(name))
+            else:
+                pairs.append(f"{named(name)} {before:.3f} to {after:.3f} ({beside})")
     if pairs:
         head = "**In float32 only.** Blurred and pixelated images hold more than a file can."
         head += " From 8 bits the RMSE of one call rises"
-        yield f"- {head}: {'; '.join(pairs)}."
+        but = f" That of {listed(same)} does not." if same else ""
+        yield f"- {head}: {'; '.join(pairs)}.{but}"
     alone = found.get("inverse", {}).get("experiments", {}).get("cifar10-blur")
     if alone and "cifar10-blur" in chosen:
         theirs = " / ".join(paper_cell(paper["cifar10-blur"]["direct"][m], ".3f") for m in ("rmse", "ssim"))

@@ -126,8 +126,8 @@ EXPERIMENTS = {
         2500,
         COLOUR | FILES | HOLES | dict(timestep_bias=1.3, rollout_calls=8, lr=1e-3, pretrained="cifar10-mask-second"),
         seen="grey discs hide a part of each photograph; direct fills them softly, Algorithm 1 with black rings, "
-        "Algorithm 2 with faint stains and a small dark dot, the averaged sampler softly again.",
-        states="the discs over the photographs shrink step by step to faint stains with a small dark dot.",
+        "Algorithm 2 with faint stains and a small dot, the averaged sampler softly again.",
+        states="the discs over the photographs shrink step by step to faint stains with a small dot.",
     ),
     "cifar10-snow": Experiment("cifar10-snow", 3000, COLOUR),
     "cifar10-desaturate": Experiment("cifar10-desaturate", 3000, COLOUR),
@@ -151,8 +151,8 @@ EXPERIMENTS = {
         2500,
         MASKED_FACES
         | dict(timestep_bias=0.5, rollout=1.0, rollout_calls=8, lr=1.5e-3, pretrained="celeba-64-mask-first"),
-        seen="grey discs hide the faces; direct draws soft ones, Algorithm 1 blotched and grainy ones, Algorithm 2 "
-        "faces with more contrast, the averaged sampler soft ones again; last the originals.",
+        seen="grey discs hide the faces; direct draws soft ones, Algorithm 1 glaring red and green ones, Algorithm 2 "
+        "clear ones with eyes and mouths, the averaged sampler softer ones again; last the originals.",
         states="the discs shrink step by step, and faces grow into them.",
     ),
     "celeba-64-pixelate": Experiment(
