@@ -302,6 +302,19 @@ def missing(found, runs, paper):
         yield from (f"- {title}: `python -m coldlab reproduce {name}`" for name, title in rest.items())
 
 
+def shipped(found, runs, paper):
+    """The networks that restore, side by side."""
+    yield "| network | images | damage, up to T | images seen | direct | Algorithm 2 |"
+    yield "|---|---|---|---:|---:|---:|"
+    for name in sorted(path.stem for path in (ROOT / "coldlab/weights").glob("*.safetensors")):
+        if "degradation" in (run := found[name]):
+            config = run["config"]
+            set_ = f"{experiments.SETS.get(config['dataset'], config['dataset'])}, {config['size']} x {config['size']}"
+            rows = [of(run, row, RMSE, SSIM) for row in ("direct", "Algorithm 2")]
+            cells = [f"`{name}`", set_, f"{config['degradation']}, {run['T']}", f"{run['images_seen']:,}", *rows]
+            yield "| " + " | ".join(cells) + " |"
+
+
 def models(found, runs, paper):
     for path in sorted((ROOT / "coldlab/weights").glob("*.safetensors"), key=lambda path: path.stem):
         run, name = found[path.stem], path.stem
@@ -339,6 +352,7 @@ PARTS = {"runs": each_run} | {
             by_class,
             order,
             missing,
+            shipped,
             models,
         ),
         *(results_generation.generation, results_generation.faces, *results_beyond.PARTS, recipes),
