@@ -953,7 +953,7 @@ if DATASET == "digits":
 # >    "look.png")`), and `print(promises(make("yours", 32), x0[:5]))`, which should be `{}`.
 # > 4. *Predict.* Let `D = make("yours", 32)`, choose a start $t$, such as `D.T`, and draw `z = evaluation.latents(D,
 # >    test_images)`. `transforms.deviation(D, x0, x0.roll(1, 0), t, z)` is $d$. Well below 1 Algorithm 2, which
-# >    is told $z$, may gain, by $1/d$ at best and mostly by less: it is a bound to hope for, no forecast. Above 1 a step enlarges errors of the
+# >    is told $z$, may gain about $1/d$, mostly less (of those on this page, noise and animorph gained more): a hope, no forecast. Above 1 a step enlarges errors of the
 # >    kind that two images differ by: expect one call to win. Write down which row will win: one call, Algorithm 1 or Algorithm 2?
 # > 5. *Train and look*: `R = learn("yours")`, `rows = transforms.restored(R, test_images, t)`. The rows are in $[0,
 # >    1]$: `plots.rows({name: x[:8] * 2 - 1 for name, x in rows.items()}, alt="...")` draws them, and

@@ -126,7 +126,7 @@ def restore(
         states, degraded = [(severity, pictures.small(x))], x
         walks = sampler != "direct" and (degrade or sampler or looks.bears_a_walk(path, R, x, bits))
         walk, severities = (chosen, range(severity, -1, -1)) if walks else (sampling.naive, (severity, 0))  # one call
-        steps = walk(told(R, eps=eps, z=known), D, x, z, severities)
+        steps = evaluation.precise(walk, eps)(told(R, eps=eps, z=known), D, x, z, severities)
         for r, x, _ in tqdm(steps, path.name, severity, leave=False, disable=None):
             states.append((r, pictures.small(x)))
         pictures.write_restored(out, path, x, states, (sampler or "improved") if walks else "direct")

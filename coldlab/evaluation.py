@@ -4,11 +4,14 @@ The idea that holds this file together: the pictures that are shown and the numb
 function, so that neither can flatter the other.
 """
 
+import functools
+import inspect
+
 import torch
 from tqdm import tqdm
 
 from . import data, metrics, sampling
-from .degradations import EIGHT_BITS, each
+from .degradations import EIGHT_BITS, FLOAT32, each
 from .errors import ColdlabError
 from .metrics import distances, pixels
 from .training import seed_of
@@ -37,19 +40,25 @@ def compare(R, D, x0, z=None, severities=None, rounded=False, samplers=None, tel
     z: D's latent for x0, from `latents`. samplers: {name: sampler}, by default those of `sampling.COURSE`; their rows
     are named by `sampling.TITLES`. "last prediction" is R(x_1, 1) on Algorithm 2's way, which the paper's tables report
     for masks and super-resolution where Algorithm 2's end is meant. severities: as in `sampling.improved`. rounded: x_T
-    as an 8-bit file holds it, and R told so; tell=False keeps it from R, which then takes the rounding for an image.
+    as an 8-bit file holds it, and R and samplers told so; tell=False keeps it from them, who take it for an image.
     blind: where z can be read off x_T, R and the samplers do; blind=False gives them the true one.
     """
     severities = list(severities or range(D.T, -1, -1))
     R, x, z = begin(R, D, x0, z, severities[0], rounded, tell, blind)
+    eps = EIGHT_BITS if rounded and tell else FLOAT32
     rows = {"degraded": x, "direct": R(x, severities[0])}
     for name, sampler in (sampling.samplers() if samplers is None else samplers).items():
         if sampling.TITLES.get(name, name) in (*rows, "last prediction", "original"):
             raise ColdlabError(f"a sampler called {name!r} would take that row's place; give it another name.")
-        *_, (_, rows[sampling.TITLES.get(name, name)], last) = sampler(R, D, x, z, severities)
+        *_, (_, rows[sampling.TITLES.get(name, name)], last) = precise(sampler, eps)(R, D, x, z, severities)
         if name == "improved":
             rows["last prediction"] = last
     return rows | {"original": x0}
+
+
+def precise(sampler, eps):
+    """The sampler told how wrong the pixels of x_T may be, if that is something it asks (`eps`)."""
+    return functools.partial(sampler, eps=eps) if "eps" in inspect.signature(sampler).parameters else sampler
 
 
 def begin(R, D, x0, z, t, rounded=False, tell=True, blind=True):

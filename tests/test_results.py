@@ -137,6 +137,9 @@ def test_the_table_of_dots_shows_what_its_trials_measured():
     assert all(third[row]["median"] < 1.2 * third["original"]["median"] for row in rows)
     before, now = (t["metrics"] for t in trials[1:])
     assert all(now[row]["rmse"] < before[row]["rmse"] for row in rows)
+    dots = " to ".join(f"{t['Algorithm 1']['median']:.2f}" for t in (second, third))
+    assert f"from 0.099 to {results.load('celeba-64-mask')['metrics']['Algorithm 1']['rmse']:.3f}" in part
+    assert f"({dots})" in part
 
 
 def test_the_table_of_depthwise_steps_shows_what_was_measured():

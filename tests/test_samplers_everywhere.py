@@ -10,8 +10,8 @@ from helpers import images
 import coldlab
 from coldlab import checkpoints, data, presets, sampling
 from coldlab.__main__ import main
-from coldlab.degradations import each
-from coldlab.evaluation import begin, latents, sees_files
+from coldlab.degradations import EIGHT_BITS, FLOAT32, each
+from coldlab.evaluation import begin, compare, latents, sees_files
 from coldlab.lab import experiments, reproduce
 from coldlab.linear_proof import error_law
 from coldlab.sampling import SAMPLERS, averaged, improved, naive, sampler, samplers
@@ -66,6 +66,28 @@ def test_restore_takes_a_new_sampler(tmp_path):
     arguments = ["--degrade", "--severity", "3", "--sampler", "mine", "--device", "cpu", "--out", str(tmp_path / "out")]
     assert main(["restore", str(tmp_path / "digit.png"), *arguments]) == 0
     assert CALLED == ["mine"]
+
+
+@pytest.mark.filterwarnings("always::UserWarning")  # a digit that is not blurred
+def test_a_sampler_that_asks_how_exact_a_file_is_is_told(tmp_path, monkeypatch):
+    from PIL import Image
+
+    told = []
+
+    def asking(R, D, x, z=None, severities=None, eps=FLOAT32):
+        told.append(eps)
+        yield from improved(R, D, x, z, severities)
+
+    monkeypatch.setitem(SAMPLERS, "asking", asking)
+    Image.fromarray(data.load("digits", "test")[0][0, 0].numpy()).save(tmp_path / "digit.png")
+    use = ["--severity", "3", "--sampler", "asking", "--device", "cpu", "--out", str(tmp_path / "out")]
+    for more in ([], ["--degrade"]):
+        assert main(["restore", str(tmp_path / "digit.png"), *use, *more]) == 0
+    assert told == [EIGHT_BITS, FLOAT32]
+    R, x0 = coldlab.load_pretrained("digits-blur"), data.to_float(data.load("digits", "test")[0][:2])
+    for rounded, tell in ((False, True), (True, True), (True, False)):
+        compare(R, R.D, x0, None, [3, 0], rounded, {"asking": asking}, tell)
+    assert told[2:] == [FLOAT32, EIGHT_BITS, FLOAT32]
 
 
 def test_restore_takes_one_call_when_told(tmp_path, monkeypatch):

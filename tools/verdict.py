@@ -124,7 +124,7 @@ def digits(found):
 
 def opening(found, runs, paper):
     """Whose networks these are, and what they cost."""
-    chosen = [run for name, run in runs.items() if not what(name).brief]
+    chosen = list(tasks(runs, paper).values())
     minutes = sorted(round(run["seconds"] / 60) for run in chosen)
     where = " or ".join(sorted({cores(run["machine"]) for run in chosen}))
     cost = f", each trained for {minutes[0]} to {minutes[-1]} minutes on {where}," if chosen else ""
@@ -146,7 +146,8 @@ def in_short(found, runs, paper):
     seeds = {labelled(name, run) for name, run in runs.items() if run["config"]["seed"]}
     trained = "Each network was trained once" if not seeds else "Most networks were trained once"
     yield (
-        f"- **What cannot be concluded.** {trained}, so a difference may be a seed's. The distances are a small "
-        "classifier's, no FID. Most of our networks see an inverse of $D$ beside $x_t$, the paper's do not. Its values "
-        "marked † could not be checked."
+        f"- **What cannot be concluded.** {trained}, so a difference may be a seed's. How the networks for CIFAR-10's "
+        "and the faces' holes went on was decided upon some of these test images (`results/README.md`). The distances "
+        "are a small classifier's, no FID. Most of our networks see an inverse of $D$ beside $x_t$, the paper's do "
+        "not. Its values marked † could not be checked."
     )

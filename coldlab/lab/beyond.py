@@ -11,7 +11,7 @@ import torch
 from tqdm import tqdm
 
 from .. import checkpoints, data, evaluation, further, generation, metrics, sampling
-from ..degradations import EIGHT_BITS, Separable
+from ..degradations import Separable
 from . import results, studies
 from .machine import pick_device
 
@@ -40,7 +40,6 @@ def walked(R, count):
     test = data.load(c.dataset, "test", c.size, c.zoom)[0][:count]
     training = data.load(c.dataset, "train", c.size, c.zoom)[0]
     some = training[:: len(training) // TRIED][:TRIED]
-    consistent = functools.partial(further.consistent, eps=EIGHT_BITS) if rounded else further.consistent
     report = {"images": len(test), "x_T_rounded_to_8_bits": rounded, "weights": {}, "rows": []}
 
     def add(calls, severities, ways):
@@ -61,7 +60,7 @@ def walked(R, count):
         best = min(errors, key=errors.get)
         report["weights"][str(calls)] = {"chosen": float(best), "tried": errors}
         ways = {"improved": sampling.improved, "averaged": tried[best], "polyak": further.polyak}
-        add(calls, even, ways | {"consistent": consistent})
+        add(calls, even, ways | {"consistent": further.consistent})
         add(calls, sampling.evenly(D.T, (calls + 1) // 2), {"heun": further.heun})  # two calls a step, the last one
         if isinstance(D, Separable) and calls < D.T:
             add(calls, further.best_severities(D, calls), {"improved": sampling.improved})
