@@ -376,10 +376,10 @@ class ColdLab extends HTMLElement {
   async damage() {
     const { parts, name, drifts, settings } = this;
     const t = parts.severity.valueAsNumber;
-    const x0 = this.x0;
+    const { x0, z: wished } = this;
     await this.load();
-    const { x, z } = await this.client.ask("damage", { network: name, x0, t, z: this.z, drift: drifts });
-    if (this.x0 !== x0 || this.name !== name) return;
+    const { x, z } = await this.client.ask("damage", { network: name, x0, t, z: wished, drift: drifts });
+    if (this.x0 !== x0 || this.name !== name || this.z !== wished) return; // the reader was faster
     Object.assign(this, { x, z });
     if (this.way === "eight" || (settings.files && !drifts)) this.x = eightBits(x);
     show(parts.damaged, this.x, settings.size);
