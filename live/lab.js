@@ -252,10 +252,11 @@ class ColdLab extends HTMLElement {
     const { T } = settings;
     const between = Math.ceil(0.6 * T); // so that too little and too much can both be told
     if (way === "severity" && this.came !== way) {
-      if (parts.severity.valueAsNumber === T) this.set("severity", { value: between });
+      this.lowered = parts.severity.valueAsNumber === T;
+      if (this.lowered) this.set("severity", { value: between });
       this.set("wrong", {});
     }
-    if (this.came === "severity" && way !== "severity" && parts.severity.valueAsNumber === between)
+    if (this.came === "severity" && way !== "severity" && this.lowered && parts.severity.valueAsNumber === between)
       this.set("severity", { value: T });
     this.came = way;
     parts["framed-row"].hidden = !digit || !this.has("framed");

@@ -7,7 +7,8 @@
  * kind: "digit" (drawn) or "photograph" (cut from a picture). box: the longer side, in pixels, of the digits that the
  * network knows. eyes: the classifier that reads what comes back. classes: what it knows, where these are not 0 to 9.
  * asks: how many classes the network can be asked for. made: whether there is a mixture to draw new ones from. files:
- * whether it has met none but pictures of 8 bits, so that it is given and told of such. hole: whether the reader may put the hole elsewhere, and the lab has to find it.
+ * whether it has met none but pictures of 8 bits, so that it is given and told of such.
+ * hole: whether the reader may put the hole elsewhere, and the lab has to find it.
  */
 
 const THINGS = ["aeroplane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "lorry"];

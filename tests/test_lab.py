@@ -470,6 +470,15 @@ def test_a_severity_that_was_chosen_for_the_reader_is_taken_back(visit):
     assert part(page, "severity").input_value() == "20"
 
 
+def test_a_severity_that_the_reader_chose_stays(visit):
+    page = visit("lab")
+    part(page, "severity").fill("12")
+    page.get_by_text("Break it", exact=True).click()
+    for words in ("What is told: a wrong severity", "The network: nonsense for R"):
+        page.get_by_text(words).click()
+        assert part(page, "severity").input_value() == "12"
+
+
 def test_the_closeness_told_is_that_of_the_picture(visit):
     page = visit("lab")
     photograph = Image.fromarray(load_sample_images().images[0]).resize((200, 130))

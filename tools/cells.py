@@ -78,13 +78,19 @@ def signed(difference):
 def made(run):
     """How a run came about, in one sentence."""
     config, machine = run["config"], run["machine"]
-    names = " and ".join(f"`{name}`" for name in reversed(parts(run["name"])))
-    before = f" after those of {names}" if names else ""
+    names = [f"`{name}`" for name in reversed(parts(run["name"]))]
+    before = f" after those of {listed(names)}" if names else ""
     return (
         f"{config['steps']:,} steps of {config['batch']} images{before}, {run['images_seen']:,} images seen, "
         f"{run['parameters'] / 1e6:.1f} million weights, {run['seconds'] / 60:.0f} minutes on {cores(machine)}, "
         f"seed {config['seed']}, torch {machine['torch'].split('+')[0]}, {commits(run)}"
     )
+
+
+def listed(words):
+    """a, b and c."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def commits(run):
@@ -93,7 +99,7 @@ def commits(run):
     while run:
         every, run = [run["machine"]["commit"][:10], *every], run.get("began_with")
     every = [f"`{commit}`" for commit in dict.fromkeys(every)]
-    return f"commit {every[0]}" if len(every) == 1 else f"commits {', '.join(every[:-1])} and {every[-1]}"
+    return f"commit{'s' * (len(every) > 1)} {listed(every)}"
 
 
 def drawn(name, alt):

@@ -1,8 +1,7 @@
 """The sections of the page of results on what chapters 8 to 10 measure: transforms, blur or noise, walks, classes."""
 
-from cells import NARROW, drawn, spanned, within
+from cells import NARROW, drawn, listed, spanned, within
 from claims import apart
-from verdict import listed
 
 from coldlab import sampling
 from coldlab.lab import blur_or_noise as race

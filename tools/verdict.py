@@ -1,7 +1,7 @@
 """The first lines of the page of results: what its numbers come to, and what they do not say."""
 
 import comparison
-from cells import RMSE, SSIM, labelled, of, paper_cell, what
+from cells import RMSE, SSIM, labelled, listed, of, paper_cell, what
 from claims import apart, claims
 
 from coldlab.lab import studies
@@ -15,12 +15,6 @@ def tasks(runs, paper):
         if what(name).preset in paper and not what(name).brief:
             chosen.setdefault(what(name).preset, (name, run))
     return dict(chosen.values())
-
-
-def listed(words):
-    """a, b and c."""
-    *most, last = words
-    return f"{', '.join(most)} and {last}" if most else last
 
 
 def counted(names, of_all, more=""):

@@ -97,14 +97,14 @@ def warn_of_detail(path, x, D, severity, eps, z=None):
     A hole leaves no pixel brighter or darker than its share F of white or black; what is beyond counts where F < 1/2.
     Returns whether it was said.
     """
-    back = D.inverse(x, severity, eps, z)
-    if back is None:
-        return False
-    rest = x - D(back, severity, z)
     if isinstance(D, Mask):
         F = D.left(x, severity, z).expand_as(x)
-        beyond = (x.abs() - F - EIGHT_BITS).clamp(min=0)
-        rest = beyond[F < 0.5] if (F < 0.5).any() else beyond
+        rest = (x.abs() - F - EIGHT_BITS).clamp(min=0)
+        rest = rest[F < 0.5] if (F < 0.5).any() else rest
+    elif (back := D.inverse(x, severity, eps, z)) is None:
+        return False
+    else:
+        rest = x - D(back, severity, z)
     rest = rest.square().mean().sqrt().item()
     if rest > DETAIL:
         warnings.warn(
